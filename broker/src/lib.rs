@@ -1,0 +1,1 @@
+//! A single-node, durable broker that speaks Kafka's wire protocol

@@ -1,0 +1,1 @@
+//! FFmpeg: probe, cut, decode, mask, render, stitch; no network, no Kafka

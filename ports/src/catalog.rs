@@ -1,0 +1,148 @@
+//! The catalogue: what a user sees of each video. Rows are derived from events, in any order,
+//! any number of times.
+
+use crate::{Trouble, Viewer};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VideoState {
+    Processing,
+    /// The recording is verified and published.
+    Ready,
+    /// Something of it is in a dead letter: see `reason`.
+    Failed,
+}
+
+/// What is known of a video.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VideoRow {
+    pub video_id: String,
+    /// Empty until the first run starts.
+    pub run_id: String,
+    pub owner: String,
+    pub assessment: String,
+    pub title: String,
+    pub visibility: String,
+    pub recorded_at_ms: i64,
+    pub uploaded_at_ms: i64,
+    pub state: VideoState,
+    /// The word and the sentence of the failure.
+    pub reason: Option<String>,
+    pub detail: Option<String>,
+    pub bytes: Option<i64>,
+    pub duration_ms: Option<i64>,
+    /// Where the verified recording is.
+    pub recording_bucket: Option<String>,
+    pub recording_key: Option<String>,
+    pub receipt_key: Option<String>,
+    pub searchable: bool,
+    /// In the order of the mill; empty in listings.
+    pub stages: Vec<StageRow>,
+}
+
+/// How far a stage is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageRow {
+    /// What a user sees: cut, detect, label, blur, stitch, verify, index.
+    pub stage: String,
+    pub done: i64,
+    /// Unknown until the video is cut.
+    pub total: Option<i64>,
+    pub frames: i64,
+    /// Record times of the first and the last event of the stage, ms since 1970.
+    pub first_at_ms: Option<i64>,
+    pub last_at_ms: Option<i64>,
+}
+
+/// One thing learned from one event. Applying it twice, or late, changes nothing more.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// `video-uploaded` with a video id, or the first `clips-ready` of a video without.
+    Uploaded {
+        video_id: String,
+        owner: String,
+        assessment: String,
+        title: String,
+        visibility: String,
+        recorded_at_ms: i64,
+        uploaded_at_ms: i64,
+        bytes: Option<i64>,
+    },
+    /// A stage has finished one of its parts.
+    Progress {
+        video_id: String,
+        run_id: String,
+        stage: &'static str,
+        /// Clip index, or 0 for per-video stages.
+        index: i64,
+        total: Option<i64>,
+        frames: i64,
+        at_ms: i64,
+    },
+    /// The recording is published.
+    Ready {
+        video_id: String,
+        run_id: String,
+        bucket: String,
+        key: String,
+        receipt_key: String,
+        duration_ms: i64,
+        bytes: i64,
+        at_ms: i64,
+    },
+    Searchable { video_id: String, run_id: String, at_ms: i64 },
+    /// A dead letter; `video_id` where it could be told.
+    Dead(DeadLetterRow),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetterRow {
+    /// Topic, partition and offset of the dead letter: its identity.
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    pub processor: String,
+    pub video_id: Option<String>,
+    pub reason: String,
+    pub detail: String,
+    pub at_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoFilter {
+    pub viewer: Viewer,
+    pub owner: Option<String>,
+    pub assessment: Option<String>,
+    /// From 0.
+    pub page: u32,
+    /// 1 to 100.
+    pub page_size: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VideoPage {
+    pub total: i64,
+    pub videos: Vec<VideoRow>,
+}
+
+#[async_trait]
+pub trait Catalog: Debug + Send + Sync {
+    /// Applies facts, in one transaction.
+    async fn record(&self, facts: &[Fact]) -> Result<(), Trouble>;
+
+    /// A video with its stages; `None` where there is none the viewer may see.
+    async fn video(&self, viewer: &Viewer, video_id: &str) -> Result<Option<VideoRow>, Trouble>;
+
+    /// Newest first.
+    async fn videos(&self, filter: &VideoFilter) -> Result<VideoPage, Trouble>;
+
+    /// The newest dead letters, of one video or all, at most `limit`.
+    async fn dead_letters(
+        &self,
+        video_id: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetterRow>, Trouble>;
+}

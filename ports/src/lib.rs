@@ -1,0 +1,21 @@
+//! What reelmill asks of the world, as small traits and plain types.
+//!
+//! Each trait is a port; `connectors` implements it once per vendor. Nothing here names one.
+
+mod catalog;
+mod failure;
+mod log;
+mod registry;
+mod search;
+mod store;
+
+pub use catalog::{
+    Catalog, DeadLetterRow, Fact, StageRow, VideoFilter, VideoPage, VideoRow, VideoState,
+};
+pub use failure::{Fatal, Poison, Refusal, Trouble};
+pub use log::{Committed, Header, Headers, Log, Polled, Position, Record, Settled};
+pub use registry::SchemaRegistry;
+pub use search::{
+    Document, Hit, Match, Moment, MomentKind, Page, Query, QueryError, Search, SearchRequest, Viewer,
+};
+pub use store::{ObjectInfo, ObjectRef, ObjectStream, Put, PutOutcome, Store};

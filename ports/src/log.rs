@@ -1,0 +1,101 @@
+//! The log of events: Kafka's model, with one atomic way to move on.
+
+use crate::Trouble;
+use bytes::Bytes;
+use std::future::Future;
+
+/// Where a record stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+/// A name and its bytes.
+pub type Header = (String, Bytes);
+
+/// Headers in their order; the first of a name counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers(pub Vec<Header>);
+
+impl Headers {
+    /// The text of a header, if it is there and is UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(n, _)| n == name)?;
+        std::str::from_utf8(value).ok()
+    }
+
+    /// Replaces every header of that name with one.
+    pub fn set(&mut self, name: &str, value: impl Into<Bytes>) {
+        self.0.retain(|(n, _)| n != name);
+        self.0.push((name.to_owned(), value.into()));
+    }
+
+    /// The same, in a chain.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Bytes>) -> Self {
+        self.set(name, value);
+        self
+    }
+}
+
+/// A record as it travels. Outputs have no `position` yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub topic: String,
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+    pub headers: Headers,
+    /// Milliseconds since 1970, of the log for inputs; `None` lets the log stamp an output.
+    pub timestamp_ms: Option<i64>,
+    pub position: Option<Position>,
+}
+
+/// What a poll brings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Polled {
+    /// Records in their partitions' order. `epoch` names the assignment they were read under.
+    Records { epoch: u64, records: Vec<Record> },
+    /// The assignment changed: forget all work in hand from older epochs; it will come again.
+    Rebalanced { epoch: u64 },
+    /// Nothing now.
+    Idle,
+}
+
+/// One input, done with, and all it gave rise to: outputs, retries and dead letters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    pub done: Position,
+    pub outputs: Vec<Record>,
+}
+
+/// What became of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    Yes,
+    /// Aborted; every record after the last committed offset will be delivered again, under a
+    /// new epoch.
+    Rewound,
+}
+
+/// Reads records and settles them.
+///
+/// [`Log::commit`] is the one way to move on: there is none to send without committing the
+/// offset, or to commit an offset without sending.
+pub trait Log: Send + 'static {
+    /// Waits a short while (at most about 100 ms) for records. Must be called steadily: it never
+    /// waits for work in hand. At most `want` records are handed out per call.
+    fn poll(&mut self, want: usize) -> impl Future<Output = Result<Polled, Trouble>> + Send;
+
+    /// One transaction: all outputs, and for each partition the offset after its last `done`.
+    /// The caller hands over, per partition, a contiguous run.
+    fn commit(
+        &mut self,
+        epoch: u64,
+        settled: Vec<Settled>,
+    ) -> impl Future<Output = Result<Committed, Trouble>> + Send;
+
+    /// Leaves the group and closes, within a bounded time.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}

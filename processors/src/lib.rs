@@ -1,0 +1,1 @@
+//! The meaning: one pure file per step

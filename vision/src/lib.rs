@@ -1,0 +1,1 @@
+//! The local detector and the server that speaks Rekognition's wire protocol
