@@ -1,0 +1,32 @@
+# Two commands do everything: `make demo` and `make test`. Both set the machine up first.
+SHELL := /bin/bash
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/reelmill/target
+export REELMILL_CACHE ?= $(HOME)/.cache/reelmill
+BIN := $(CARGO_TARGET_DIR)/debug/reelmill
+
+.PHONY: help setup build demo test lint fmt bench
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## check the toolchain, install what is missing
+	@scripts/setup.sh
+
+build: setup ## one build for the program, the tests and the demo
+	cargo build --workspace --all-targets --locked
+
+demo: build ## the main job on real footage; Ctrl-C ends it, DEMO_ONCE=1 ends by itself
+	@scripts/demo.sh $(BIN)
+
+test: build ## every test, real services included
+	REELMILL_BIN=$(BIN) PATH="$(REELMILL_CACHE)/python/bin:$$PATH" cargo test --workspace --locked
+
+lint: ## formatting and clippy, warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo deny: not installed, passed over"; fi
+
+fmt: ## format the code
+	cargo fmt --all
+
+bench: build ## measure against the peers, as ratios in one run
+	@benches/run.sh $(BIN)

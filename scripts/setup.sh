@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Checks what must be given (Rust) and installs what can be: Debian packages, ONNX Runtime, a
+# Python environment for the foreign-client tests. Does nothing where all is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cache=${REELMILL_CACHE:-$HOME/.cache/reelmill}
+mkdir -p "$cache"
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+want=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+command -v cargo >/dev/null || fail "cargo is missing: install rustup, then run 'rustup toolchain install $want'"
+have=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
+[ "$have" = "$want" ] || fail "rust $want is needed, found '${have:-none}': run 'rustup toolchain install $want -c rustfmt -c clippy'"
+
+packages=(clang cmake ffmpeg g++ kcat libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev
+  libavutil-dev libclang-dev libcurl4-openssl-dev libswresample-dev libswscale-dev make pkg-config
+  python3-pip python3-venv)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  sudo=""
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  command -v apt-get >/dev/null || fail "needs Debian's apt-get, or these by hand: ${missing[*]}"
+  say "installing ${missing[*]}"
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+scripts/onnxruntime.sh
+
+python=$cache/python
+if ! "$python/bin/python" -c 'import confluent_kafka, fastavro' 2>/dev/null; then
+  say "installing confluent-kafka for the foreign-client tests"
+  python3 -m venv --clear "$python"
+  "$python/bin/python" -m pip install --quiet --disable-pip-version-check \
+    'confluent-kafka[avro,schemaregistry]==2.11.1'
+fi
+say "ready"

@@ -1,0 +1,254 @@
+//! The command line: arguments parsed once into a rich type.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Turns footage into a recording with verified blurred faces, and into answers to "where was that?".
+#[derive(Debug, Parser)]
+#[command(name = "reelmill", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the whole mill in this process; ports that are not configured are embedded
+    Up(Box<UpArgs>),
+    /// Run some processors against the ports of a mill or of a deployment
+    Run(Box<RunArgs>),
+    /// Send footage
+    Upload(UploadArgs),
+    /// Show how far videos are
+    Status(StatusArgs),
+    /// Find moments in videos
+    Search(SearchArgs),
+    /// Fetch a verified recording
+    Get(GetArgs),
+    /// Kafka topics of the mill
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Turn JSON into a Kafka message and back
+    #[command(subcommand)]
+    Event(EventCommand),
+    /// Draw the pipeline as a Mermaid flowchart
+    Pipeline,
+}
+
+/// Settings of the mill. Every flag is also an environment variable.
+#[derive(Debug, Clone, Args)]
+pub struct MillArgs {
+    /// Cut recordings into clips of about this many seconds
+    #[arg(long, env = "REELMILL_CLIP_SECONDS", default_value_t = 60.0, value_parser = seconds)]
+    pub clip_seconds: f64,
+    /// How to hide a face
+    #[arg(long, env = "REELMILL_MASK", value_enum, default_value_t = Mask::Pixelate)]
+    pub mask: Mask,
+    /// Faces the detector is less sure of than this are not masked (0 to 1)
+    #[arg(long, env = "REELMILL_FACE_THRESHOLD", default_value_t = 0.4, value_parser = share)]
+    pub face_threshold: f32,
+    /// The published recording must show no face the detector is surer of than this (0 to 1)
+    #[arg(long, env = "REELMILL_VERIFY_THRESHOLD", default_value_t = 0.6, value_parser = share)]
+    pub verify_threshold: f32,
+    /// The bucket of the mill
+    #[arg(long, env = "REELMILL_BUCKET", default_value = "reelmill")]
+    pub bucket: String,
+    /// Further buckets footage may come from
+    #[arg(long, env = "REELMILL_ALLOWED_BUCKETS", value_delimiter = ',')]
+    pub allowed_buckets: Vec<String>,
+    /// ONNX Runtime's shared library; searched for beside the program and in the cache otherwise
+    #[arg(long, env = "REELMILL_ONNXRUNTIME")]
+    pub onnxruntime: Option<PathBuf>,
+    /// Video jobs at once, and threads of each; the number of cores otherwise
+    #[arg(long, env = "REELMILL_PERMITS")]
+    pub permits: Option<usize>,
+    /// Names this process among its like; part of the transactional id
+    #[arg(long, env = "REELMILL_INSTANCE", default_value = "0")]
+    pub instance: String,
+    /// Bytes the working directory may hold
+    #[arg(long, env = "REELMILL_SCRATCH_MAX_BYTES", default_value_t = 20_000_000_000)]
+    pub scratch_max_bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mask {
+    Pixelate,
+    Gaussian,
+    Solid,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct UpArgs {
+    /// Where everything is kept [default: ~/.local/share/reelmill]
+    #[arg(long, env = "REELMILL_DATA")]
+    pub data: Option<PathBuf>,
+    /// HTTP API (0: any free port)
+    #[arg(long, env = "REELMILL_PORT", default_value_t = 8080)]
+    pub port: u16,
+    /// Embedded Kafka broker
+    #[arg(long, env = "REELMILL_KAFKA_PORT", default_value_t = 9092)]
+    pub kafka_port: u16,
+    /// Embedded schema registry
+    #[arg(long, env = "REELMILL_REGISTRY_PORT", default_value_t = 8081)]
+    pub registry_port: u16,
+    /// Embedded object store (S3)
+    #[arg(long, env = "REELMILL_STORE_PORT", default_value_t = 9000)]
+    pub store_port: u16,
+    /// Embedded detector (Rekognition)
+    #[arg(long, env = "REELMILL_VISION_PORT", default_value_t = 9001)]
+    pub vision_port: u16,
+    #[command(flatten)]
+    pub mill: MillArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Processors to run, e.g. detect,blur; all where absent
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Working directory of this process: database, index and scratch
+    #[arg(long, env = "REELMILL_DATA")]
+    pub data: Option<PathBuf>,
+    /// Metrics, health and API of this process (0: any free port)
+    #[arg(long, env = "REELMILL_PORT", default_value_t = 0)]
+    pub port: u16,
+    #[command(flatten)]
+    pub endpoints: EndpointArgs,
+    #[command(flatten)]
+    pub mill: MillArgs,
+}
+
+/// Where the ports are.
+#[derive(Debug, Clone, Args)]
+pub struct EndpointArgs {
+    /// Kafka's bootstrap servers
+    #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
+    pub kafka: String,
+    /// Schema registry
+    #[arg(long, env = "REELMILL_REGISTRY", default_value = "http://127.0.0.1:8081")]
+    pub registry: String,
+    /// S3 endpoint
+    #[arg(long, env = "REELMILL_S3", default_value = "http://127.0.0.1:9000")]
+    pub s3: String,
+    /// Rekognition endpoint
+    #[arg(long, env = "REELMILL_REKOGNITION", default_value = "http://127.0.0.1:9001")]
+    pub rekognition: String,
+    /// Access key of S3 and Rekognition
+    #[arg(long, env = "REELMILL_ACCESS_KEY", default_value = crate::mill::LOCAL_KEY)]
+    pub access_key: String,
+    /// Secret key of S3 and Rekognition
+    #[arg(long, env = "REELMILL_SECRET_KEY", default_value = crate::mill::LOCAL_SECRET, hide_env_values = true)]
+    pub secret_key: String,
+}
+
+/// Where the mill's API is.
+#[derive(Debug, Clone, Args)]
+pub struct UrlArgs {
+    /// The mill's HTTP API
+    #[arg(long, env = "REELMILL_URL", default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+}
+
+#[derive(Debug, Args)]
+pub struct UploadArgs {
+    /// Video files
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// What the recordings belong to
+    #[arg(long, default_value = "")]
+    pub assessment: String,
+    /// Title; the file's name where absent
+    #[arg(long)]
+    pub title: Option<String>,
+    /// Which faces to blur
+    #[arg(long, value_enum, default_value_t = BlurChoice::All)]
+    pub blur: BlurChoice,
+    /// Stay until the recordings are ready or have failed, and show progress
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub url: UrlArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BlurChoice {
+    All,
+    None,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// One video; the newest ones where absent
+    pub video: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub url: UrlArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// Words, "phrases", AND, OR, NOT, label:car, owner:ann, after:2026-01-31
+    #[arg(required = true)]
+    pub query: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub url: UrlArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    pub video: String,
+    /// Where to write; the recording's own name where absent
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub url: UrlArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TopicsCommand {
+    /// Create the mill's topics where they are missing
+    Create {
+        #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
+        kafka: String,
+    },
+    /// List the topics there are
+    List {
+        #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
+        kafka: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EventCommand {
+    /// One JSON object on standard input to one Kafka message on standard output
+    Encode {
+        topic: String,
+        #[arg(long, env = "REELMILL_REGISTRY", default_value = "http://127.0.0.1:8081")]
+        registry: String,
+    },
+    /// One Kafka message on standard input to JSON on standard output
+    Decode {
+        topic: String,
+        #[arg(long, env = "REELMILL_REGISTRY", default_value = "http://127.0.0.1:8081")]
+        registry: String,
+    },
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (1.0..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("must be a number of seconds from 1 to 3600".to_owned()),
+    }
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("must be a number from 0 to 1".to_owned()),
+    }
+}
