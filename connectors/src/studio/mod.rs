@@ -1,0 +1,83 @@
+//! The studio: store, media and scratch disk together. Performs what needs footage on disk.
+//!
+//! Every job works in a private directory, on files the store gave it, and uploads its result to
+//! a key that depends on nothing but the run: doing it twice writes the same object twice.
+
+mod cutting;
+mod masking;
+mod publishing;
+mod scratch;
+mod stitching;
+mod verifying;
+
+use engine::{Trouble};
+use media::{Limits, MediaError};
+use ports::{ObjectRef, Put, Store};
+use schemas::{Malformed, Manifest};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+use tokio::sync::Semaphore;
+
+pub use scratch::{Job, Scratch};
+
+/// A manifest of an hour in ten-second clips is 100 kB.
+const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+
+/// Performs the effects of `cut`, `blur`, `stitch`, `verify` and `sweep`.
+#[derive(Debug, Clone)]
+pub struct Studio {
+    pub store: Arc<dyn Store>,
+    pub scratch: Scratch,
+    /// One permit per core, shared with the detector.
+    pub permits: Arc<Semaphore>,
+    /// Threads of one encoder or decoder.
+    pub threads: usize,
+    pub models: Arc<vision::Models>,
+    /// 0 to 1: the detector's threshold on the finished recording.
+    pub verify_threshold: f32,
+}
+
+impl Studio {
+    async fn manifest(&self, bucket: &str, key: &str) -> Result<Manifest, Trouble> {
+        let body = self.store.read(&ObjectRef::new(bucket, key), MAX_MANIFEST_BYTES).await?;
+        Ok(Manifest::from_json(&body)?)
+    }
+
+    /// Media work on a thread of its own, under a permit.
+    async fn on_cpu<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Limits) -> Result<T, MediaError> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| Trouble::transient("stopping", "the mill is stopping"))?;
+        let limits = Limits::default();
+        let result = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&limits)
+        })
+        .await;
+        match result {
+            Ok(result) => result.map_err(blame),
+            Err(panic) => Err(Trouble::poison("media_panic", format!("media work failed: {panic}"))),
+        }
+    }
+
+    async fn upload(&self, file: &Path, bucket: &str, key: &str) -> Result<(), Trouble> {
+        let put = Put {
+            content_type: Some("video/mp4".to_owned()),
+            metadata: BTreeMap::new(),
+            only_if_absent: false,
+        };
+        self.store.upload(file, &ObjectRef::new(bucket, key), put).await.map(drop)
+    }
+}
+
+/// Whose fault a media failure is.
+fn blame(error: MediaError) -> Trouble {
+    if error.blames_input() {
+        Trouble::poison(error.reason(), error.to_string())
+    } else {
+        Trouble::transient(error.reason(), error.to_string())
+    }
+}

@@ -1,0 +1,66 @@
+//! What makes a recording public, and what clears up behind it.
+
+use super::Studio;
+use engine::{Connector, Trouble};
+use ports::{ObjectInfo, ObjectRef, Put, PutOutcome};
+use processors::sweep::SweepRun;
+use schemas::{Manifest, keys};
+use std::{collections::BTreeMap, path::Path};
+
+/// Metadata of a recording: whose it is. Names are lower case, as S3 returns them.
+const VIDEO: &str = "reelmill-video";
+const RUN: &str = "reelmill-run";
+
+impl Studio {
+    /// Puts a verified film under `recordings/`: where nothing is, or over the same video.
+    ///
+    /// A retry of the same run finds its own object and is done. Two videos that want one name
+    /// are `name_taken`, whichever came second.
+    pub(super) async fn publish(
+        &self,
+        film: &Path,
+        to: &ObjectRef,
+        manifest: &Manifest,
+    ) -> Result<(), Trouble> {
+        let put = |only_if_absent| Put {
+            content_type: Some("video/mp4".to_owned()),
+            metadata: BTreeMap::from([
+                (VIDEO.to_owned(), manifest.video_id.clone()),
+                (RUN.to_owned(), manifest.run_id.clone()),
+            ]),
+            only_if_absent,
+        };
+        if let PutOutcome::Written { .. } = self.store.upload(film, to, put(true)).await? {
+            return Ok(());
+        }
+        let Some(there) = self.store.head(to).await? else {
+            return Err(Trouble::transient("recording_moved", format!("{to} has just gone")));
+        };
+        if !owned_by(&there, &manifest.video_id) {
+            return Err(Trouble::poison(
+                "name_taken",
+                format!(
+                    "{to} is the recording of another video: upload again with another assessment or recording time"
+                ),
+            ));
+        }
+        self.store.upload(film, to, put(false)).await.map(drop)
+    }
+}
+
+fn owned_by(object: &ObjectInfo, video_id: &str) -> bool {
+    object.metadata.get(VIDEO).is_some_and(|owner| owner == video_id)
+}
+
+impl Connector<SweepRun> for Studio {
+    /// Removes what only the run needed. Manifest, tracks, labels and claims stay with the video.
+    async fn perform(&self, effect: &SweepRun) -> Result<(), Trouble> {
+        let SweepRun { bucket, video_id, run_id, count } = effect;
+        let mut gone = vec![keys::staged(video_id, run_id)];
+        for index in 0..*count {
+            gone.push(keys::clip(video_id, run_id, index));
+            gone.push(keys::masked(video_id, run_id, index));
+        }
+        self.store.delete(bucket, &gone).await
+    }
+}
