@@ -1,1 +1,31 @@
-//! FFmpeg: probe, cut, decode, mask, render, stitch; no network, no Kafka
+//! FFmpeg: probe, cut, decode, mask, render, stitch, verify; no network, no Kafka.
+//!
+//! All functions block and belong on blocking threads. Files are read with a demuxer that the
+//! file's own magic bytes decide, never one that FFmpeg guesses; outputs are written under a
+//! temporary name beside their destination and renamed when complete.
+
+mod container;
+mod cut;
+mod decode;
+mod error;
+mod limits;
+mod mask;
+mod picture;
+mod probe;
+mod render;
+mod stitch;
+mod verify;
+
+pub use cut::{ClipFile, ClipSpan, CutPlan, plan_cut, write_clip};
+pub use decode::{DecodeReport, Frame, decode};
+pub use error::MediaError;
+pub use limits::{Cancel, Limits};
+pub use mask::{MaskStyle, Region, mask_coverage};
+pub use picture::{LumaImage, RgbImage};
+pub use probe::{AudioProbe, Probe, Rational, probe};
+pub use render::{MaskJob, MaskReport, Render, RenderMode, mask_clip};
+pub use stitch::{AudioOutcome, Stitch, StitchReport, copy_all, stitch};
+pub use verify::{
+    CompareReport, Compared, Elementary, MaskEvidence, Track, compare, elementary_sha256,
+    mask_evidence,
+};
