@@ -1,6 +1,6 @@
 //! The events. Each stands beside its schema in `schemas/avro/<topic>.avsc`.
 
-use crate::{AvroValue, Event, Malformed};
+use crate::{AvroValue, Event, Malformed, codec};
 use serde::{Deserialize, Serialize};
 
 /// Footage has arrived in the object store.
@@ -21,6 +21,8 @@ pub struct VideoUploaded {
     /// `private` or `listed`.
     pub visibility: String,
     pub size_bytes: Option<i64>,
+    /// Raised to have the same video worked on again under the same rules.
+    pub replay: i32,
 }
 
 /// What to blur.
@@ -60,8 +62,27 @@ pub struct ClipsReady {
     pub core_frames: i32,
     /// Frames of the whole recording.
     pub total_frames: i64,
+    /// Of the whole recording.
     pub duration_ms: i64,
+    /// Of the source.
     pub size_bytes: i64,
+    /// Seconds per tick, as a fraction.
+    pub time_base_num: i32,
+    pub time_base_den: i32,
+    /// Ticks of the source's first frame: where the recording's time begins.
+    pub start_pts: i64,
+    /// Ticks of the clip's first frame: where the clip's time begins.
+    pub margin_start_pts: i64,
+    pub margin_end_pts: i64,
+    /// The core in ticks, half open.
+    pub core_start_pts: i64,
+    pub core_end_pts: i64,
+    /// Mean ticks per frame of the core.
+    pub frame_ticks: i64,
+    /// 0 to 1: sightings of faces below are not linked into tracks.
+    pub face_threshold: f32,
+    /// How far tracks are extended before and after their sightings.
+    pub extend_ms: i64,
 }
 
 /// The faces of one clip are found and linked into tracks.
@@ -166,8 +187,9 @@ pub struct MetadataIndexed {
     pub moments: i32,
 }
 
-/// Any event, for the readers of all topics.
-#[derive(Debug, Clone, PartialEq)]
+/// Any event, for the readers of all topics. As JSON it is the event itself.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Catalogued {
     VideoUploaded(VideoUploaded),
     ClipsReady(ClipsReady),
@@ -190,31 +212,75 @@ pub struct EventKind {
     pub per_clip: bool,
 }
 
-/// Every event type, in the order of the mill.
-pub const ALL: &[EventKind] = &[];
+/// One place says which type, topic and files belong together, so that none can be forgotten in
+/// one of the lists.
+macro_rules! events {
+    ($($type:ident $topic:literal ($self:ident) per_clip $per_clip:literal => $key:expr;)*) => {
+        /// Every event type, in the order of the mill.
+        pub const ALL: &[EventKind] = &[$(EventKind {
+            topic: $type::TOPIC,
+            schema: $type::SCHEMA,
+            examples: include_str!(concat!("../avro/", $topic, ".examples.json")),
+            per_clip: $per_clip,
+        }),*];
 
-macro_rules! event {
-    ($type:ident, $topic:literal, $self:ident => $key:expr) => {
-        impl Event for $type {
+        impl Catalogued {
+            /// From a value of any version of the topic's schema.
+            ///
+            /// # Errors
+            /// An unknown topic; a value that is none of this topic's events.
+            pub fn from_value(topic: &str, value: AvroValue) -> Result<Self, Malformed> {
+                match codec::kind(topic)?.topic {
+                    $($type::TOPIC => Event::from_value(value).map(Self::$type),)*
+                    other => Err(Malformed(format!("topic {other:?} has no Rust type"))),
+                }
+            }
+
+            /// As a value of the newest schema.
+            ///
+            /// # Errors
+            /// A type and a schema that do not agree.
+            pub fn to_value(&self) -> Result<AvroValue, Malformed> {
+                match self {
+                    $(Self::$type(event) => event.to_value(),)*
+                }
+            }
+
+            /// The partition key.
+            #[must_use]
+            pub fn key(&self) -> String {
+                match self {
+                    $(Self::$type(event) => Event::key(event),)*
+                }
+            }
+        }
+
+        $(impl Event for $type {
             const TOPIC: &'static str = $topic;
-            const SCHEMA: &'static str = "";
+            const SCHEMA: &'static str = include_str!(concat!("../avro/", $topic, ".avsc"));
+
             fn key(&$self) -> String {
                 $key
             }
+
             fn to_value(&self) -> Result<AvroValue, Malformed> {
-                apache_avro::to_value(self).map_err(|e| Malformed(e.to_string()))
+                codec::to_value(Self::SCHEMA, self)
             }
+
             fn from_value(value: AvroValue) -> Result<Self, Malformed> {
-                apache_avro::from_value(&value).map_err(|e| Malformed(e.to_string()))
+                codec::from_value(Self::SCHEMA, value)
             }
-        }
+        })*
     };
 }
-event!(VideoUploaded, "video-uploaded", self => self.video_id.clone().unwrap_or_else(|| self.key.clone()));
-event!(ClipsReady, "clips-ready", self => format!("{}/{}", self.video_id, self.index));
-event!(FacesDetected, "faces-detected", self => format!("{}/{}", self.video_id, self.index));
-event!(LabelsDetected, "labels-detected", self => format!("{}/{}", self.video_id, self.index));
-event!(ClipsBlurred, "clips-blurred", self => format!("{}/{}", self.video_id, self.index));
-event!(RecordingStitched, "recording-stitched", self => self.video_id.clone());
-event!(RecordingReady, "recording-ready", self => self.video_id.clone());
-event!(MetadataIndexed, "metadata-indexed", self => self.video_id.clone());
+
+events! {
+    VideoUploaded "video-uploaded" (self) per_clip false => self.video_id.as_ref().unwrap_or(&self.key).clone();
+    ClipsReady "clips-ready" (self) per_clip true => format!("{}/{}", self.video_id, self.index);
+    FacesDetected "faces-detected" (self) per_clip true => format!("{}/{}", self.video_id, self.index);
+    LabelsDetected "labels-detected" (self) per_clip true => format!("{}/{}", self.video_id, self.index);
+    ClipsBlurred "clips-blurred" (self) per_clip true => format!("{}/{}", self.video_id, self.index);
+    RecordingStitched "recording-stitched" (self) per_clip false => self.video_id.clone();
+    RecordingReady "recording-ready" (self) per_clip false => self.video_id.clone();
+    MetadataIndexed "metadata-indexed" (self) per_clip false => self.video_id.clone();
+}

@@ -40,3 +40,9 @@ pub fn gathered(video_id: &str, run_id: &str, processor: &str) -> String {
 pub fn foreign(topic: &str, partition: i32, offset: i64) -> String {
     derive(&["foreign", topic, &partition.to_string(), &offset.to_string()]).to_string()
 }
+
+/// Whether a text is an id as this module writes them.
+#[must_use]
+pub fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && Uuid::try_parse(text).is_ok()
+}
