@@ -1,1 +1,60 @@
-//! The meaning: one pure file per step
+//! The meaning: one pure file per step of the mill.
+//!
+//! A processor says what must be asked of the world ([`engine::Processor::plan`]) and what the
+//! answer means ([`engine::Processor::conclude`]). No clock, no network, no environment, no
+//! chance: `clippy.toml` beside this crate forbids them.
+
+pub mod blur;
+pub mod catalog;
+pub mod cut;
+pub mod detect;
+pub mod index;
+pub mod label;
+pub mod stitch;
+pub mod sweep;
+pub mod tracks;
+pub mod verify;
+
+use engine::Processor;
+use ports::{Poison, Refusal};
+
+/// The name of every processor, in the order of the mill.
+pub const NAMES: &[&str] = &[
+    cut::Cut::NAME,
+    detect::Detect::NAME,
+    label::Label::NAME,
+    blur::Blur::NAME,
+    stitch::Stitch::NAME,
+    verify::Verify::NAME,
+    index::Index::NAME,
+    catalog::Catalog::NAME,
+    sweep::Sweep::NAME,
+];
+
+/// More clips than this are a broken event, not a long recording: 11 weeks of one-minute clips.
+const MOST_CLIPS: u32 = 111_111;
+
+/// A clip's index as an event has it, checked.
+fn clip_index(index: i32) -> Result<u32, Refusal> {
+    match u32::try_from(index) {
+        Ok(index) if index < MOST_CLIPS => Ok(index),
+        _ => Err(Poison::new(
+            "malformed_event",
+            format!("clip index {index} is out of range: the producer must count clips from 0"),
+        )
+        .into()),
+    }
+}
+
+/// The number of clips of a finished recording; a live one is passed over until its last clip.
+fn clip_count(count: Option<i32>) -> Result<u32, Refusal> {
+    let count = count.ok_or(Refusal::Skip("still_recording"))?;
+    match u32::try_from(count) {
+        Ok(count) if (1..=MOST_CLIPS).contains(&count) => Ok(count),
+        _ => Err(Poison::new(
+            "malformed_event",
+            format!("clip count {count} is out of range: a run has at least one clip"),
+        )
+        .into()),
+    }
+}

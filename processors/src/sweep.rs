@@ -1,0 +1,50 @@
+//! `recording-ready` → nothing: removes the temporary objects of a run that has been verified.
+
+use crate::clip_count;
+use engine::{Effect, Input, Never, Outcome, Processor};
+use ports::Refusal;
+use schemas::RecordingReady;
+
+/// Deletes clips, masked clips and the staged film of a run. Manifest, tracks, labels and claims
+/// stay: the index, receipts and re-rendering need them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweepRun {
+    pub bucket: String,
+    pub video_id: String,
+    pub run_id: String,
+    /// Clips of the run.
+    pub count: u32,
+}
+
+impl Effect for SweepRun {
+    type Answer = ();
+}
+
+/// The processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep;
+
+impl Processor for Sweep {
+    const NAME: &'static str = "sweep";
+
+    type In = RecordingReady;
+    type Out = Never;
+    type Effect = SweepRun;
+
+    fn plan(&self, input: &Input<RecordingReady>) -> Result<SweepRun, Refusal> {
+        Ok(SweepRun {
+            bucket: input.bucket.clone(),
+            video_id: input.video_id.clone(),
+            run_id: input.run_id.clone(),
+            count: clip_count(Some(input.count))?,
+        })
+    }
+
+    fn conclude(&self, _: Input<RecordingReady>, (): ()) -> Result<Outcome<Never>, Refusal> {
+        Ok(Outcome::nothing())
+    }
+
+    fn video_id(&self, input: &Input<RecordingReady>) -> Option<String> {
+        Some(input.video_id.clone())
+    }
+}

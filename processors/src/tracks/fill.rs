@@ -1,0 +1,79 @@
+//! Points between and beyond the sightings of a face.
+
+use super::{
+    Rules, Sighting,
+    link::{moved, velocity},
+};
+use schemas::{BoundingBox, TrackPoint};
+
+/// A box held beyond its sightings is grown by this share of its size: soon, and at the very end.
+const GROWTH_SOON: f32 = 0.1;
+const GROWTH_LATE: f32 = 0.25;
+/// A face that is out of sight is expected to go at most this many of its sizes further.
+const FURTHEST: f32 = 1.0;
+
+/// The points of a track: its sightings, what lies between them, and its two extensions.
+///
+/// Between sightings with frames in between, the middle third is covered by the hull of both
+/// boxes, so that a face that does not move evenly stays under the mask.
+pub(super) fn fill(chain: &[Sighting], rules: Rules) -> Vec<TrackPoint> {
+    let (Some(first), Some(last)) = (chain.first(), chain.last()) else { return Vec::new() };
+    let mut points = Vec::with_capacity(chain.len() + 4);
+    let backwards: Vec<_> = chain.iter().rev().copied().collect();
+    let mut before = beyond(first, velocity(&backwards, rules), -1, rules);
+    before.reverse();
+    points.append(&mut before);
+    for pair in chain.windows(2) {
+        let [a, b] = pair else { continue };
+        points.push(seen(a));
+        let gap = b.pts - a.pts;
+        if gap * 2 > rules.frame * 3 && gap >= 3 {
+            let region = a.region.hull(&b.region);
+            points.push(unseen(a.pts + gap / 3, region));
+            points.push(unseen(b.pts - gap / 3, region));
+        }
+    }
+    points.push(seen(last));
+    points.append(&mut beyond(last, velocity(chain, rules), 1, rules));
+    points
+}
+
+/// The extension of a track, away from its end in the direction of time given: first as if the
+/// face went on, then held.
+fn beyond(end: &Sighting, speed: (f32, f32), direction: i64, rules: Rules) -> Vec<TrackPoint> {
+    if rules.extend <= 0 {
+        return Vec::new();
+    }
+    let soon = rules.follow.clamp(1, rules.extend);
+    // `velocity` is per tick away from the earlier sighting it was measured against, so it
+    // already points the right way in both directions of time once multiplied by them.
+    let ticks = (soon * direction) as f32;
+    let BoundingBox { width, height, .. } = end.region;
+    let right = (speed.0 * ticks).clamp(-FURTHEST * width, FURTHEST * width);
+    let down = (speed.1 * ticks).clamp(-FURTHEST * height, FURTHEST * height);
+    let hull = end.region.hull(&moved(&end.region, right, down));
+    let mut points = vec![unseen(end.pts + soon * direction, grown(&hull, GROWTH_SOON))];
+    if rules.extend > soon {
+        points.push(unseen(end.pts + rules.extend * direction, grown(&hull, GROWTH_LATE)));
+    }
+    points
+}
+
+fn seen(sighting: &Sighting) -> TrackPoint {
+    let Sighting { pts, region, confidence } = *sighting;
+    TrackPoint { pts, region, confidence }
+}
+
+fn unseen(pts: i64, region: BoundingBox) -> TrackPoint {
+    TrackPoint { pts, region: region.clamped(), confidence: 0.0 }
+}
+
+/// Larger by a share of the size, around the same centre.
+fn grown(region: &BoundingBox, share: f32) -> BoundingBox {
+    BoundingBox {
+        left: region.left - region.width * share / 2.0,
+        top: region.top - region.height * share / 2.0,
+        width: region.width * (1.0 + share),
+        height: region.height * (1.0 + share),
+    }
+}

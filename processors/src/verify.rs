@@ -1,0 +1,189 @@
+//! `recording-stitched` → `recording-ready`: nothing is published that has not been checked.
+
+use crate::clip_count;
+use engine::{Effect, Input, Object, Outcome, Processor};
+use ports::{ObjectRef, Poison, Refusal};
+use schemas::{
+    AudioPlan, Blur, Checks, Manifest, Receipt, RecordingReady, RecordingStitched, TimeBase, keys,
+};
+
+/// Checks a staged film against its manifest and tracks, and publishes it.
+///
+/// The connector decodes the whole film, fills in [`Checks`], asks [`judge`], and only then copies
+/// the film to [`recording_key`]: where nothing is, or over an older run of the same video. Any
+/// other object there is poison `name_taken`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyRecording {
+    pub bucket: String,
+    pub video_id: String,
+    pub run_id: String,
+    pub manifest_key: String,
+    pub staged_key: String,
+    /// Clips of the run, whose tracks are at [`keys::tracks`].
+    pub count: u32,
+    /// Where the receipt will be; for the published object's metadata.
+    pub receipt_key: String,
+}
+
+/// A film was found right, and is published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verified {
+    pub receipt: Receipt,
+    pub recording_key: String,
+    /// Of the manifest, milliseconds since 1970.
+    pub recorded_at_ms: i64,
+    pub frames: i64,
+    pub duration_ms: i64,
+    pub size_bytes: i64,
+}
+
+impl Effect for VerifyRecording {
+    type Answer = Verified;
+}
+
+/// Where the recording of a manifest is published.
+#[must_use]
+pub fn recording_key(manifest: &Manifest) -> String {
+    keys::recording(&manifest.owner, &manifest.assessment, manifest.recorded_at_ms)
+}
+
+/// What a receipt may honestly say of a recording that passed.
+#[must_use]
+pub fn statement(manifest: &Manifest) -> String {
+    let masking = &manifest.masking;
+    match masking.blur {
+        Blur::All => format!(
+            "verified against detector {} at threshold {}",
+            masking.detector, masking.threshold
+        ),
+        Blur::None => "complete; nothing was masked, as the uploader wished".to_owned(),
+    }
+}
+
+/// May a film with these figures be published?
+///
+/// # Errors
+/// Poison `verify_frames`, `verify_duration`, `verify_sound`, `verify_masks` or `verify_leak`: the
+/// first check that failed.
+pub fn judge(manifest: &Manifest, checks: &Checks) -> Result<(), Poison> {
+    let failed = |reason, what: String| {
+        Err(Poison::new(
+            reason,
+            format!("{what}: the recording was not published; replay the video"),
+        ))
+    };
+    if checks.frames_source != manifest.frames || checks.frames_output != manifest.frames {
+        return failed(
+            "verify_frames",
+            format!(
+                "{} frames came out of {} in the manifest and {} in the source",
+                checks.frames_output, manifest.frames, checks.frames_source
+            ),
+        );
+    }
+    let off_ms =
+        checks.duration_output_ms.saturating_sub(checks.duration_source_ms).saturating_abs();
+    if off_ms > frame_ms(manifest) {
+        return failed(
+            "verify_duration",
+            format!(
+                "the film lasts {} ms and its source {} ms",
+                checks.duration_output_ms, checks.duration_source_ms
+            ),
+        );
+    }
+    let wanted = match manifest.audio {
+        AudioPlan::None => None,
+        AudioPlan::Copy => Some(Checks::SOUND_IDENTICAL),
+        AudioPlan::Transcode => Some(Checks::SOUND_TRANSCODED),
+    };
+    if checks.sound.as_deref() != wanted {
+        return failed(
+            "verify_sound",
+            format!(
+                "the sound is {:?} and should be {:?}",
+                checks.sound.as_deref().unwrap_or("absent"),
+                wanted.unwrap_or("absent")
+            ),
+        );
+    }
+    if manifest.masking.blur == Blur::None {
+        return Ok(());
+    }
+    if checks.boxes_masked != checks.boxes {
+        return failed(
+            "verify_masks",
+            format!("{} of {} boxes are masked", checks.boxes_masked, checks.boxes),
+        );
+    }
+    if checks.leaks != 0 {
+        return failed("verify_leak", format!("{} faces were found outside masks", checks.leaks));
+    }
+    Ok(())
+}
+
+/// One frame's time in milliseconds, rounded up: what a duration may be off by.
+fn frame_ms(manifest: &Manifest) -> i64 {
+    let TimeBase { num, den } = manifest.frame_rate;
+    let (num, den) = (i64::from(num.max(1)), i64::from(den.max(1)));
+    (1000 * den + num - 1) / num
+}
+
+/// The processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verify;
+
+impl Processor for Verify {
+    const NAME: &'static str = "verify";
+
+    type In = RecordingStitched;
+    type Out = RecordingReady;
+    type Effect = VerifyRecording;
+
+    fn plan(&self, input: &Input<RecordingStitched>) -> Result<VerifyRecording, Refusal> {
+        Ok(VerifyRecording {
+            bucket: input.bucket.clone(),
+            video_id: input.video_id.clone(),
+            run_id: input.run_id.clone(),
+            manifest_key: input.manifest_key.clone(),
+            staged_key: input.staged_key.clone(),
+            count: clip_count(Some(input.count))?,
+            receipt_key: keys::receipt(&input.video_id),
+        })
+    }
+
+    fn conclude(
+        &self,
+        input: Input<RecordingStitched>,
+        verified: Verified,
+    ) -> Result<Outcome<RecordingReady>, Refusal> {
+        let event = input.event;
+        let receipt_key = keys::receipt(&event.video_id);
+        let receipt = Object {
+            to: ObjectRef::new(&event.bucket, &receipt_key),
+            content_type: "application/json",
+            body: verified.receipt.to_json()?.into(),
+        };
+        Ok(Outcome::event(RecordingReady {
+            video_id: event.video_id,
+            run_id: event.run_id,
+            owner: event.owner,
+            assessment: event.assessment,
+            visibility: event.visibility,
+            recorded_at_ms: verified.recorded_at_ms,
+            bucket: event.bucket,
+            recording_key: verified.recording_key,
+            receipt_key,
+            manifest_key: event.manifest_key,
+            count: event.count,
+            frames: verified.frames,
+            duration_ms: verified.duration_ms,
+            size_bytes: verified.size_bytes,
+        })
+        .storing(receipt))
+    }
+
+    fn video_id(&self, input: &Input<RecordingStitched>) -> Option<String> {
+        Some(input.video_id.clone())
+    }
+}
