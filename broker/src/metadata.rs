@@ -1,0 +1,246 @@
+//! What the broker knows besides the records: topics, committed offsets, transactions. Every
+//! change is a [`Record`] in the journal first; [`View`] is what all records add up to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io,
+    path::Path,
+    time::Instant,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BrokerError, Sync,
+    batch::{Outcome, Producer},
+    journal::Journal,
+};
+
+/// A journal shorter than this many bytes is not worth rewriting.
+const COMPACT_FROM_BYTES: u64 = 4 << 20;
+/// Producer ids below are left free, so that they stand out in a log.
+const FIRST_PRODUCER_ID: i64 = 1_000;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub(crate) enum Record {
+    Topic { name: String, spec: TopicSpec },
+    TopicDeleted { name: String },
+    Offset { group: String, offset: GroupOffset },
+    Transaction { id: String, transaction: Transaction },
+    NextProducerId { id: i64 },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TopicSpec {
+    pub(crate) partitions: i32,
+    /// Kept and shown; nothing here acts on it yet.
+    pub(crate) config: BTreeMap<String, String>,
+}
+
+/// The offset of the next record a group wants from a partition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GroupOffset {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    /// Whatever the client wants to remember with it.
+    pub(crate) note: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TransactionState {
+    Idle,
+    Ongoing,
+    /// Decided, but not every marker and offset is written yet. Survives a restart.
+    Ending(Outcome),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Transaction {
+    pub(crate) producer_id: i64,
+    pub(crate) epoch: i16,
+    pub(crate) timeout_ms: i32,
+    pub(crate) state: TransactionState,
+    pub(crate) partitions: BTreeSet<(String, i32)>,
+    /// By consumer group: they count once the transaction is committed.
+    pub(crate) offsets: BTreeMap<String, Vec<GroupOffset>>,
+    /// How this epoch's previous transaction ended, so that a repeated EndTxn can be answered.
+    pub(crate) previous: Option<Outcome>,
+    /// When the ongoing one began. A restart gives it its whole time again.
+    #[serde(skip)]
+    pub(crate) began: Option<Instant>,
+}
+
+impl Transaction {
+    pub(crate) fn producer(&self) -> Producer {
+        Producer { id: self.producer_id, epoch: self.epoch }
+    }
+}
+
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct View {
+    pub(crate) topics: BTreeMap<String, TopicSpec>,
+    pub(crate) offsets: BTreeMap<String, BTreeMap<(String, i32), GroupOffset>>,
+    pub(crate) transactions: BTreeMap<String, Transaction>,
+    /// Transactional id of every producer id that has one.
+    pub(crate) transactional_ids: HashMap<i64, String>,
+    pub(crate) next_producer_id: i64,
+}
+
+impl View {
+    fn apply(&mut self, record: Record) {
+        match record {
+            Record::Topic { name, spec } => {
+                self.topics.insert(name, spec);
+            }
+            Record::TopicDeleted { name } => {
+                for offsets in self.offsets.values_mut() {
+                    offsets.retain(|(topic, _), _| *topic != name);
+                }
+                self.offsets.retain(|_, offsets| !offsets.is_empty());
+                self.topics.remove(&name);
+            }
+            Record::Offset { group, offset } => {
+                let key = (offset.topic.clone(), offset.partition);
+                self.offsets.entry(group).or_default().insert(key, offset);
+            }
+            Record::Transaction { id, transaction } => {
+                self.transactional_ids.insert(transaction.producer_id, id.clone());
+                self.transactions.insert(id, transaction);
+            }
+            Record::NextProducerId { id } => self.next_producer_id = id,
+        }
+    }
+
+    /// The fewest records that add up to this view.
+    fn records(&self) -> Vec<Record> {
+        let topics = self
+            .topics
+            .iter()
+            .map(|(name, spec)| Record::Topic { name: name.clone(), spec: spec.clone() });
+        let offsets = self.offsets.iter().flat_map(|(group, offsets)| {
+            offsets
+                .values()
+                .map(|offset| Record::Offset { group: group.clone(), offset: offset.clone() })
+        });
+        let transactions = self.transactions.iter().map(|(id, transaction)| Record::Transaction {
+            id: id.clone(),
+            transaction: transaction.clone(),
+        });
+        let next = Record::NextProducerId { id: self.next_producer_id };
+        topics.chain(offsets).chain(transactions).chain([next]).collect()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Metadata {
+    journal: Journal,
+    view: View,
+    compact_at_bytes: u64,
+}
+
+impl Metadata {
+    /// Reads the journal at `path`, or begins one, and rewrites it without what is outdated.
+    pub(crate) fn open(path: &Path, sync: Sync) -> Result<Metadata, BrokerError> {
+        let (journal, records) = Journal::open(path, sync)?;
+        let mut view = View { next_producer_id: FIRST_PRODUCER_ID, ..View::default() };
+        for record in records {
+            view.apply(record);
+        }
+        for transaction in view.transactions.values_mut() {
+            if transaction.state == TransactionState::Ongoing {
+                transaction.began = Some(Instant::now());
+            }
+        }
+        let mut metadata = Metadata { journal, view, compact_at_bytes: 0 };
+        metadata.compact().map_err(|source| BrokerError::Io { path: path.to_owned(), source })?;
+        Ok(metadata)
+    }
+
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Writes `records` to the journal, then makes them count.
+    pub(crate) fn append(&mut self, records: Vec<Record>) -> io::Result<()> {
+        self.journal.append(&records)?;
+        for record in records {
+            self.view.apply(record);
+        }
+        if self.journal.bytes() > self.compact_at_bytes
+            && let Err(error) = self.compact()
+        {
+            // The journal is only longer than it need be; try again when it has doubled.
+            tracing::warn!(%error, "cannot compact the journal, check the disk");
+            self.compact_at_bytes = 2 * self.journal.bytes();
+        }
+        Ok(())
+    }
+
+    fn compact(&mut self) -> io::Result<()> {
+        self.journal.replace(&self.view.records())?;
+        self.compact_at_bytes = COMPACT_FROM_BYTES.max(4 * self.journal.bytes());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str) -> Record {
+        let spec = TopicSpec { partitions: 3, config: BTreeMap::new() };
+        Record::Topic { name: name.to_owned(), spec }
+    }
+
+    fn offset(topic: &str, offset: i64) -> Record {
+        let (topic, note) = (topic.to_owned(), String::new());
+        let offset = GroupOffset { topic, partition: 1, offset, note };
+        Record::Offset { group: "readers".to_owned(), offset }
+    }
+
+    #[test]
+    fn everything_is_there_again_after_reopening_and_the_last_offset_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let transaction = Transaction {
+            producer_id: 1_000,
+            epoch: 2,
+            timeout_ms: 10_000,
+            state: TransactionState::Ending(Outcome::Commit),
+            partitions: [("kept".to_owned(), 0)].into(),
+            offsets: BTreeMap::new(),
+            previous: None,
+            began: None,
+        };
+        let mut metadata = Metadata::open(&path, Sync::Never).unwrap();
+        let transaction = Record::Transaction { id: "cut.0".to_owned(), transaction };
+        metadata.append(vec![topic("kept"), topic("gone"), offset("gone", 1)]).unwrap();
+        metadata.append(vec![offset("kept", 1), transaction, offset("kept", 2)]).unwrap();
+        let name = "gone".to_owned();
+        metadata.append(vec![Record::TopicDeleted { name }]).unwrap();
+
+        let reopened = Metadata::open(&path, Sync::Never).unwrap();
+        assert_eq!(reopened.view(), metadata.view());
+        let offsets = &reopened.view().offsets["readers"];
+        assert_eq!(offsets.len(), 1);
+        assert_eq!(offsets[&("kept".to_owned(), 1)].offset, 2);
+    }
+
+    #[test]
+    fn a_journal_of_repeated_commits_stays_small_while_the_broker_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut metadata = Metadata::open(&path, Sync::Never).unwrap();
+        for round in 0..100 {
+            metadata
+                .append((0..1_000).map(|i| offset("kept", round * 1_000 + i)).collect())
+                .unwrap();
+        }
+        assert!(std::fs::metadata(&path).unwrap().len() <= COMPACT_FROM_BYTES + 200_000);
+        let reopened = Metadata::open(&path, Sync::Never).unwrap();
+        assert_eq!(reopened.view().offsets["readers"][&("kept".to_owned(), 1)].offset, 99_999);
+    }
+}
