@@ -1,0 +1,84 @@
+//! What the routes stand on.
+
+use async_trait::async_trait;
+use ports::{Catalog, Search, Store, Trouble};
+use schemas::VideoUploaded;
+use serde::Serialize;
+use std::{
+    fmt::{self, Debug},
+    sync::Arc,
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// The extensions an uploaded file may keep. The content decides what a file is, never its name.
+pub const MEDIA_TYPES: &[&str] = &["mp4", "m4v", "mov", "mkv", "webm"];
+
+/// Tells the mill that footage has arrived.
+#[async_trait]
+pub trait Uploads: Debug + Send + Sync {
+    /// Produces `event` to its topic under the event id `id`. Returns only after the broker has
+    /// acknowledged it; after an error the event may be taken as not there.
+    async fn announce(&self, event: &VideoUploaded, id: &str) -> Result<(), Trouble>;
+}
+
+/// What an upload may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadLimits {
+    pub max_bytes: u64,
+    /// Extensions, lower case and without the dot, that the stored object keeps.
+    pub types: Vec<String>,
+    /// A client that sends nothing for this long is given up.
+    pub max_silence: Duration,
+}
+
+impl Default for UploadLimits {
+    /// 10 GiB, [`MEDIA_TYPES`], one minute.
+    fn default() -> Self {
+        Self {
+            max_bytes: 10 << 30,
+            types: MEDIA_TYPES.iter().map(|&t| t.to_owned()).collect(),
+            max_silence: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A part that is not ready for work, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unready {
+    pub part: String,
+    pub reason: String,
+}
+
+/// The ports and settings behind [`crate::router`].
+pub struct Services {
+    pub store: Arc<dyn Store>,
+    pub catalog: Arc<dyn Catalog>,
+    pub search: Arc<dyn Search>,
+    pub uploads: Arc<dyn Uploads>,
+    /// Where uploads are put.
+    pub bucket: String,
+    /// Whose uploads they are, until accounts exist.
+    pub owner: String,
+    pub limits: UploadLimits,
+    /// The page of `/metrics`, in Prometheus' text format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The parts that are not ready; empty when all are.
+    pub readiness: Arc<dyn Fn() -> Vec<Unready> + Send + Sync>,
+    /// Cancelled at shutdown: uploads under way are aborted cleanly instead of waited for.
+    pub stopping: CancellationToken,
+}
+
+impl Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Services")
+            .field("store", &self.store)
+            .field("catalog", &self.catalog)
+            .field("search", &self.search)
+            .field("uploads", &self.uploads)
+            .field("bucket", &self.bucket)
+            .field("owner", &self.owner)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

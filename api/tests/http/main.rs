@@ -1,0 +1,9 @@
+//! The API as its clients see it: through HTTP, over ports kept in memory.
+
+mod guard;
+mod ports_in_memory;
+mod recording;
+mod search;
+mod support;
+mod uploads;
+mod videos;
