@@ -5,6 +5,7 @@
 mod catalog;
 mod failure;
 mod log;
+mod query;
 mod registry;
 mod search;
 mod store;
@@ -14,6 +15,7 @@ pub use catalog::{
 };
 pub use failure::{Fatal, Poison, Refusal, Trouble};
 pub use log::{Committed, Header, Headers, Log, Polled, Position, Record, Settled};
+pub use query::{MAX_QUERY_CHARS, MAX_QUERY_DEPTH, QUERY_FIELDS, day_start_ms, parse_query};
 pub use registry::SchemaRegistry;
 pub use search::{
     Document, Hit, Match, Moment, MomentKind, Page, Query, QueryError, Search, SearchRequest, Viewer,

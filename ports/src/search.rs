@@ -72,6 +72,10 @@ pub enum Query {
 
 /// One word, in any field or in one: `label:car`, `person:`, `owner:`, `assessment:`, `title:`,
 /// `place:`, `text:`, `after:2026-01-31`, `before:2026-01-31`.
+///
+/// Days are in UTC: `after:` takes videos recorded at or after the day's first millisecond,
+/// `before:` those before it. A word that an engine splits, such as `e-mail` or the quoted
+/// `owner:"ann lee"`, means its parts next to each other, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
     pub field: Option<String>,
