@@ -85,11 +85,19 @@ pub enum Committed {
 /// offset, or to commit an offset without sending.
 pub trait Log: Send + 'static {
     /// Waits a short while (at most about 100 ms) for records. Must be called steadily: it never
-    /// waits for work in hand. At most `want` records are handed out per call.
+    /// waits for work in hand. At most `want` records are handed out per call. Dropping the future
+    /// before it is ready loses no record. Brief outages are ridden out inside; a transient error
+    /// asks to call again later.
     fn poll(&mut self, want: usize) -> impl Future<Output = Result<Polled, Trouble>> + Send;
 
+    /// From the next poll on, hands out nothing of these partitions (topic and number), and of all
+    /// others again: backpressure per partition, so that one slow event holds up no other
+    /// partition. A new assignment starts with none held.
+    fn hold(&mut self, held: Vec<(String, i32)>);
+
     /// One transaction: all outputs, and for each partition the offset after its last `done`.
-    /// The caller hands over, per partition, a contiguous run.
+    /// The caller hands over, per partition, a contiguous run. Any error ends the processor:
+    /// what can be healed is [`Committed::Rewound`].
     fn commit(
         &mut self,
         epoch: u64,

@@ -1,0 +1,105 @@
+//! The join without a database: are all parts there, and is it ours to put them together?
+
+use crate::{Gather, Refusal, Trouble};
+use bytes::Bytes;
+use ports::{ObjectRef, Put, PutOutcome, Store};
+use schemas::keys;
+use std::collections::HashSet;
+
+/// Claims hold an event's id.
+const CLAIM_BYTES: u64 = 4096;
+
+/// Passes when all parts of the run are stored and `input_id` holds `processor`'s claim on it.
+///
+/// Parts are written before their event commits, so whoever comes last sees all. A crash brings
+/// the claimant's event back, and with it the same id.
+pub(crate) async fn claim(
+    store: &dyn Store,
+    gather: &Gather,
+    processor: &str,
+    input_id: &str,
+) -> Result<(), Trouble> {
+    let stored = store.list(&gather.bucket, &keys::run(&gather.video_id, &gather.run_id)).await?;
+    let stored: HashSet<&str> = stored.iter().map(|object| object.key.as_str()).collect();
+    if !gather.parts.iter().all(|part| stored.contains(part.as_str())) {
+        return Err(Refusal::Skip("waiting_for_parts").into());
+    }
+    let key = keys::claim(&gather.video_id, &gather.run_id, processor);
+    let claim = ObjectRef::new(&gather.bucket, key);
+    let put = Put { only_if_absent: true, ..Put::default() };
+    match store.write(&claim, Bytes::copy_from_slice(input_id.as_bytes()), put).await? {
+        PutOutcome::Written { .. } => return Ok(()),
+        PutOutcome::Exists => {}
+    }
+    let holder = match store.read(&claim, CLAIM_BYTES).await {
+        Err(Trouble::Refused(Refusal::Poison(poison))) if poison.reason == "missing_object" => {
+            // Removed since we were told it exists; the next try finds out by whom.
+            return Err(Trouble::transient("claim_vanished", poison.detail));
+        }
+        other => other?,
+    };
+    if holder == input_id.as_bytes() { Ok(()) } else { Err(Refusal::Skip("claimed").into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryStore;
+    use std::sync::Arc;
+
+    fn gather() -> Gather {
+        Gather {
+            bucket: "b".to_owned(),
+            video_id: "v".to_owned(),
+            run_id: "r".to_owned(),
+            parts: vec![keys::masked("v", "r", 0), keys::masked("v", "r", 1)],
+        }
+    }
+
+    async fn store(parts: u32) -> MemoryStore {
+        let store = MemoryStore::default();
+        for index in 0..parts {
+            let part = ObjectRef::new("b", keys::masked("v", "r", index));
+            store.write(&part, Bytes::new(), Put::default()).await.unwrap();
+        }
+        store
+    }
+
+    #[tokio::test]
+    async fn a_missing_part_means_waiting_and_no_claim() {
+        let store = store(1).await;
+        let refused = claim(&store, &gather(), "stitch", "one").await.unwrap_err();
+        assert_eq!(refused, Refusal::Skip("waiting_for_parts").into());
+        assert_eq!(store.keys("b"), [keys::masked("v", "r", 0)]);
+    }
+
+    #[tokio::test]
+    async fn the_claimant_may_come_back_and_nobody_else_may() {
+        let store = store(2).await;
+        claim(&store, &gather(), "stitch", "one").await.unwrap();
+        claim(&store, &gather(), "stitch", "one").await.unwrap();
+        let refused = claim(&store, &gather(), "stitch", "two").await.unwrap_err();
+        assert_eq!(refused, Refusal::Skip("claimed").into());
+        claim(&store, &gather(), "index", "two").await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_fifty_writers_on_one_claim_one_wins() {
+        let store = Arc::new(store(2).await);
+        let gate = Arc::new(tokio::sync::Barrier::new(50));
+        let writers: Vec<_> = (0..50)
+            .map(|n| {
+                let (store, gate) = (store.clone(), gate.clone());
+                tokio::spawn(async move {
+                    gate.wait().await;
+                    claim(&*store, &gather(), "stitch", &n.to_string()).await.is_ok()
+                })
+            })
+            .collect();
+        let mut winners = 0;
+        for writer in writers {
+            winners += u32::from(writer.await.unwrap());
+        }
+        assert_eq!(winners, 1);
+    }
+}

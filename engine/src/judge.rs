@@ -1,0 +1,282 @@
+//! The life of an event, from its bytes to its verdict.
+
+use crate::{
+    Connector, Context, Effect, Events, Fatal, Input, Object, Outcome, Output, Poison, Processor,
+    Record, Refusal, Trouble,
+    arrival::Arrival,
+    envelope::Envelope,
+    fuse::Sign,
+    gather, letters,
+    retry::{Next, Why, insist},
+};
+use futures::FutureExt;
+use ports::{ObjectRef, Put};
+use schemas::{AvroValue, Malformed, ids, keys};
+use std::{any::Any, panic::AssertUnwindSafe, time::Instant};
+
+/// How an event ended. Every event ends in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Emitted,
+    Skipped(&'static str),
+    Retried(&'static str),
+    DeadLettered(&'static str),
+}
+
+impl Verdict {
+    /// The verdict's and the reason's metric labels.
+    pub(crate) fn labels(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Emitted => ("emitted", ""),
+            Self::Skipped(reason) => ("skipped", reason),
+            Self::Retried(reason) => ("retried", reason),
+            Self::DeadLettered(reason) => ("dead_lettered", reason),
+        }
+    }
+}
+
+/// A verdict and all the log must write with it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    pub(crate) outputs: Vec<Record>,
+    pub(crate) sign: Sign,
+}
+
+/// Where in an event's life something went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Read,
+    Plan,
+    Gather,
+    Perform,
+    Conclude,
+    Store,
+    Emit,
+}
+
+impl Step {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Plan => "plan",
+            Self::Gather => "gather",
+            Self::Perform => "perform",
+            Self::Conclude => "conclude",
+            Self::Store => "store",
+            Self::Emit => "emit",
+        }
+    }
+}
+
+/// What ended an event's life early.
+#[derive(Debug)]
+enum End {
+    Trouble(Step, Trouble),
+    /// A panic, or an event of ours that does not fit its own schema.
+    Bug(Step, Poison),
+}
+
+/// Names the step a failure happened in.
+trait During<T> {
+    fn during(self, step: Step) -> Result<T, End>;
+}
+
+impl<T, E: Into<Trouble>> During<T> for Result<T, E> {
+    fn during(self, step: Step) -> Result<T, End> {
+        self.map_err(|trouble| End::Trouble(step, trouble.into()))
+    }
+}
+
+/// Judges events one by one; shared by all tasks of a processor.
+#[derive(Debug)]
+pub(crate) struct Judge<P, C> {
+    pub(crate) processor: P,
+    pub(crate) connector: C,
+    pub(crate) context: Context,
+}
+
+impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
+    /// Lives the event's life to its verdict. Only what is our fault has none.
+    pub(crate) async fn judge(&self, arrival: &Arrival) -> Result<Judged, Fatal> {
+        let life = AssertUnwindSafe(self.live(arrival)).catch_unwind().await;
+        let (step, trouble) = match life.unwrap_or_else(|panic| Err(bug(panic.as_ref()))) {
+            Ok(outputs) => {
+                return Ok(Judged { verdict: Verdict::Emitted, outputs, sign: Sign::Good });
+            }
+            Err(End::Bug(step, poison)) => {
+                tracing::error!(processor = P::NAME, %poison, "a bug of ours: please report it");
+                return Ok(self.dead(arrival, step, &poison, Sign::Bad));
+            }
+            Err(End::Trouble(step, trouble)) => (step, trouble),
+        };
+        match trouble {
+            Trouble::Refused(Refusal::Skip(reason)) => {
+                let verdict = Verdict::Skipped(reason);
+                Ok(Judged { verdict, outputs: Vec::new(), sign: Sign::Good })
+            }
+            Trouble::Refused(Refusal::Poison(poison)) => {
+                Ok(self.dead(arrival, step, &poison, Sign::None))
+            }
+            Trouble::Fatal(fatal) => Err(fatal),
+            Trouble::Transient { reason, detail, after } => {
+                let now = self.context.clock.now_ms();
+                let attempt = arrival.attempt;
+                match self.context.policy.next(attempt, arrival.since_ms, now, after) {
+                    Next::Again { not_before_ms } => {
+                        tracing::warn!(
+                            processor = P::NAME,
+                            event = arrival.id,
+                            attempt,
+                            reason,
+                            detail,
+                            "failed for now, will be tried again from the retry topic"
+                        );
+                        let retry = letters::retry(arrival, P::NAME, reason, not_before_ms);
+                        let verdict = Verdict::Retried(reason);
+                        Ok(Judged { verdict, outputs: vec![retry], sign: Sign::None })
+                    }
+                    Next::GiveUp(why) => {
+                        let why = match why {
+                            Why::Attempts => "",
+                            Why::Deadline => ", the next one would be past the deadline",
+                        };
+                        let detail = format!("gave up after {attempt} attempts{why}: {detail}");
+                        Ok(self.dead(arrival, step, &Poison { reason, detail }, Sign::Bad))
+                    }
+                }
+            }
+        }
+    }
+
+    fn dead(&self, arrival: &Arrival, step: Step, poison: &Poison, sign: Sign) -> Judged {
+        tracing::warn!(
+            processor = P::NAME, event = arrival.id, stage = step.label(), %poison,
+            "dead-lettered: correct the cause, then redrive it"
+        );
+        Judged {
+            verdict: Verdict::DeadLettered(poison.reason),
+            outputs: vec![letters::dead(arrival, P::NAME, step.label(), poison)],
+            sign,
+        }
+    }
+
+    /// The whole life of an event: what it gives rise to, ready to be sent.
+    async fn live(&self, arrival: &Arrival) -> Result<Vec<Record>, End> {
+        let input = self.read(arrival).await?;
+        if let Some(video) = self.processor.video_id(&input) {
+            self.pass_over_if_deleted(&video).await?;
+        }
+        let effect = self.processor.plan(&input).during(Step::Plan)?;
+        let gather = self.processor.gather(&input);
+        if let Some(gather) = &gather {
+            let store = &*self.context.store;
+            let claim = || gather::claim(store, gather, P::NAME, &input.id);
+            self.insist(claim).await.during(Step::Gather)?;
+        }
+        let answer = self.insist(|| self.perform(&effect)).await.during(Step::Perform)?;
+        let outcome = self.processor.conclude(input, answer).during(Step::Conclude)?;
+        let Outcome { events, objects } = outcome;
+        for object in &objects {
+            self.insist(|| self.store(object)).await.during(Step::Store)?;
+        }
+        let id = gather.map(|g| ids::gathered(&g.video_id, &g.run_id, P::NAME));
+        let mut outputs = Vec::with_capacity(events.len());
+        for (index, event) in events.iter().enumerate() {
+            let id = match &id {
+                Some(id) if index == 0 => id.clone(),
+                Some(id) => ids::output(id, P::NAME, index),
+                None => ids::output(&arrival.id, P::NAME, index),
+            };
+            outputs.push(self.envelop(arrival, id, event).await?);
+        }
+        Ok(outputs)
+    }
+
+    async fn read(&self, arrival: &Arrival) -> Result<Input<P::In>, End> {
+        let record = &arrival.record;
+        let (value, refusal) = match &record.value {
+            None => (Err(Malformed("the record has no value".to_owned())), None),
+            Some(bytes) => match self.insist(|| self.context.registry.decode(bytes)).await {
+                Ok(value) => (Ok(value), None),
+                Err(Trouble::Refused(refusal)) => {
+                    (Err(Malformed(refusal.to_string())), Some(refusal))
+                }
+                Err(trouble) => return Err(End::Trouble(Step::Read, trouble)),
+            },
+        };
+        match P::In::read(record, value) {
+            Ok(event) => Ok(Input { event, id: arrival.id.clone(), at_ms: arrival.at_ms }),
+            // The registry knows better than the reader what is wrong with the bytes.
+            Err(malformed) => Err(refusal.unwrap_or_else(|| malformed.into())).during(Step::Read),
+        }
+    }
+
+    async fn pass_over_if_deleted(&self, video: &str) -> Result<(), End> {
+        let tombstone = ObjectRef::new(&self.context.bucket, keys::tombstone(video));
+        let head = self.insist(|| self.context.store.head(&tombstone)).await;
+        match head.during(Step::Read)? {
+            Some(_) => Err(Refusal::Skip("deleted")).during(Step::Read),
+            None => Ok(()),
+        }
+    }
+
+    async fn perform(&self, effect: &P::Effect) -> Result<<P::Effect as Effect>::Answer, Trouble> {
+        let started = Instant::now();
+        let answer = self.connector.perform(effect).await;
+        let outcome = match &answer {
+            Ok(_) => "answered",
+            Err(Trouble::Refused(_)) => "refused",
+            Err(Trouble::Transient { .. }) => "transient",
+            Err(Trouble::Fatal(_)) => "fatal",
+        };
+        self.context.metrics.performed(P::NAME, outcome, started.elapsed());
+        answer
+    }
+
+    async fn store(&self, object: &Object) -> Result<(), Trouble> {
+        let put = Put { content_type: Some(object.content_type.to_owned()), ..Put::default() };
+        self.context.store.write(&object.to, object.body.clone(), put).await.map(|_| ())
+    }
+
+    async fn envelop(&self, arrival: &Arrival, id: String, event: &P::Out) -> Result<Record, End> {
+        let Some(topic) = P::Out::TOPIC else {
+            let detail = format!("{} emits events but has no topic to send them to", P::NAME);
+            return Err(Trouble::fatal(detail)).during(Step::Emit);
+        };
+        let value = event.to_value().map_err(|malformed| {
+            End::Bug(Step::Emit, Poison::new("malformed_output", malformed.to_string()))
+        })?;
+        let value = self.encode(topic, value).await.during(Step::Emit)?;
+        let envelope = Envelope {
+            id,
+            processor: P::NAME,
+            topic,
+            cause: &arrival.record.headers,
+            cause_id: &arrival.id,
+            now_ms: self.context.clock.now_ms(),
+        };
+        Ok(envelope.seal(event.key(), value))
+    }
+
+    async fn encode(&self, topic: &str, value: AvroValue) -> Result<Vec<u8>, Trouble> {
+        let registry = &self.context.registry;
+        self.insist(|| registry.encode(topic, P::Out::SCHEMA, value.clone())).await
+    }
+
+    async fn insist<T, F>(&self, step: impl Fn() -> F + Send + Sync) -> Result<T, Trouble>
+    where
+        F: Future<Output = Result<T, Trouble>> + Send,
+    {
+        insist(&*self.context.clock, &self.context.policy, step).await
+    }
+}
+
+/// A panic is a bug, of the pure halves or of a connector. One event must not stop the others;
+/// many in a row blow the fuse.
+fn bug(panic: &(dyn Any + Send)) -> End {
+    let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+    let detail = said.unwrap_or_else(|| "panicked without a message".to_owned());
+    End::Bug(Step::Perform, Poison { reason: "panicked", detail })
+}

@@ -1,0 +1,202 @@
+//! Every metric of every processor. Nowhere else is one named.
+
+use crate::{Fatal, Verdict};
+use prometheus::{
+    CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
+};
+use std::time::Duration;
+
+/// Seconds an event or an effect may take: from a millisecond to an hour.
+const SECONDS: [f64; 11] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 1200.0, 3600.0];
+/// Seconds an event may be old: from a tenth of a second to a day.
+const AGE: [f64; 10] = [0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 1200.0, 3600.0, 21_600.0, 86_400.0];
+
+/// What was done with frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameKind {
+    Decoded,
+    Detected,
+    Masked,
+    Encoded,
+    Copied,
+    Verified,
+}
+
+impl FrameKind {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Decoded => "decoded",
+            Self::Detected => "detected",
+            Self::Masked => "masked",
+            Self::Encoded => "encoded",
+            Self::Copied => "copied",
+            Self::Verified => "verified",
+        }
+    }
+}
+
+/// All metrics of a process. Cloning shares. Labels are words of ours, never ids.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    events: IntCounterVec,
+    event_seconds: HistogramVec,
+    event_age: HistogramVec,
+    effect_seconds: HistogramVec,
+    frames: IntCounterVec,
+    media_seconds: CounterVec,
+    work_lag: IntGaugeVec,
+    work_oldest: GaugeVec,
+}
+
+impl Metrics {
+    /// Metrics in a registry of their own.
+    pub fn new() -> Result<Self, Fatal> {
+        Self::register(Registry::new())
+    }
+
+    /// Metrics in `registry`; an error if one of the names is taken there.
+    pub fn register(registry: Registry) -> Result<Self, Fatal> {
+        let histogram = |name: &str, help: &str, labels: &[&str], buckets: &[f64]| {
+            let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            enter(&registry, HistogramVec::new(opts, labels))
+        };
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            enter(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        Ok(Self {
+            events: counter(
+                "reelmill_events_total",
+                "events by their one verdict, counted after the commit",
+                &["processor", "verdict", "reason"],
+            )?,
+            event_seconds: histogram(
+                "reelmill_event_seconds",
+                "from an event's arrival to its commit",
+                &["processor"],
+                &SECONDS,
+            )?,
+            event_age: histogram(
+                "reelmill_event_age_seconds",
+                "from an event's record time to its commit",
+                &["processor"],
+                &AGE,
+            )?,
+            effect_seconds: histogram(
+                "reelmill_effect_seconds",
+                "one try of an effect, by outcome",
+                &["processor", "outcome"],
+                &SECONDS,
+            )?,
+            frames: counter("reelmill_frames_total", "frames, by what was done", &["kind"])?,
+            media_seconds: enter(
+                &registry,
+                CounterVec::new(
+                    Opts::new("reelmill_media_seconds_total", "seconds of footage worked on"),
+                    &["processor"],
+                ),
+            )?,
+            work_lag: enter(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new("reelmill_work_lag", "events not yet committed; 0 when idle"),
+                    &["processor"],
+                ),
+            )?,
+            work_oldest: enter(
+                &registry,
+                GaugeVec::new(
+                    Opts::new("reelmill_work_oldest_seconds", "age of the oldest waiting event"),
+                    &["processor"],
+                ),
+            )?,
+            registry,
+        })
+    }
+
+    /// Everything in Prometheus' text format.
+    #[must_use]
+    pub fn gather(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics cannot be written");
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Frames done in some way.
+    pub fn count_frames(&self, kind: FrameKind, frames: u64) {
+        self.frames.with_label_values(&[kind.label()]).inc_by(frames);
+    }
+
+    /// Footage worked on.
+    pub fn count_media(&self, processor: &'static str, footage: Duration) {
+        self.media_seconds.with_label_values(&[processor]).inc_by(footage.as_secs_f64());
+    }
+
+    /// What waits for a processor: how many events, and how old the oldest is.
+    pub fn set_work(&self, processor: &str, lag: i64, oldest: Duration) {
+        self.work_lag.with_label_values(&[processor]).set(lag);
+        self.work_oldest.with_label_values(&[processor]).set(oldest.as_secs_f64());
+    }
+
+    pub(crate) fn judged(&self, processor: &str, verdict: Verdict, took_ms: i64, age_ms: i64) {
+        let (name, reason) = verdict.labels();
+        self.events.with_label_values(&[processor, name, reason]).inc();
+        self.event_seconds.with_label_values(&[processor]).observe(seconds(took_ms));
+        self.event_age.with_label_values(&[processor]).observe(seconds(age_ms));
+    }
+
+    pub(crate) fn performed(&self, processor: &str, outcome: &str, took: Duration) {
+        self.effect_seconds.with_label_values(&[processor, outcome]).observe(took.as_secs_f64());
+    }
+}
+
+fn enter<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: prometheus::Result<C>,
+) -> Result<C, Fatal> {
+    let entered = collector.and_then(|c| registry.register(Box::new(c.clone())).map(|()| c));
+    entered.map_err(|error| Fatal(format!("metric cannot be registered: {error}")))
+}
+
+fn seconds(ms: i64) -> f64 {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0)).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_histogram_has_more_than_twelve_buckets() {
+        // One more is added for infinity.
+        assert!(SECONDS.len() < 12 && AGE.len() < 12);
+    }
+
+    #[test]
+    fn the_text_names_verdicts_and_reasons() {
+        let metrics = Metrics::new().unwrap();
+        metrics.judged("cut", Verdict::Skipped("deleted"), 30, 400);
+        metrics.count_frames(FrameKind::Masked, 7);
+        metrics.set_work("cut", 3, Duration::from_secs(2));
+        let text = metrics.gather();
+        for line in [
+            r#"reelmill_events_total{processor="cut",reason="deleted",verdict="skipped"} 1"#,
+            r#"reelmill_event_seconds_bucket{processor="cut",le="0.1"} 1"#,
+            r#"reelmill_event_age_seconds_bucket{processor="cut",le="0.1"} 0"#,
+            r#"reelmill_frames_total{kind="masked"} 7"#,
+            r#"reelmill_work_lag{processor="cut"} 3"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn two_sets_do_not_fit_into_one_registry() {
+        let registry = Registry::new();
+        assert!(Metrics::register(registry.clone()).is_ok());
+        assert!(Metrics::register(registry).is_err());
+    }
+}

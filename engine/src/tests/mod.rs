@@ -1,0 +1,7 @@
+//! The rules, one sentence each, against the log in memory.
+
+mod failures;
+mod gathering;
+mod pipeline;
+mod running;
+mod world;
