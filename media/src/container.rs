@@ -56,8 +56,7 @@ pub(crate) fn recognise(path: &Path) -> Result<Container, MediaError> {
 }
 
 fn from_magic(head: &[u8]) -> Result<Container, MediaError> {
-    const FIRST_BOXES: [&[u8]; 7] =
-        [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"];
+    const FIRST_BOXES: [&[u8]; 7] = [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"];
     if head.get(4..8).is_some_and(|kind| FIRST_BOXES.contains(&kind)) {
         return Ok(Container::Mp4);
     }

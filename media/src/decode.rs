@@ -1,17 +1,35 @@
 //! Decodes every frame of a file, or says why not.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use ffmpeg_next as ff;
 
-use crate::{Limits, MediaError, Rational, RgbImage};
+use crate::mask;
+use crate::orientation::Orientation;
+use crate::picture::{Converter, packed_rows};
+use crate::source::{Source, is_shown};
+use crate::{Limits, LumaImage, MaskStyle, MediaError, Rational, Region, RgbImage, ffi};
 
 /// A decoded frame, seen as it is displayed.
 pub struct Frame<'a> {
     pub(crate) video: &'a mut ff::frame::Video,
-    pub(crate) index: u32,
-    pub(crate) pts: i64,
+    pub(crate) converter: &'a mut Converter,
+    pub(crate) orientation: Orientation,
+    index: u32,
+    pts: i64,
+}
+
+impl fmt::Debug for Frame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("index", &self.index)
+            .field("pts", &self.pts)
+            .field("width", &self.width())
+            .field("height", &self.height())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Frame<'_> {
@@ -27,12 +45,12 @@ impl Frame<'_> {
 
     /// Width as displayed, px.
     pub fn width(&self) -> u32 {
-        self.video.width()
+        self.orientation.displayed(self.video.width(), self.video.height()).0
     }
 
     /// Height as displayed, px.
     pub fn height(&self) -> u32 {
-        self.video.height()
+        self.orientation.displayed(self.video.width(), self.video.height()).1
     }
 
     /// The picture as displayed in packed RGB, scaled down to at most `max_width` px.
@@ -40,8 +58,36 @@ impl Frame<'_> {
     /// # Errors
     /// `Internal` when FFmpeg cannot convert the pixel format.
     pub fn rgb(&mut self, max_width: u32) -> Result<RgbImage, MediaError> {
-        let _ = max_width;
-        Err(MediaError::internal("being written"))
+        self.converter.rgb(self.video, self.orientation, max_width)
+    }
+
+    /// The brightness of the picture as displayed, in full size.
+    ///
+    /// # Errors
+    /// `Internal` when FFmpeg cannot convert the pixel format.
+    pub fn luma(&mut self) -> Result<LumaImage, MediaError> {
+        let (width, height) = (self.video.width(), self.video.height());
+        let converted = self.converter.planar(self.video)?;
+        let video = converted.as_ref().unwrap_or(self.video);
+        let packed = packed_rows(video, width as usize, height as usize);
+        let data = self.orientation.turn::<1>(width, height, &packed);
+        Ok(LumaImage { width: self.width(), height: self.height(), data })
+    }
+
+    /// Draws masks over `regions` (of the displayed picture) into this frame.
+    ///
+    /// # Errors
+    /// `Internal` when FFmpeg cannot convert the pixel format.
+    pub fn draw(&mut self, regions: &[Region], style: MaskStyle) -> Result<(), MediaError> {
+        if regions.is_empty() {
+            return Ok(());
+        }
+        match self.converter.planar(self.video)? {
+            Some(planar) => *self.video = planar,
+            None => ffi::make_writable(self.video)?,
+        }
+        mask::draw(self.video, self.orientation, regions, style);
+        Ok(())
     }
 }
 
@@ -52,7 +98,7 @@ pub struct DecodeReport {
     pub frames: u32,
     /// PTS of the first frame, ticks of `time_base`.
     pub first_pts: Option<i64>,
-    /// PTS of the last frame, ticks of `time_base`.
+    /// PTS of the last frame visited, ticks of `time_base`.
     pub last_pts: Option<i64>,
     /// Seconds per tick.
     pub time_base: Rational,
@@ -68,6 +114,129 @@ pub fn decode(
     limits: &Limits,
     visit: &mut dyn FnMut(&mut Frame<'_>) -> Result<ControlFlow<()>, MediaError>,
 ) -> Result<DecodeReport, MediaError> {
-    let _ = (path, limits, visit);
-    Err(MediaError::internal("being written"))
+    let mut reader = FrameReader::open(path, limits)?;
+    let time_base = reader.time_base;
+    let mut report = DecodeReport { frames: 0, first_pts: None, last_pts: None, time_base };
+    while let Some(mut frame) = reader.next()? {
+        report.frames += 1;
+        report.first_pts = report.first_pts.or(Some(frame.pts));
+        report.last_pts = Some(frame.pts);
+        if visit(&mut frame)?.is_break() {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+/// Decodes a file frame by frame.
+pub(crate) struct FrameReader {
+    pub(crate) time_base: Rational,
+    pub(crate) decoder: ff::decoder::Video,
+    pub(crate) orientation: Orientation,
+    source: Source,
+    codec: ff::codec::Id,
+    converter: Converter,
+    current: ff::frame::Video,
+    limits: Limits,
+    /// Packets that must become frames.
+    expected: u32,
+    frames: u32,
+    is_draining: bool,
+}
+
+impl FrameReader {
+    pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Self, MediaError> {
+        let source = Source::open_video(path, limits)?;
+        let codec = source.codec(source.video)?;
+        let time_base = source.time_base(source.video)?;
+        let implementation = ff::decoder::find(codec).ok_or_else(|| MediaError::Unsupported {
+            what: format!("the codec {}", codec.name()),
+        })?;
+        let context =
+            ff::codec::Context::from_parameters(source.stream(source.video)?.parameters())
+                .map_err(|e| MediaError::reading("its codec header", e))?;
+        let mut options = ff::Dictionary::new();
+        options.set("max_pixels", &limits.max_pixels.to_string());
+        options.set("threads", &limits.threads.max(1).to_string());
+        let decoder = context
+            .decoder()
+            .open_as_with(implementation, options)
+            .and_then(ff::decoder::Opened::video)
+            .map_err(|e| MediaError::reading("its codec header", e))?;
+        Ok(Self {
+            time_base,
+            decoder,
+            orientation: source.orientation()?,
+            source,
+            codec,
+            converter: Converter::default(),
+            current: ff::frame::Video::empty(),
+            limits: limits.clone(),
+            expected: 0,
+            frames: 0,
+            is_draining: false,
+        })
+    }
+
+    /// The next frame in presentation order; `None` after the last, when all are complete.
+    pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, MediaError> {
+        while !self.receive()? {
+            if self.is_draining {
+                return self.check_complete().map(|()| None);
+            }
+            self.send()?;
+        }
+        let pts = self
+            .current
+            .pts()
+            .or(self.current.timestamp())
+            .ok_or_else(|| MediaError::broken("a frame has no time stamp"))?;
+        let index = self.frames;
+        self.frames += 1;
+        Ok(Some(Frame {
+            video: &mut self.current,
+            converter: &mut self.converter,
+            orientation: self.orientation,
+            index,
+            pts,
+        }))
+    }
+
+    fn receive(&mut self) -> Result<bool, MediaError> {
+        self.limits.cancel.check()?;
+        match self.decoder.receive_frame(&mut self.current) {
+            Ok(()) => {}
+            Err(ff::Error::Eof | ff::Error::Other { errno: libc::EAGAIN }) => return Ok(false),
+            Err(error) => {
+                return Err(MediaError::reading(&format!("frame {}", self.frames), error));
+            }
+        }
+        self.limits.check_picture(self.current.width(), self.current.height())?;
+        if self.current.is_corrupt() || self.current.has_decode_errors() {
+            return Err(MediaError::broken(format!("frame {} is damaged", self.frames)));
+        }
+        Ok(true)
+    }
+
+    fn send(&mut self) -> Result<(), MediaError> {
+        let sent = match self.source.next_video()? {
+            Some((_, packet)) => {
+                self.expected += u32::from(is_shown(&packet, self.codec));
+                self.decoder.send_packet(&packet)
+            }
+            None => {
+                self.is_draining = true;
+                self.decoder.send_eof()
+            }
+        };
+        sent.map_err(|e| MediaError::reading(&format!("packet {}", self.expected), e))
+    }
+
+    fn check_complete(&self) -> Result<(), MediaError> {
+        if self.frames == self.expected {
+            return Ok(());
+        }
+        let detail = format!("{} of {} frames decode", self.frames, self.expected);
+        Err(MediaError::Broken { detail })
+    }
 }

@@ -38,7 +38,9 @@ pub enum MediaError {
         what: String,
     },
     /// A limit of [`Limits`](crate::Limits) is exceeded.
-    #[error("{what}: {actual} is more than the limit of {limit}; reduce the file or raise the limit")]
+    #[error(
+        "{what}: {actual} is more than the limit of {limit}; reduce the file or raise the limit"
+    )]
     TooLarge {
         /// Which limit, with its unit.
         what: &'static str,

@@ -7,12 +7,21 @@
 mod container;
 mod cut;
 mod decode;
+mod encode;
 mod error;
+mod ffi;
+mod h264;
 mod limits;
 mod mask;
+mod orientation;
+mod output;
 mod picture;
 mod probe;
 mod render;
+mod scan;
+mod schedule;
+mod sound;
+mod source;
 mod stitch;
 mod verify;
 
@@ -26,6 +35,6 @@ pub use probe::{AudioProbe, Probe, Rational, probe};
 pub use render::{MaskJob, MaskReport, Render, RenderMode, mask_clip};
 pub use stitch::{AudioOutcome, Stitch, StitchReport, copy_all, stitch};
 pub use verify::{
-    CompareReport, Compared, Elementary, MaskEvidence, Track, compare, elementary_sha256,
-    mask_evidence,
+    CompareReport, Compared, Elementary, MaskEvidence, Track, compare, difference_outside,
+    elementary_sha256, mask_evidence,
 };

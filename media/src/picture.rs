@@ -1,4 +1,12 @@
-//! Pictures as other crates see them, and how coded pixels map to displayed ones.
+//! Pictures as other crates see them, and conversions of decoded ones.
+
+use ff::format::Pixel;
+use ff::software::scaling;
+use ffmpeg_next as ff;
+
+use crate::MediaError;
+use crate::ffi;
+use crate::orientation::Orientation;
 
 /// A packed 8-bit RGB picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,4 +28,146 @@ pub struct LumaImage {
     pub height: u32,
     /// `width * height` bytes, rows without padding.
     pub data: Vec<u8>,
+}
+
+/// Conversions with the scalers they need, which are costly to set up and therefore kept.
+#[derive(Default)]
+pub(crate) struct Converter {
+    rgb: Option<Scaler>,
+    planar: Option<Scaler>,
+}
+
+/// Size and format of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    format: Pixel,
+    width: u32,
+    height: u32,
+}
+
+struct Scaler {
+    from: Shape,
+    to: Shape,
+    context: scaling::Context,
+}
+
+impl Converter {
+    /// The picture in displayed orientation, at most `max_width` wide.
+    pub(crate) fn rgb(
+        &mut self,
+        video: &ff::frame::Video,
+        orientation: Orientation,
+        max_width: u32,
+    ) -> Result<RgbImage, MediaError> {
+        let (shown_width, shown_height) = orientation.displayed(video.width(), video.height());
+        let width = shown_width.min(max_width.max(1));
+        let scaled = u64::from(shown_height) * u64::from(width) + u64::from(shown_width) / 2;
+        let height = ((scaled / u64::from(shown_width.max(1))) as u32).max(1);
+        let (coded_width, coded_height) = orientation.displayed(width, height);
+        let to = Shape { format: Pixel::RGB24, width: coded_width, height: coded_height };
+        let scaled = convert(&mut self.rgb, video, to)?;
+        let packed = packed_rows(&scaled, coded_width as usize * 3, coded_height as usize);
+        let data = orientation.turn::<3>(coded_width, coded_height, &packed);
+        Ok(RgbImage { width, height, data })
+    }
+
+    /// The picture in 8-bit 4:2:0, or `None` when it is already.
+    pub(crate) fn planar(
+        &mut self,
+        video: &ff::frame::Video,
+    ) -> Result<Option<ff::frame::Video>, MediaError> {
+        if matches!(video.format(), Pixel::YUV420P | Pixel::YUVJ420P) {
+            return Ok(None);
+        }
+        let to = Shape { format: Pixel::YUV420P, width: video.width(), height: video.height() };
+        let mut planar = convert(&mut self.planar, video, to)?;
+        planar.set_pts(video.pts());
+        planar.set_color_range(video.color_range());
+        planar.set_color_space(video.color_space());
+        Ok(Some(planar))
+    }
+}
+
+fn convert(
+    kept: &mut Option<Scaler>,
+    video: &ff::frame::Video,
+    to: Shape,
+) -> Result<ff::frame::Video, MediaError> {
+    let from = Shape { format: video.format(), width: video.width(), height: video.height() };
+    if kept.as_ref().is_none_or(|scaler| scaler.from != from || scaler.to != to) {
+        *kept = Some(Scaler { from, to, context: scaler(video, to)? });
+    }
+    let Some(scaler) = kept else { return Err(MediaError::internal("a scaler has gone")) };
+    let mut out = ff::frame::Video::empty();
+    scaler
+        .context
+        .run(video, &mut out)
+        .map_err(|e| MediaError::writing("a pixel conversion", e))?;
+    Ok(out)
+}
+
+fn scaler(video: &ff::frame::Video, to: Shape) -> Result<scaling::Context, MediaError> {
+    let is_smaller = to.width < video.width() || to.height < video.height();
+    let flags = if is_smaller { scaling::Flags::AREA } else { scaling::Flags::BILINEAR };
+    let mut context = scaling::Context::get(
+        video.format(),
+        video.width(),
+        video.height(),
+        to.format,
+        to.width,
+        to.height,
+        flags,
+    )
+    .map_err(|e| MediaError::writing("a pixel conversion", e))?;
+    let is_full = is_full_range(video);
+    let is_rgb = to.format == Pixel::RGB24;
+    ffi::set_colours(&mut context, is_bt709(video), is_full, is_rgb || is_full);
+    Ok(context)
+}
+
+/// Whether luma runs from 0 to 255 instead of 16 to 235.
+pub(crate) fn is_full_range(video: &ff::frame::Video) -> bool {
+    video.color_range() == ff::color::Range::JPEG
+        || matches!(video.format(), Pixel::YUVJ420P | Pixel::YUVJ422P | Pixel::YUVJ444P)
+}
+
+/// Players take HD for BT.709 when a file does not say.
+fn is_bt709(video: &ff::frame::Video) -> bool {
+    match video.color_space() {
+        ff::color::Space::BT709 => true,
+        ff::color::Space::Unspecified => video.width().max(video.height()) >= 1280,
+        _ => false,
+    }
+}
+
+/// Rows of `width` bytes of the first plane, without the padding between them.
+pub(crate) fn packed_rows(video: &ff::frame::Video, width: usize, height: usize) -> Vec<u8> {
+    let stride = video.stride(0);
+    video.data(0).chunks(stride).take(height).flat_map(|row| &row[..width]).copied().collect()
+}
+
+/// The picture with even sides, as 4:2:0 encoders need them: the last column or row is repeated.
+pub(crate) fn with_even_sides(video: &ff::frame::Video) -> Option<ff::frame::Video> {
+    let (width, height) = (video.width().next_multiple_of(2), video.height().next_multiple_of(2));
+    if (width, height) == (video.width(), video.height()) {
+        return None;
+    }
+    let mut even = ff::frame::Video::new(Pixel::YUV420P, width, height);
+    for plane in 0..3 {
+        let (from_width, from_height) =
+            (video.plane_width(plane) as usize, video.plane_height(plane) as usize);
+        let (to_width, to_height) =
+            (even.plane_width(plane) as usize, even.plane_height(plane) as usize);
+        let (from_stride, to_stride) = (video.stride(plane), even.stride(plane));
+        let from = video.data(plane);
+        let to = even.data_mut(plane);
+        for row in 0..to_height {
+            let source = &from[row.min(from_height - 1) * from_stride..][..from_width];
+            let target = &mut to[row * to_stride..][..to_width];
+            target[..from_width].copy_from_slice(source);
+            target[from_width..].fill(source[from_width - 1]);
+        }
+    }
+    even.set_pts(video.pts());
+    Some(even)
 }

@@ -2,8 +2,13 @@
 
 use std::path::Path;
 
+use ff::codec::Id;
+use ffmpeg_next as ff;
 use serde::{Deserialize, Serialize};
 
+use crate::scan::Scan;
+use crate::schedule::to_ms;
+use crate::source::{Source, muxer_for, rational};
 use crate::{Limits, MediaError};
 
 /// A fraction, for time bases (seconds per tick) and rates (frames per second).
@@ -87,6 +92,88 @@ pub struct AudioProbe {
 /// # Errors
 /// Everything that is wrong with the file and can be seen without decoding, see [`MediaError`].
 pub fn probe(source: &Path, limits: &Limits) -> Result<Probe, MediaError> {
-    let _ = (source, limits);
-    Err(MediaError::internal("being written"))
+    probe_and_scan(source, limits).map(|(probe, _)| probe)
+}
+
+pub(crate) fn probe_and_scan(path: &Path, limits: &Limits) -> Result<(Probe, Scan), MediaError> {
+    let bytes = std::fs::metadata(path)?.len();
+    let mut source = Source::open(path, limits)?;
+    let facts = source.facts(source.video)?;
+    if facts.width == 0 || facts.height == 0 {
+        return Err(MediaError::broken("its video has no picture size"));
+    }
+    let codec = source.codec(source.video)?;
+    let time_base = source.time_base(source.video)?;
+    let orientation = source.orientation()?;
+    let (width, height) = orientation.displayed(facts.width, facts.height);
+    let scan = Scan::read(&mut source)?;
+    let schedule = scan.shown_schedule()?;
+    let frames = schedule.times().len() as i64;
+    let start_pts = *schedule.times().first().ok_or(MediaError::NoVideo)?;
+    let duration_ticks = scan.end - start_pts;
+    let stated = rational(source.stream(source.video)?.avg_frame_rate());
+    let frame_rate = if stated.num > 0 && stated.den > 0 {
+        stated
+    } else {
+        measured_rate(frames, to_ms(duration_ticks, time_base))
+    };
+    let smart = scan.smart(&facts, codec);
+    let audio = audio(&source, &scan)?;
+    let probe = Probe {
+        container: source.container.name().to_owned(),
+        video_codec: codec.name().to_owned(),
+        width,
+        height,
+        coded_width: facts.width,
+        coded_height: facts.height,
+        rotation: orientation.rotation(),
+        pixel_format: pixel_format_name(facts.pixel_format),
+        time_base,
+        frame_rate,
+        start_pts,
+        duration_ticks,
+        duration_ms: to_ms(duration_ticks, time_base),
+        frames,
+        audio,
+        bytes,
+        copyable: muxer_for(codec) == "mp4",
+        smart_ok: smart.is_ok(),
+        smart_reason: match smart {
+            Ok(()) => "progressive 8-bit H.264 with closed GOPs and one SPS and PPS".to_owned(),
+            Err(why) => why.to_owned(),
+        },
+    };
+    Ok((probe, scan))
+}
+
+fn audio(source: &Source, scan: &Scan) -> Result<Option<AudioProbe>, MediaError> {
+    let Some(index) = source.audio.filter(|_| scan.audio_packets > 0) else { return Ok(None) };
+    let facts = source.facts(index)?;
+    let codec = source.codec(index)?;
+    if ff::decoder::find(codec).is_none() {
+        let what = format!("the sound codec {}", codec.name());
+        return Err(MediaError::Unsupported { what });
+    }
+    Ok(Some(AudioProbe {
+        codec: codec.name().to_owned(),
+        sample_rate: facts.sample_rate,
+        channels: facts.channels,
+        duration_ms: to_ms(scan.audio_end - scan.audio_start, source.time_base(index)?),
+        packets: scan.audio_packets,
+        copyable: is_copyable_sound(codec, &facts.extradata),
+    }))
+}
+
+/// AAC with its header outside of the packets; ADTS has it inside and is transcoded.
+pub(crate) fn is_copyable_sound(codec: Id, extradata: &[u8]) -> bool {
+    codec == Id::AAC && !extradata.is_empty()
+}
+
+fn measured_rate(frames: i64, duration_ms: i64) -> Rational {
+    let per_thousand_seconds = frames.saturating_mul(1_000_000) / duration_ms.max(1);
+    Rational { num: i32::try_from(per_thousand_seconds).unwrap_or(i32::MAX).max(1), den: 1000 }
+}
+
+fn pixel_format_name(format: ff::format::Pixel) -> String {
+    format.descriptor().map_or_else(|| "unknown".to_owned(), |d| d.name().to_owned())
 }

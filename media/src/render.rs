@@ -2,9 +2,18 @@
 
 use std::path::Path;
 
+use ffmpeg_next as ff;
 use serde::{Deserialize, Serialize};
 
-use crate::{ClipSpan, Limits, MaskStyle, MediaError, Probe, Region};
+use crate::decode::FrameReader;
+use crate::encode::Encoder;
+use crate::h264::AvcConfig;
+use crate::output::Writer;
+use crate::picture::{Converter, with_even_sides};
+use crate::scan::Scan;
+use crate::schedule::{Schedule, rescale};
+use crate::source::{Source, is_shown};
+use crate::{ClipSpan, Limits, MaskStyle, MediaError, Probe, Rational, Region, ffi, mask};
 
 /// How the clips of a run become masked clips; the same for all clips of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +95,170 @@ pub fn mask_clip(
     regions_at: &dyn Fn(i64) -> Vec<Region>,
     progress: &mut dyn FnMut(u32),
 ) -> Result<MaskReport, MediaError> {
-    let _ = (job, regions_at, progress);
-    Err(MediaError::internal("being written"))
+    let core = Core::of(job)?;
+    let is_clear = || core.schedule.times().iter().all(|&pts| regions_at(pts).is_empty());
+    if job.render.mode == RenderMode::Smart && job.probe.smart_ok && is_clear() {
+        copy_core(job, &core, progress)
+    } else {
+        encode_core(job, &core, regions_at, progress)
+    }
+}
+
+/// The frames of a clip's core.
+struct Core {
+    schedule: Schedule,
+    /// Seconds per tick of the clip file.
+    clip_base: Rational,
+}
+
+impl Core {
+    fn of(job: &MaskJob<'_>) -> Result<Self, MediaError> {
+        let (scan, clip_base) = Scan::of_video(job.clip, job.limits)?;
+        let times: Vec<i64> = scan
+            .packets
+            .iter()
+            .filter(|packet| packet.is_shown)
+            .map(|packet| source_pts(job, packet.pts, clip_base))
+            .filter(|&pts| job.span.core_holds(pts))
+            .collect();
+        let schedule = Schedule::new(&times, job.span.core_end)?;
+        if times.len() != job.span.core_frames as usize {
+            let detail = format!(
+                "the core of clip {} has {} frames, planned were {}",
+                job.span.index,
+                times.len(),
+                job.span.core_frames
+            );
+            return Err(MediaError::Broken { detail });
+        }
+        Ok(Self { schedule, clip_base })
+    }
+}
+
+fn source_pts(job: &MaskJob<'_>, clip_pts: i64, clip_base: Rational) -> i64 {
+    rescale(clip_pts, clip_base, job.probe.time_base) + job.span.margin_start
+}
+
+/// Copies the packets of the core: it begins at an IDR frame and its groups are closed.
+fn copy_core(
+    job: &MaskJob<'_>,
+    core: &Core,
+    progress: &mut dyn FnMut(u32),
+) -> Result<MaskReport, MediaError> {
+    let mut source = Source::open_video(job.clip, job.limits)?;
+    let codec = source.codec(source.video)?;
+    let mut writer = Writer::create(job.out, "mp4")?;
+    let stream = writer.add_copy(&source.stream(source.video)?, job.probe.time_base)?;
+    writer.set_display_matrix(stream, source.display_matrix()?.as_deref())?;
+    writer.begin(job.probe.time_base)?;
+    let mut frames = 0;
+    let mut decode_order = Vec::new();
+    let mut packets = Vec::new();
+    while let Some((clip_pts, packet)) = source.next_video()? {
+        let pts = source_pts(job, clip_pts, core.clip_base);
+        if is_shown(&packet, codec) && job.span.core_holds(pts) {
+            decode_order.push(pts);
+            packets.push(packet);
+        }
+    }
+    let schedule = Schedule::new(&decode_order, job.span.core_end)?;
+    for (at, (pts, packet)) in decode_order.into_iter().zip(packets).enumerate() {
+        writer.write_scheduled(stream, packet, &schedule, at, pts, job.span.core_start)?;
+        frames += 1;
+        progress(frames);
+    }
+    let bytes = writer.finish()?;
+    Ok(MaskReport { frames, masked_frames: 0, copied: true, bytes })
+}
+
+fn encode_core(
+    job: &MaskJob<'_>,
+    core: &Core,
+    regions_at: &dyn Fn(i64) -> Vec<Region>,
+    progress: &mut dyn FnMut(u32),
+) -> Result<MaskReport, MediaError> {
+    let mut reader = FrameReader::open(job.clip, job.limits)?;
+    let parameter_set = free_parameter_set(job)?;
+    let mut encoder = Encoder::open(job.probe, job.render, &reader.decoder, parameter_set)?;
+    let mut writer = Writer::create(job.out, "mp4")?;
+    let stream = writer.add_encoder(encoder.context(), job.probe.time_base)?;
+    writer.begin(job.probe.time_base)?;
+    let mut film = Film { encoder: &mut encoder, writer: &mut writer, stream, core };
+    let mut report = MaskReport { frames: 0, masked_frames: 0, copied: false, bytes: 0 };
+    let mut converter = Converter::default();
+    while let Some(frame) = reader.next()? {
+        let pts = source_pts(job, frame.pts(), core.clip_base);
+        if pts >= job.span.core_end {
+            break;
+        }
+        if pts < job.span.core_start {
+            continue;
+        }
+        if core.schedule.times().get(report.frames as usize) != Some(&pts) {
+            let detail = format!("a frame of clip {} before {pts} is missing", job.span.index);
+            return Err(MediaError::Broken { detail });
+        }
+        let regions = regions_at(pts);
+        let mut planar = converter.planar(frame.video)?;
+        let video = planar.as_mut().unwrap_or(frame.video);
+        if !regions.is_empty() {
+            ffi::make_writable(video)?;
+            mask::draw(video, frame.orientation, &regions, job.render.style);
+            report.masked_frames += 1;
+        }
+        film.add(video, pts - job.span.core_start)?;
+        report.frames += 1;
+        progress(report.frames);
+    }
+    film.encoder.finish()?;
+    film.drain()?;
+    if report.frames != job.span.core_frames {
+        let detail = format!(
+            "{} of {} frames of clip {} decode",
+            report.frames, job.span.core_frames, job.span.index
+        );
+        return Err(MediaError::Broken { detail });
+    }
+    report.bytes = writer.finish()?;
+    Ok(report)
+}
+
+/// An id that the copied clips of the run do not use, so that one avcC can hold both sets.
+fn free_parameter_set(job: &MaskJob<'_>) -> Result<u32, MediaError> {
+    if job.render.mode != RenderMode::Smart || !job.probe.smart_ok {
+        return Ok(0);
+    }
+    let source = Source::open_video(job.clip, job.limits)?;
+    let facts = source.facts(source.video)?;
+    let taken = AvcConfig::parse(&facts.extradata).and_then(|config| config.only_id());
+    Ok(if taken == Some(1) { 2 } else { 1 })
+}
+
+/// Frames on their way to the file.
+struct Film<'a> {
+    encoder: &'a mut Encoder,
+    writer: &'a mut Writer,
+    stream: usize,
+    core: &'a Core,
+}
+
+impl Film<'_> {
+    fn add(&mut self, video: &mut ff::frame::Video, pts: i64) -> Result<(), MediaError> {
+        match with_even_sides(video) {
+            Some(mut even) => self.encoder.send(&mut even, pts)?,
+            None => self.encoder.send(video, pts)?,
+        }
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Result<(), MediaError> {
+        let start = self.core.schedule.times().first().copied().unwrap_or(0);
+        while let Some(mut packet) = self.encoder.receive()? {
+            // libx264 leaves the duration empty under FFmpeg 5.1, and the last frame is lost.
+            let pts = packet.pts().unwrap_or(0);
+            packet.set_duration(self.core.schedule.duration(start + pts));
+            self.writer.write(self.stream, packet)?;
+        }
+        Ok(())
+    }
 }

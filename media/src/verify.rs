@@ -2,7 +2,13 @@
 
 use std::path::Path;
 
-use crate::{Frame, Limits, MaskStyle, MediaError, Region};
+use sha2::{Digest, Sha256};
+
+use crate::decode::FrameReader;
+use crate::output::hex;
+use crate::schedule::rescale;
+use crate::source::Source;
+use crate::{Frame, Limits, LumaImage, MaskStyle, MediaError, Region, ffi};
 
 /// Which stream of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +37,27 @@ pub fn elementary_sha256(
     track: Track,
     limits: &Limits,
 ) -> Result<Elementary, MediaError> {
-    let _ = (path, track, limits);
-    Err(MediaError::internal("being written"))
+    let mut source = Source::open(path, limits)?;
+    let wanted = match track {
+        Track::Video => Some(source.video),
+        Track::Audio => source.audio,
+    };
+    let mut hash = Sha256::new();
+    let mut packets = 0;
+    if let Some(wanted) = wanted {
+        ffi::read_only(&mut source.input, &[wanted]);
+        while let Some(packet) = source.next_packet()? {
+            if packet.stream() == wanted {
+                hash.update(packet.data().unwrap_or_default());
+                packets += 1;
+            }
+        }
+    }
+    Ok(Elementary { sha256: hex(hash), packets })
 }
 
 /// The same moment of two films.
+#[derive(Debug)]
 pub struct Compared<'a> {
     /// The source's frame; its `pts` is in source ticks.
     pub source: Frame<'a>,
@@ -61,8 +83,33 @@ pub fn compare(
     limits: &Limits,
     visit: &mut dyn FnMut(&mut Compared<'_>) -> Result<(), MediaError>,
 ) -> Result<CompareReport, MediaError> {
-    let _ = (source, output, limits, visit);
-    Err(MediaError::internal("being written"))
+    let mut sources = FrameReader::open(source, limits)?;
+    let mut outputs = FrameReader::open(output, limits)?;
+    let (source_base, output_base) = (sources.time_base, outputs.time_base);
+    let mut frames = 0;
+    loop {
+        match (sources.next()?, outputs.next()?) {
+            (Some(source), Some(output)) => {
+                let expected = rescale(source.pts(), source_base, output_base);
+                if (expected - output.pts()).abs() > 1 {
+                    let at = output.pts();
+                    let detail = format!("frame {frames} is at {at}, in the source at {expected}");
+                    return Err(MediaError::Broken { detail });
+                }
+                visit(&mut Compared { source, output })?;
+                frames += 1;
+            }
+            (None, None) => return Ok(CompareReport { frames }),
+            (None, Some(_)) => {
+                return Err(MediaError::broken(format!(
+                    "the output has more than {frames} frames"
+                )));
+            }
+            (Some(_), None) => {
+                return Err(MediaError::broken(format!("the output has only {frames} frames")));
+            }
+        }
+    }
 }
 
 /// How a region of an output frame looks beside the source, in levels of luma (0 to 255).
@@ -85,6 +132,7 @@ impl MaskEvidence {
 }
 
 /// Redraws the masks of `regions` on the source frame and measures each region of the output.
+/// The source frame is masked afterwards.
 ///
 /// # Errors
 /// `Internal` when FFmpeg cannot convert the pixel format.
@@ -94,6 +142,71 @@ pub fn mask_evidence(
     regions: &[Region],
     style: MaskStyle,
 ) -> Result<Vec<MaskEvidence>, MediaError> {
-    let _ = (source, output, regions, style);
-    Err(MediaError::internal("being written"))
+    if regions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let clear = source.luma()?;
+    source.draw(regions, style)?;
+    let expected = source.luma()?;
+    let found = output.luma()?;
+    Ok(regions
+        .iter()
+        .map(|region| {
+            let mean = |a, b| mean_difference(a, b, |x, y| holds(region, &clear, x, y));
+            MaskEvidence {
+                to_expected: mean(&found, &expected),
+                to_clear: mean(&found, &clear),
+                contrast: mean(&expected, &clear),
+            }
+        })
+        .collect())
+}
+
+/// Mean absolute difference of luma (0 to 255) between two frames where no mask is drawn for
+/// `regions`: how much rendering touched what it should leave alone.
+///
+/// # Errors
+/// `Internal` when FFmpeg cannot convert the pixel format.
+pub fn difference_outside(
+    source: &mut Frame<'_>,
+    output: &mut Frame<'_>,
+    regions: &[Region],
+) -> Result<f32, MediaError> {
+    // Twice the box is well outside of its mask, whose blocks may reach a little further.
+    let far: Vec<Region> = regions
+        .iter()
+        .map(|region| Region {
+            left: region.left - region.width / 2.0,
+            top: region.top - region.height / 2.0,
+            width: region.width * 2.0,
+            height: region.height * 2.0,
+        })
+        .collect();
+    let (source, output) = (source.luma()?, output.luma()?);
+    let is_outside = |x, y| !far.iter().any(|region| holds(region, &source, x, y));
+    Ok(mean_difference(&source, &output, is_outside))
+}
+
+/// Whether the middle of pixel (x, y) lies in a region.
+fn holds(region: &Region, image: &LumaImage, x: usize, y: usize) -> bool {
+    let (x, y) = ((x as f32 + 0.5) / image.width as f32, (y as f32 + 0.5) / image.height as f32);
+    (region.left..region.left + region.width).contains(&x)
+        && (region.top..region.top + region.height).contains(&y)
+}
+
+/// Over the pixels that both pictures have: an odd side is one longer after encoding.
+fn mean_difference(a: &LumaImage, b: &LumaImage, is_counted: impl Fn(usize, usize) -> bool) -> f32 {
+    let width = a.width.min(b.width) as usize;
+    let rows_a = a.data.chunks_exact(a.width as usize);
+    let rows_b = b.data.chunks_exact(b.width as usize);
+    let (mut sum, mut count) = (0u64, 0u64);
+    for (y, (row_a, row_b)) in rows_a.zip(rows_b).enumerate() {
+        for (x, (a, b)) in row_a.iter().zip(row_b).take(width).enumerate() {
+            if is_counted(x, y) {
+                sum += u64::from(a.abs_diff(*b));
+                count += 1;
+            }
+        }
+    }
+    if count == 0 { 0.0 } else { (sum as f64 / count as f64) as f32 }
 }

@@ -1,0 +1,197 @@
+//! H.264 headers: enough to tell whether clips can be copied between re-encoded ones, and to
+//! write one avcC that serves both.
+//!
+//! avcC is ISO 14496-15, 5.3.3.1; parameter sets are ITU-T H.264, 7.3.2.
+
+use crate::MediaError;
+
+const NAL_IDR: u8 = 5;
+const NAL_SPS: u8 = 7;
+const NAL_PPS: u8 = 8;
+
+/// The decoder configuration of an H.264 track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AvcConfig {
+    profile: u8,
+    compatibility: u8,
+    level: u8,
+    length_size: u8,
+    sps: Vec<Vec<u8>>,
+    pps: Vec<Vec<u8>>,
+    tail: Vec<u8>,
+}
+
+impl AvcConfig {
+    /// Reads an avcC record; `None` when it is not one.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let [1, profile, compatibility, level, length, rest @ ..] = bytes else { return None };
+        let (&count, mut rest) = rest.split_first()?;
+        let sps = take_sets(&mut rest, count & 31)?;
+        let (&count, mut rest) = rest.split_first()?;
+        let pps = take_sets(&mut rest, count)?;
+        Some(Self {
+            profile: *profile,
+            compatibility: *compatibility,
+            level: *level,
+            length_size: (length & 3) + 1,
+            sps,
+            pps,
+            tail: rest.to_vec(),
+        })
+    }
+
+    /// Writes the record.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes =
+            vec![1, self.profile, self.compatibility, self.level, 0xfc | (self.length_size - 1)];
+        for (sets, mark) in [(&self.sps, 0xe0), (&self.pps, 0)] {
+            bytes.push(mark | sets.len() as u8);
+            for set in sets {
+                bytes.extend((set.len() as u16).to_be_bytes());
+                bytes.extend(set);
+            }
+        }
+        bytes.extend(&self.tail);
+        bytes
+    }
+
+    /// One record that serves the packets of both; their parameter set ids must differ.
+    pub(crate) fn merge(&mut self, other: &Self) -> Result<(), MediaError> {
+        if self == other {
+            return Ok(());
+        }
+        if self.length_size != other.length_size {
+            return Err(MediaError::internal("parts differ in the size of their NAL lengths"));
+        }
+        for (ours, theirs) in [(&mut self.sps, &other.sps), (&mut self.pps, &other.pps)] {
+            for set in theirs {
+                if !ours.contains(set) {
+                    ours.push(set.clone());
+                }
+            }
+        }
+        let mut ids: Vec<u32> = self.sps.iter().filter_map(|set| sps_id(set)).collect();
+        ids.sort_unstable();
+        if ids.len() != self.sps.len() || ids.windows(2).any(|pair| pair[0] == pair[1]) {
+            let detail = "parts were encoded with different settings; render all clips of a run \
+                          with the same ones";
+            return Err(MediaError::internal(detail));
+        }
+        self.profile = self.profile.max(other.profile);
+        self.level = self.level.max(other.level);
+        self.compatibility &= other.compatibility;
+        Ok(())
+    }
+
+    /// The id of the only SPS, when there is one SPS and one PPS and lengths take 4 bytes.
+    pub(crate) fn only_id(&self) -> Option<u32> {
+        match (self.sps.as_slice(), self.pps.as_slice(), self.length_size) {
+            ([sps], [_], 4) => sps_id(sps),
+            _ => None,
+        }
+    }
+}
+
+fn take_sets(rest: &mut &[u8], count: u8) -> Option<Vec<Vec<u8>>> {
+    let mut sets = Vec::new();
+    for _ in 0..count {
+        let (length, after) = rest.split_first_chunk::<2>()?;
+        let (set, after) = after.split_at_checked(u16::from_be_bytes(*length).into())?;
+        sets.push(set.to_vec());
+        *rest = after;
+    }
+    Some(sets)
+}
+
+/// `seq_parameter_set_id` follows the NAL header, profile, constraints and level.
+fn sps_id(sps: &[u8]) -> Option<u32> {
+    exp_golomb(sps.get(4..)?)
+}
+
+/// The first unsigned Exp-Golomb number (H.264, 9.1). Ids are small: no emulation prevention
+/// byte can come before their end.
+fn exp_golomb(bytes: &[u8]) -> Option<u32> {
+    let bit = |at: usize| bytes.get(at / 8).map(|byte| u32::from(byte >> (7 - at % 8) & 1));
+    let zeros = (0..32).take_while(|&at| bit(at) == Some(0)).count();
+    let mut value = 0;
+    for at in zeros..=2 * zeros {
+        value = value << 1 | bit(at)?;
+    }
+    value.checked_sub(1)
+}
+
+/// What the NAL units of one access unit are, for length-prefixed packets of 4 bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct AccessUnit {
+    pub(crate) has_idr: bool,
+    pub(crate) has_parameter_sets: bool,
+}
+
+/// Walks the NAL units of a packet; `None` when their lengths do not add up.
+pub(crate) fn access_unit(mut bytes: &[u8]) -> Option<AccessUnit> {
+    let mut unit = AccessUnit::default();
+    while !bytes.is_empty() {
+        let (length, after) = bytes.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (nal, after) = after.split_at_checked(length)?;
+        match nal.first()? & 31 {
+            NAL_IDR => unit.has_idr = true,
+            NAL_SPS | NAL_PPS => unit.has_parameter_sets = true,
+            _ => {}
+        }
+        bytes = after;
+    }
+    Some(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(sps_bits: u8) -> AvcConfig {
+        AvcConfig {
+            profile: 100,
+            compatibility: 0,
+            level: 30,
+            length_size: 4,
+            sps: vec![vec![0x67, 100, 0, 30, sps_bits]],
+            pps: vec![vec![0x68, sps_bits]],
+            tail: vec![0xfd, 0xf8, 0xf8, 0],
+        }
+    }
+
+    #[test]
+    fn a_record_survives_parsing_and_writing() {
+        let bytes = config(0x80).to_bytes();
+        assert_eq!(AvcConfig::parse(&bytes).unwrap().to_bytes(), bytes);
+        assert!(AvcConfig::parse(&bytes[..9]).is_none());
+    }
+
+    #[test]
+    fn merging_keeps_both_parameter_sets() {
+        let mut merged = config(0x80);
+        merged.merge(&config(0x40)).unwrap();
+        assert_eq!((merged.sps.len(), merged.pps.len()), (2, 2));
+        assert_eq!(merged.only_id(), None);
+    }
+
+    #[test]
+    fn merging_parts_with_the_same_id_and_different_settings_fails() {
+        let mut changed = config(0x80);
+        changed.sps[0].push(1);
+        assert!(config(0x80).merge(&changed).is_err());
+    }
+
+    #[test]
+    fn ids_are_exp_golomb_numbers() {
+        assert_eq!(exp_golomb(&[0b1000_0000]), Some(0));
+        assert_eq!(exp_golomb(&[0b0100_0000]), Some(1));
+        assert_eq!(exp_golomb(&[0b0010_1000]), Some(4));
+    }
+
+    #[test]
+    fn access_units_with_wrong_lengths_are_none() {
+        assert!(access_unit(&[0, 0, 0, 9, 0x65]).is_none());
+        assert!(access_unit(&[0, 0, 0, 1, 0x65]).unwrap().has_idr);
+    }
+}

@@ -1,0 +1,171 @@
+//! One pass over the packets of a file: times, key frames, what is shown.
+
+use std::path::Path;
+
+use ff::codec::Id;
+use ffmpeg_next as ff;
+
+use crate::container::Container;
+use crate::ffi::StreamFacts;
+use crate::h264::{self, AvcConfig};
+use crate::schedule::{Schedule, rescale, to_ms};
+use crate::source::{Source, is_shown, rational};
+use crate::{Limits, MediaError, Rational};
+
+/// One video packet, in decoding order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VideoPacket {
+    pub(crate) pts: i64,
+    pub(crate) is_key: bool,
+    pub(crate) is_shown: bool,
+}
+
+/// What the packets of a file are.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    pub(crate) packets: Vec<VideoPacket>,
+    /// Where the last shown frame ends, ticks.
+    pub(crate) end: i64,
+    pub(crate) audio_packets: i64,
+    pub(crate) audio_start: i64,
+    pub(crate) audio_end: i64,
+    h264: H264Scan,
+}
+
+/// Reasons that H.264 packets cannot be mixed with packets of another encoder.
+#[derive(Debug, Default)]
+struct H264Scan {
+    has_key_without_idr: bool,
+    has_inner_parameter_sets: bool,
+    has_odd_lengths: bool,
+}
+
+impl Scan {
+    /// Reads the video packets of a file that this crate wrote.
+    pub(crate) fn of_video(path: &Path, limits: &Limits) -> Result<(Self, Rational), MediaError> {
+        let mut source = Source::open_video(path, limits)?;
+        let time_base = source.time_base(source.video)?;
+        Ok((Self::read(&mut source)?, time_base))
+    }
+
+    /// Reads all packets of a source and checks that none are missing at its end.
+    pub(crate) fn read(source: &mut Source) -> Result<Self, MediaError> {
+        let codec = source.codec(source.video)?;
+        let mut scan = Self {
+            packets: Vec::new(),
+            end: i64::MIN,
+            audio_packets: 0,
+            audio_start: i64::MAX,
+            audio_end: i64::MIN,
+            h264: H264Scan::default(),
+        };
+        let mut last_ms = 0;
+        let mut last: Option<(i64, i64)> = None;
+        while let Some(packet) = source.next_packet()? {
+            let Some(pts) = packet.pts().or(packet.dts()) else { continue };
+            let own_base = source.time_base(packet.stream())?;
+            last_ms = last_ms.max(to_ms(pts + packet.duration().max(0), own_base));
+            if Some(packet.stream()) == source.audio {
+                scan.audio_packets += 1;
+                scan.audio_start = scan.audio_start.min(pts);
+                scan.audio_end = scan.audio_end.max(pts + packet.duration().max(0));
+            }
+            if packet.stream() != source.video {
+                continue;
+            }
+            let Some(pts) = packet.pts() else {
+                return Err(MediaError::broken("a video packet has no time stamp"));
+            };
+            let shown = is_shown(&packet, codec);
+            scan.packets.push(VideoPacket { pts, is_key: packet.is_key(), is_shown: shown });
+            if shown && last.is_none_or(|(latest, _)| pts > latest) {
+                last = Some((pts, packet.duration()));
+            }
+            if codec == Id::H264 {
+                scan.h264.see(&packet);
+            }
+        }
+        let (pts, duration) = last.ok_or(MediaError::NoVideo)?;
+        let duration = if duration > 0 { duration } else { scan.typical_duration(source)? };
+        scan.end = pts + duration;
+        let stated_ms = source.input.duration() / 1000;
+        if source.container == Container::Matroska && last_ms + 1000 < stated_ms {
+            let detail = format!("it states {stated_ms} ms and ends after {last_ms} ms");
+            return Err(MediaError::Truncated { detail });
+        }
+        Ok(scan)
+    }
+
+    /// Times of the displayed frames.
+    pub(crate) fn shown_schedule(&self) -> Result<Schedule, MediaError> {
+        let shown: Vec<i64> =
+            self.packets.iter().filter(|packet| packet.is_shown).map(|packet| packet.pts).collect();
+        Schedule::new(&shown, self.end)
+    }
+
+    /// Whether clips of this source may stand bit for bit beside re-encoded ones, or why not.
+    pub(crate) fn smart(&self, facts: &StreamFacts, codec: Id) -> Result<(), &'static str> {
+        let one_set = AvcConfig::parse(&facts.extradata).and_then(|config| config.only_id());
+        if codec != Id::H264 {
+            Err("the video is not H.264")
+        } else if !matches!(
+            facts.pixel_format,
+            ff::format::Pixel::YUV420P | ff::format::Pixel::YUVJ420P
+        ) {
+            Err("the video is not 8-bit 4:2:0")
+        } else if !facts.is_progressive {
+            Err("the video is interlaced, or does not say that it is not")
+        } else if one_set.is_none() {
+            Err("the video has several parameter sets, or none in its header")
+        } else if self.h264.has_inner_parameter_sets {
+            Err("parameter sets are repeated inside the video")
+        } else if self.h264.has_key_without_idr || self.has_open_gop() {
+            Err("groups of pictures are open")
+        } else if self.h264.has_odd_lengths {
+            Err("the NAL units of a packet do not add up")
+        } else if self.packets.iter().any(|packet| !packet.is_shown) {
+            Err("an edit list hides frames")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether a frame is displayed before the key frame that it is decoded after.
+    fn has_open_gop(&self) -> bool {
+        let mut key = i64::MIN;
+        self.packets.iter().any(|packet| {
+            if packet.is_key {
+                key = packet.pts;
+            }
+            packet.pts < key
+        })
+    }
+
+    fn typical_duration(&self, source: &Source) -> Result<i64, MediaError> {
+        let schedule = self.shown_schedule()?;
+        if let [first, .., last] = schedule.times() {
+            return Ok(((last - first) / (schedule.times().len() as i64 - 1)).max(1));
+        }
+        let stream = source.stream(source.video)?;
+        let rate = rational(stream.avg_frame_rate());
+        let time_base = source.time_base(source.video)?;
+        let frame = if rate.num > 0 && rate.den > 0 {
+            Rational { num: rate.den, den: rate.num }
+        } else {
+            Rational { num: 1, den: 25 }
+        };
+        Ok(rescale(1, frame, time_base).max(1))
+    }
+}
+
+impl H264Scan {
+    fn see(&mut self, packet: &ff::Packet) {
+        match packet.data().and_then(h264::access_unit) {
+            Some(unit) => {
+                self.has_key_without_idr |= packet.is_key() != unit.has_idr;
+                self.has_inner_parameter_sets |= unit.has_parameter_sets;
+            }
+            None => self.has_odd_lengths = true,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! An open media file: its video stream, its sound, its packets.
+
+use std::path::Path;
+
+use ff::codec::Id;
+use ff::format::stream::{Disposition, Stream};
+use ffmpeg_next as ff;
+
+use crate::container::{Container, recognise};
+use crate::ffi::{self, StreamFacts};
+use crate::orientation::Orientation;
+use crate::{Limits, MediaError, Rational};
+
+/// A file that is being read packet by packet.
+pub(crate) struct Source {
+    pub(crate) container: Container,
+    pub(crate) input: ff::format::context::Input,
+    pub(crate) video: usize,
+    pub(crate) audio: Option<usize>,
+    limits: Limits,
+    packets: u64,
+}
+
+impl Source {
+    /// Opens a file with the demuxer that its magic bytes name.
+    pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Self, MediaError> {
+        let container = recognise(path)?;
+        let input = ffi::open_input(path, container.demuxer(), limits)?;
+        let video = best_video(&input).ok_or(MediaError::NoVideo)?;
+        let audio = input.streams().best(ff::media::Type::Audio).map(|stream| stream.index());
+        let source = Self { container, input, video, audio, limits: limits.clone(), packets: 0 };
+        check_codec(source.stream(video)?.parameters().id())?;
+        Ok(source)
+    }
+
+    /// Opens a file and reads only its video packets.
+    pub(crate) fn open_video(path: &Path, limits: &Limits) -> Result<Self, MediaError> {
+        let mut source = Self::open(path, limits)?;
+        ffi::read_only(&mut source.input, &[source.video]);
+        Ok(source)
+    }
+
+    pub(crate) fn stream(&self, index: usize) -> Result<Stream<'_>, MediaError> {
+        self.input.stream(index).ok_or_else(|| MediaError::internal("a stream has gone"))
+    }
+
+    pub(crate) fn facts(&self, index: usize) -> Result<StreamFacts, MediaError> {
+        Ok(ffi::stream_facts(&self.stream(index)?))
+    }
+
+    pub(crate) fn codec(&self, index: usize) -> Result<Id, MediaError> {
+        Ok(self.stream(index)?.parameters().id())
+    }
+
+    pub(crate) fn time_base(&self, index: usize) -> Result<Rational, MediaError> {
+        let time_base = rational(self.stream(index)?.time_base());
+        if time_base.num <= 0 || time_base.den <= 0 {
+            return Err(MediaError::broken("a stream has no time base"));
+        }
+        Ok(time_base)
+    }
+
+    /// The display matrix of the video stream as stored, 36 bytes.
+    pub(crate) fn display_matrix(&self) -> Result<Option<Vec<u8>>, MediaError> {
+        let stream = self.stream(self.video)?;
+        let matrix = stream
+            .side_data()
+            .find(|data| data.kind() == ff::packet::side_data::Type::DisplayMatrix)
+            .map(|data| data.data().to_vec());
+        Ok(matrix)
+    }
+
+    pub(crate) fn orientation(&self) -> Result<Orientation, MediaError> {
+        match self.display_matrix()? {
+            Some(matrix) => Orientation::from_display_matrix(&matrix),
+            None => Ok(Orientation::default()),
+        }
+    }
+
+    /// The next packet of any stream that is read; `None` at the end.
+    pub(crate) fn next_packet(&mut self) -> Result<Option<ff::Packet>, MediaError> {
+        self.limits.cancel.check()?;
+        let mut packet = ff::Packet::empty();
+        match packet.read(&mut self.input) {
+            Ok(()) => {}
+            Err(ff::Error::Eof) => return Ok(None),
+            Err(error) => return Err(MediaError::reading("a packet", error)),
+        }
+        self.packets += 1;
+        if self.packets > self.limits.max_packets {
+            return Err(MediaError::TooLarge {
+                what: "packets",
+                limit: self.limits.max_packets,
+                actual: self.packets,
+            });
+        }
+        if packet.is_corrupt() {
+            let detail = format!("packet {} ends before its data does", self.packets);
+            return Err(MediaError::Truncated { detail });
+        }
+        Ok(Some(packet))
+    }
+
+    /// The next packet of the video stream, with its PTS.
+    pub(crate) fn next_video(&mut self) -> Result<Option<(i64, ff::Packet)>, MediaError> {
+        while let Some(packet) = self.next_packet()? {
+            if packet.stream() == self.video {
+                let pts = packet
+                    .pts()
+                    .ok_or_else(|| MediaError::broken("a video packet has no time stamp"))?;
+                return Ok(Some((pts, packet)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether a packet becomes a displayed frame: not those hidden by an edit list, and not VP8's
+/// alternate reference frames, which only serve prediction (RFC 6386, 9.1: `show_frame`).
+pub(crate) fn is_shown(packet: &ff::Packet, codec: Id) -> bool {
+    let is_reference_only = codec == Id::VP8
+        && packet.data().and_then(<[u8]>::first).is_some_and(|first| first & 0x10 == 0);
+    !is_reference_only && !ffi::is_hidden(packet)
+}
+
+/// The muxer that carries packets of `codec` as they are: mp4 where it can.
+pub(crate) fn muxer_for(codec: Id) -> &'static str {
+    match codec {
+        Id::VP8 => "matroska",
+        Id::PRORES | Id::DNXHD => "mov",
+        _ => "mp4",
+    }
+}
+
+pub(crate) fn rational(value: ff::Rational) -> Rational {
+    Rational { num: value.numerator(), den: value.denominator() }
+}
+
+fn best_video(input: &ff::format::context::Input) -> Option<usize> {
+    let is_film = |stream: &Stream<'_>| {
+        stream.parameters().medium() == ff::media::Type::Video
+            && !stream.disposition().contains(Disposition::ATTACHED_PIC)
+    };
+    input
+        .streams()
+        .best(ff::media::Type::Video)
+        .filter(is_film)
+        .or_else(|| input.streams().find(is_film))
+        .map(|stream| stream.index())
+}
+
+/// Only codecs that cameras, browsers and editors write: each decoder is attack surface.
+fn check_codec(codec: Id) -> Result<(), MediaError> {
+    match codec {
+        Id::H264
+        | Id::HEVC
+        | Id::VP8
+        | Id::VP9
+        | Id::AV1
+        | Id::MPEG4
+        | Id::MPEG2VIDEO
+        | Id::MJPEG
+        | Id::PRORES
+        | Id::DNXHD => Ok(()),
+        other => Err(MediaError::Unsupported { what: format!("the codec {}", other.name()) }),
+    }
+}
