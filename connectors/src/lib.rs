@@ -1,1 +1,6 @@
 //! The world, a folder per vendor
+
+mod aws;
+pub mod registry;
+pub mod rekognition;
+pub mod s3;
