@@ -224,7 +224,7 @@ async fn after_eight_attempts_it_is_a_dead_letter_that_names_the_origin() {
 #[tokio::test]
 async fn past_the_deadline_it_is_a_dead_letter() {
     let mut world = World::new(1);
-    world.context.policy.deadline = Duration::from_secs(40);
+    world.context.policy.deadline = Duration::from_secs(30);
     world.ask(&["hello"]).await;
     let (_, mouth) = stammering(u32::MAX);
     world.run(mouth).await.unwrap();

@@ -110,6 +110,8 @@ async fn no_more_effects_run_at_once_than_allowed() {
     let gates = Gates::default();
     world.ask(&["a", "b", "c", "d", "e"]).await;
     let started = world.start(gates.mouth());
+    eventually(|| gates.speaking() == 2).await;
+    a_while().await;
     for word in ["a", "b", "c", "d", "e"] {
         gates.open(word);
     }
