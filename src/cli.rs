@@ -70,6 +70,24 @@ pub struct MillArgs {
     pub scratch_max_bytes: u64,
 }
 
+impl Default for MillArgs {
+    /// As from an empty command line and environment.
+    fn default() -> Self {
+        Self {
+            clip_seconds: 60.0,
+            mask: Mask::Pixelate,
+            face_threshold: 0.4,
+            verify_threshold: 0.6,
+            bucket: "reelmill".to_owned(),
+            allowed_buckets: Vec::new(),
+            onnxruntime: None,
+            permits: None,
+            instance: "0".to_owned(),
+            scratch_max_bytes: 20_000_000_000,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mask {
     Pixelate,

@@ -1,7 +1,10 @@
 //! reelmill: footage in; a verified blurred recording and answers out.
 
+pub mod announce;
 pub mod cli;
 pub mod client;
+pub mod commands;
+pub mod embedded;
 pub mod event;
 pub mod mill;
 pub mod pipeline;

@@ -1,0 +1,64 @@
+//! The commands that talk to a running mill, and those that need none.
+
+use crate::{
+    cli::{BlurChoice, Command, EventCommand, TopicsCommand},
+    client::{self, Client},
+    event,
+    mill::{self, Failure},
+    pipeline,
+};
+use std::io::{Read, Write};
+
+/// Runs every command but `up` and `run`.
+pub async fn run(command: Command) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    match command {
+        Command::Upload(args) => {
+            let options = client::UploadOptions {
+                assessment: args.assessment,
+                title: args.title,
+                blur: match args.blur {
+                    BlurChoice::All => "all".to_owned(),
+                    BlurChoice::None => "none".to_owned(),
+                },
+                wait: args.wait,
+                quiet: false,
+            };
+            client::upload(&Client::new(&args.url.url)?, &args.files, options, &mut out).await?;
+        }
+        Command::Status(args) => {
+            let client = Client::new(&args.url.url)?;
+            client::status(&client, args.video.as_deref(), args.json, &mut out).await?;
+        }
+        Command::Search(args) => {
+            let client = Client::new(&args.url.url)?;
+            client::search(&client, &args.query.join(" "), args.json, &mut out).await?;
+        }
+        Command::Get(args) => {
+            let client = Client::new(&args.url.url)?;
+            client::get(&client, &args.video, args.output, &mut out).await?;
+        }
+        Command::Topics(TopicsCommand::Create { kafka }) => mill::create_topics(&kafka, None).await?,
+        Command::Topics(TopicsCommand::List { kafka }) => {
+            for topic in mill::kafka(&kafka, "cli").list_topics().await? {
+                writeln!(out, "{topic}")?;
+            }
+        }
+        Command::Event(EventCommand::Encode { topic, registry }) => {
+            out.write_all(&event::encode(&topic, &stdin()?, &registry).await?)?;
+        }
+        Command::Event(EventCommand::Decode { topic, registry }) => {
+            writeln!(out, "{}", event::decode(&topic, &stdin()?, &registry).await?)?;
+        }
+        Command::Pipeline => write!(out, "{}", pipeline::drawing())?,
+        Command::Up(_) | Command::Run(_) => {}
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn stdin() -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,433 @@
+//! Starting and stopping the mill, whole (`up`) or in parts (`run`).
+
+use crate::{
+    announce::Announcer,
+    cli::{EndpointArgs, Mask, MillArgs, RunArgs, UpArgs},
+    client::ClientError,
+    embedded::{Embedded, Listen, PARTITIONS},
+    pipeline::{World, pipeline, shape},
+};
+use api::{Services, Unready, UploadLimits};
+use connectors::{
+    cataloguing::Cataloguing,
+    database::Sqlite,
+    indexing::Indexing,
+    kafka::{Kafka, KafkaConfig, TopicSpec},
+    registry::ConfluentRegistry,
+    rekognition::{Rekognition, RekognitionConfig},
+    s3::{S3, S3Config},
+    studio::{Scratch, Studio},
+    tantivy::Tantivy,
+};
+use engine::{CancellationToken, Context, Metrics, Policy, Running, SystemClock, Trouble};
+use ports::{Catalog, Search, Store};
+use processors::cut::Cut;
+use schemas::{ALL, Blur, Masking};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::{net::TcpListener, sync::Semaphore};
+
+/// Credentials of the embedded store and detector. They guard against mistakes, not people:
+/// whoever reaches loopback reaches the API too.
+pub const LOCAL_KEY: &str = "reelmill";
+pub const LOCAL_SECRET: &str = "reelmill-local";
+
+/// Seen on both sides of a clip, at least: a track may be extended by as much.
+const MARGIN_SECONDS: f64 = 1.0;
+const EXTEND_MS: i64 = 1000;
+/// The user of a machine without accounts.
+const LOCAL_OWNER: &str = "local";
+/// What is not stopped by then is left behind.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// Why a command failed, in words; and whose mistake it was, as an exit code.
+#[derive(Debug)]
+pub struct Failure {
+    usage: bool,
+    message: String,
+}
+
+impl Failure {
+    /// The command line or the configuration is wrong.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self { usage: true, message: message.to_string() }
+    }
+
+    /// A part did not start.
+    pub fn start(part: &str, cause: &dyn fmt::Display) -> Self {
+        Self { usage: false, message: format!("{part} did not start: {cause}") }
+    }
+
+    /// 64 for wrong usage, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if self.usage { 64 } else { 1 }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Self { usage: false, message: trouble.to_string() }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self { usage: false, message: error.to_string() }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self { usage: false, message: error.to_string() }
+    }
+}
+
+/// The whole mill in one process.
+pub async fn up(args: UpArgs) -> Result<(), Failure> {
+    let started = Instant::now();
+    let data = data_directory(args.data)?;
+    let published = data.join("endpoints.env");
+    // What an earlier mill left there must not be taken for this one's.
+    std::fs::remove_file(&published).or_else(ignore_missing)?;
+
+    let listen = Listen {
+        kafka: args.kafka_port,
+        registry: args.registry_port,
+        store: args.store_port,
+    };
+    let embedded = Embedded::start(&data, listen, &args.mill.bucket).await?;
+    let permits = permits(&args.mill);
+    let models = models(&args.mill)?;
+    let store = s3(&embedded.store.endpoint(), LOCAL_KEY, LOCAL_SECRET).await?;
+    let vision = vision::Server::start(vision::ServerOptions {
+        port: args.vision_port,
+        data: data.join("vision"),
+        models: Arc::clone(&models),
+        store: Arc::new(store.clone()),
+        permits: Arc::clone(&permits.semaphore),
+        threads: 1,
+        face_threshold: args.mill.face_threshold,
+    })
+    .await
+    .map_err(|e| Failure::start("the embedded detector", &e))?;
+
+    let endpoints = EndpointArgs {
+        kafka: embedded.broker.bootstrap(),
+        registry: embedded.registry.url(),
+        s3: embedded.store.endpoint(),
+        rekognition: vision.url(),
+        access_key: LOCAL_KEY.to_owned(),
+        secret_key: LOCAL_SECRET.to_owned(),
+    };
+    create_topics(&endpoints.kafka, Some(PARTITIONS)).await?;
+
+    let mill = Mill::start(&data, &endpoints, &args.mill, models, permits, store, &[]).await?;
+    let listener = TcpListener::bind(("127.0.0.1", args.port)).await.map_err(|e| {
+        Failure::usage(format!("port {} is not free ({e}): choose another with --port", args.port))
+    })?;
+    let url = format!("http://{}", listener.local_addr()?);
+    publish(&published, &url, &endpoints)?;
+    tracing::info!(ready_ms = started.elapsed().as_millis() as u64, %url, "the mill is up");
+
+    let result = mill.serve(listener, false).await;
+    std::fs::remove_file(&published).or_else(ignore_missing)?;
+    vision.stop().await;
+    embedded.stop().await;
+    result
+}
+
+/// Some processors, against ports that run elsewhere.
+pub async fn run(args: RunArgs) -> Result<(), Failure> {
+    // A name that is not there is a mistake to hear of before anything is contacted.
+    shape().only(&args.only).map_err(Failure::usage).map(drop)?;
+    let data = data_directory(args.data)?;
+    let store = s3(&args.endpoints.s3, &args.endpoints.access_key, &args.endpoints.secret_key).await?;
+    let (models, permits) = (models(&args.mill)?, permits(&args.mill));
+    let mill =
+        Mill::start(&data, &args.endpoints, &args.mill, models, permits, store, &args.only).await?;
+    let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
+    tracing::info!(url = %format!("http://{}", listener.local_addr()?), "running");
+    mill.serve(listener, true).await
+}
+
+/// A working mill: processors, and the services its API answers from.
+struct Mill {
+    running: Vec<Running>,
+    shutdown: CancellationToken,
+    services: Services,
+    unready: Readiness,
+}
+
+/// The processors that have stopped, and why.
+type Readiness = Arc<Mutex<BTreeMap<&'static str, String>>>;
+
+impl Mill {
+    async fn start(
+        data: &Path,
+        endpoints: &EndpointArgs,
+        args: &MillArgs,
+        models: Arc<vision::Models>,
+        permits: Permits,
+        store: S3,
+        only: &[String],
+    ) -> Result<Self, Failure> {
+        let store: Arc<dyn Store> = Arc::new(store);
+        let registry = Arc::new(ConfluentRegistry::new(&endpoints.registry)?);
+        let subjects: Vec<_> =
+            ALL.iter().map(|kind| (format!("{}-value", kind.topic), kind.schema)).collect();
+        registry.register_all(&subjects).await?;
+        let catalog: Arc<dyn Catalog> =
+            Arc::new(Sqlite::open(&data.join("catalog.sqlite")).await?);
+        let search: Arc<dyn Search> = Arc::new(Tantivy::open(&data.join("index"))?);
+        let scratch = Scratch::open(data.join("scratch"), args.scratch_max_bytes)
+            .map_err(|e| Failure::start("the scratch directory", &e))?;
+
+        let studio = Studio {
+            store: Arc::clone(&store),
+            scratch,
+            permits: permits.semaphore,
+            threads: permits.count,
+            models,
+        };
+        let eyes = Rekognition::new(RekognitionConfig {
+            endpoint: Some(endpoints.rekognition.clone()),
+            region: "us-east-1".to_owned(),
+            access_key: Some(endpoints.access_key.clone()),
+            secret_key: Some(endpoints.secret_key.clone()),
+            ..RekognitionConfig::default()
+        })
+        .await?;
+        let indexing = Indexing { store: Arc::clone(&store), search: Arc::clone(&search) };
+        let cataloguing = Cataloguing { catalog: Arc::clone(&catalog) };
+        let mut pipeline =
+            pipeline(cut_rules(args), World { studio, eyes, indexing, cataloguing });
+        if !only.is_empty() {
+            pipeline = pipeline.only(only).map_err(Failure::usage)?;
+        }
+
+        let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
+        let shutdown = CancellationToken::new();
+        let kafka = Arc::new(kafka(&endpoints.kafka, &args.instance));
+        let context = Context {
+            registry: registry.clone(),
+            store: Arc::clone(&store),
+            bucket: args.bucket.clone(),
+            clock: Arc::new(SystemClock),
+            policy: Policy::default(),
+            metrics: metrics.clone(),
+            shutdown: shutdown.clone(),
+            concurrency: permits.count.max(2),
+        };
+        let running = pipeline.start(Arc::clone(&kafka), &context);
+
+        let unready = Readiness::default();
+        let told = Arc::clone(&unready);
+        let services = Services {
+            store,
+            catalog,
+            search,
+            uploads: Arc::new(Announcer { kafka, registry }),
+            bucket: args.bucket.clone(),
+            owner: LOCAL_OWNER.to_owned(),
+            limits: UploadLimits::default(),
+            metrics: Arc::new(move || metrics.gather()),
+            readiness: Arc::new(move || {
+                let unready = told.lock().unwrap_or_else(PoisonError::into_inner);
+                let part = |(part, reason): (&&'static str, &String)| Unready {
+                    part: (*part).to_owned(),
+                    reason: reason.clone(),
+                };
+                unready.iter().map(part).collect()
+            }),
+            stopping: shutdown.clone(),
+        };
+        Ok(Self { running, shutdown, services, unready })
+    }
+
+    /// Serves until a signal comes. A processor that fails makes the mill unready, and ends the
+    /// process where `fail_fast`.
+    async fn serve(self, listener: TcpListener, fail_fast: bool) -> Result<(), Failure> {
+        let Self { running, shutdown, services, unready } = self;
+        let watched: Vec<_> = running
+            .into_iter()
+            .map(|Running { name, task }| {
+                let (unready, shutdown) = (Arc::clone(&unready), shutdown.clone());
+                tokio::spawn(async move {
+                    let ended = match task.await {
+                        Ok(Ok(())) => return,
+                        Ok(Err(fatal)) => fatal.to_string(),
+                        Err(panic) => panic.to_string(),
+                    };
+                    tracing::error!(processor = name, "stopped: {ended}; mend this and start again");
+                    unready.lock().unwrap_or_else(PoisonError::into_inner).insert(name, ended);
+                    if fail_fast {
+                        shutdown.cancel();
+                    }
+                })
+            })
+            .collect();
+        let stop = shutdown.clone();
+        let served = tokio::spawn(api::serve(listener, api::router(services), async move {
+            stop.cancelled().await;
+        }));
+        tokio::select! {
+            signal = signal() => signal?,
+            () = shutdown.cancelled() => {}
+        }
+        tracing::info!("stopping: finishing what is in hand");
+        shutdown.cancel();
+        let all = async {
+            for task in watched {
+                if let Err(e) = task.await {
+                    tracing::error!("a processor's watch has failed: {e}");
+                }
+            }
+            match served.await {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => tracing::error!("the api has failed: {e}"),
+                Err(e) => tracing::error!("the api has failed: {e}"),
+            }
+        };
+        if tokio::time::timeout(STOP_WITHIN, all).await.is_err() {
+            tracing::warn!("not everything stopped in time; unfinished work will be done again");
+        }
+        let failed = unready.lock().unwrap_or_else(PoisonError::into_inner);
+        match failed.iter().next() {
+            Some((name, reason)) if fail_fast => Err(Failure::start(name, reason)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Ctrl-C or SIGTERM.
+async fn signal() -> Result<(), Failure> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// What `cut` decides for every run.
+#[must_use]
+pub fn cut_rules(args: &MillArgs) -> Cut {
+    let mut allowed_buckets = args.allowed_buckets.clone();
+    allowed_buckets.push(args.bucket.clone());
+    Cut {
+        allowed_buckets,
+        bucket: args.bucket.clone(),
+        clip_seconds: args.clip_seconds,
+        margin_seconds: MARGIN_SECONDS,
+        masking: Masking {
+            blur: Blur::All,
+            style: match args.mask {
+                Mask::Pixelate => "pixelate",
+                Mask::Gaussian => "gaussian",
+                Mask::Solid => "solid",
+            }
+            .to_owned(),
+            detector: format!("{} {}", vision::DETECTOR, &vision::weights_sha256()[..12]),
+            threshold: args.face_threshold,
+            verify_threshold: args.verify_threshold,
+            extend_ms: EXTEND_MS,
+        },
+    }
+}
+
+/// Creates the topics that are missing: `partitions` of each, or the design's numbers.
+pub async fn create_topics(kafka_at: &str, partitions: Option<i32>) -> Result<(), Failure> {
+    let wanted = |topic: &str| match ALL.iter().find(|kind| kind.topic == topic) {
+        Some(kind) if kind.per_clip => 12,
+        Some(_) => 6,
+        None => 3,
+    };
+    let topics: Vec<_> = shape()
+        .topics()
+        .into_iter()
+        .map(|name| TopicSpec {
+            partitions: partitions.unwrap_or_else(|| wanted(&name)),
+            name,
+            config: BTreeMap::new(),
+        })
+        .collect();
+    Ok(kafka(kafka_at, "topics").create_topics(&topics).await?)
+}
+
+/// A Kafka client that has not connected yet.
+#[must_use]
+pub fn kafka(bootstrap: &str, instance: &str) -> Kafka {
+    Kafka::new(KafkaConfig {
+        bootstrap: bootstrap.to_owned(),
+        extra: BTreeMap::new(),
+        instance: instance.to_owned(),
+    })
+}
+
+async fn s3(endpoint: &str, access_key: &str, secret_key: &str) -> Result<S3, Failure> {
+    Ok(S3::new(S3Config {
+        endpoint: Some(endpoint.to_owned()),
+        region: "us-east-1".to_owned(),
+        access_key: Some(access_key.to_owned()),
+        secret_key: Some(secret_key.to_owned()),
+        force_path_style: true,
+    })
+    .await?)
+}
+
+fn models(args: &MillArgs) -> Result<Arc<vision::Models>, Failure> {
+    vision::Models::find(args.onnxruntime.as_deref()).map(Arc::new).map_err(Failure::usage)
+}
+
+/// Media jobs at once, shared with the detector.
+struct Permits {
+    count: usize,
+    semaphore: Arc<Semaphore>,
+}
+
+fn permits(args: &MillArgs) -> Permits {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let count = args.permits.unwrap_or(cores).max(1);
+    Permits { count, semaphore: Arc::new(Semaphore::new(count)) }
+}
+
+fn data_directory(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let data = match chosen {
+        Some(data) => data,
+        None => std::env::home_dir()
+            .ok_or_else(|| Failure::usage("there is no home directory: set --data"))?
+            .join(".local/share/reelmill"),
+    };
+    std::fs::create_dir_all(&data).map_err(|e| {
+        Failure::usage(format!("{} cannot be made ({e}): choose another --data", data.display()))
+    })?;
+    Ok(data)
+}
+
+/// Tells other programs where everything is; whole or not at all.
+fn publish(file: &Path, url: &str, endpoints: &EndpointArgs) -> Result<(), Failure> {
+    let text = format!(
+        "REELMILL_URL={url}\nREELMILL_KAFKA={}\nREELMILL_REGISTRY={}\nREELMILL_S3={}\nREELMILL_REKOGNITION={}\n",
+        endpoints.kafka, endpoints.registry, endpoints.s3, endpoints.rekognition
+    );
+    print!("{text}");
+    let whole = file.with_extension("tmp");
+    std::fs::write(&whole, text)?;
+    Ok(std::fs::rename(whole, file)?)
+}
+
+fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}

@@ -1,0 +1,221 @@
+//! A mill of one's own, through the same doors a user has: the program, HTTP, Kafka.
+
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// The longest any test waits for a mill to start.
+const START: Duration = Duration::from_secs(60);
+
+/// The program under test.
+pub fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_reelmill"))
+}
+
+/// A file of the test footage.
+pub fn footage(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/footage").join(name)
+}
+
+/// A running mill on free ports; killed and removed when dropped.
+pub struct Mill {
+    dir: TempDir,
+    child: Child,
+    arguments: Vec<String>,
+    /// What `up` published of itself, e.g. `REELMILL_URL`.
+    pub endpoints: BTreeMap<String, String>,
+    http: reqwest::blocking::Client,
+}
+
+impl Mill {
+    pub fn start(arguments: &[&str]) -> Self {
+        let dir = TempDir::new().unwrap();
+        let arguments: Vec<_> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        let child = spawn(dir.path(), &arguments);
+        let http = reqwest::blocking::Client::builder()
+            .timeout(Duration::from_secs(120))
+            .build()
+            .unwrap();
+        let mut mill = Self { dir, child, arguments, endpoints: BTreeMap::new(), http };
+        mill.wait_until_up();
+        mill
+    }
+
+    fn wait_until_up(&mut self) {
+        let file = self.data().join("endpoints.env");
+        let started = Instant::now();
+        loop {
+            if let Ok(text) = std::fs::read_to_string(&file)
+                && !text.is_empty()
+            {
+                self.endpoints = text
+                    .lines()
+                    .filter_map(|line| line.split_once('='))
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .collect();
+                return;
+            }
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the mill ended with {status}:\n{}", self.log());
+            }
+            assert!(started.elapsed() < START, "the mill did not start:\n{}", self.log());
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// kill -9, then the same mill on the same data.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        std::fs::remove_file(self.data().join("endpoints.env")).ok();
+        self.child = spawn(self.dir.path(), &self.arguments);
+        self.wait_until_up();
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn stop(&mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("up.log")).unwrap_or_default()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.endpoints["REELMILL_URL"])
+    }
+
+    /// The program as a client of this mill.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        program().args(arguments).envs(&self.endpoints).output().unwrap()
+    }
+
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        let response = self.http.get(self.url(path)).send().unwrap();
+        (response.status().as_u16(), response.json().unwrap_or(Value::Null))
+    }
+
+    /// Uploads a file over HTTP; `query` like `assessment=a&blur=none`. Returns the video id.
+    pub fn upload(&self, file: &Path, query: &str) -> String {
+        let body = std::fs::read(file).unwrap();
+        let response =
+            self.http.post(self.url(&format!("/api/videos?{query}"))).body(body).send().unwrap();
+        assert_eq!(response.status().as_u16(), 201, "{}", response.text().unwrap());
+        response.json::<Value>().unwrap()["video_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until a video is ready and searchable, or has failed, and returns its row.
+    pub fn settled(&self, video: &str, patience: Duration) -> Value {
+        let started = Instant::now();
+        loop {
+            let (status, row) = self.get(&format!("/api/videos/{video}"));
+            if status == 200 {
+                let state = row["state"].as_str().unwrap_or_default();
+                let done = state == "ready" && row["searchable"] == true;
+                if done || state == "failed" {
+                    return row;
+                }
+            }
+            assert!(
+                started.elapsed() < patience,
+                "still not settled after {patience:?}: {row:#}\n{}",
+                self.log()
+            );
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The same, and it must be ready.
+    pub fn ready(&self, video: &str) -> Value {
+        let row = self.settled(video, Duration::from_secs(300));
+        assert_eq!(row["state"], "ready", "{row:#}\n{}", self.log());
+        row
+    }
+
+    /// Downloads a recording into the mill's directory.
+    pub fn recording(&self, video: &str) -> PathBuf {
+        let file = self.dir.path().join(format!("{video}.mp4"));
+        let response =
+            self.http.get(self.url(&format!("/api/videos/{video}/recording"))).send().unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        std::fs::write(&file, response.bytes().unwrap()).unwrap();
+        file
+    }
+
+    /// The keys of the embedded store's bucket, as its files.
+    pub fn keys(&self) -> Vec<String> {
+        let root = self.data().join("store/objects/reelmill");
+        let mut keys = Vec::new();
+        walk(&root, &root, &mut keys);
+        keys.sort();
+        keys
+    }
+}
+
+impl Drop for Mill {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn spawn(dir: &Path, arguments: &[String]) -> Child {
+    let log = File::options().create(true).append(true).open(dir.join("up.log")).unwrap();
+    program()
+        .args(["up", "--port", "0", "--kafka-port", "0", "--registry-port", "0"])
+        .args(["--store-port", "0", "--vision-port", "0", "--data"])
+        .arg(dir.join("data"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+fn walk(root: &Path, dir: &Path, keys: &mut Vec<String>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            walk(root, &path, keys);
+        } else {
+            keys.push(path.strip_prefix(root).unwrap().to_string_lossy().into_owned());
+        }
+    }
+}
+
+/// Runs ffmpeg with these words, on a file it makes.
+pub fn ffmpeg(arguments: &[&str], out: &Path) {
+    let output = Command::new("ffmpeg")
+        .args(["-nostdin", "-loglevel", "error", "-y"])
+        .args(arguments)
+        .arg(out)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
