@@ -212,7 +212,7 @@ async fn odd_names_become_titles_and_never_paths() {
     }
     let objects = mill.store.objects.lock().unwrap();
     for (info, _) in objects.values() {
-        assert!(info.metadata.values().all(String::is_ascii));
+        assert!(info.metadata.values().all(|value| value.is_ascii()));
         let bytes: usize = info.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
         assert!(bytes < 2048);
     }
