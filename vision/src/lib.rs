@@ -1,1 +1,28 @@
-//! The local detector and the server that speaks Rekognition's wire protocol
+//! The local detector and the server that speaks Rekognition's wire protocol.
+//!
+//! Faces are found by YuNet, told apart by dlib's embedding, and things are named by YOLOX-nano,
+//! all on the CPU. The weights are part of the crate; ONNX Runtime's shared library is found at
+//! run time by [`Models::find`]. Functions that look at pictures block and belong on blocking
+//! threads; [`Server`] does that itself.
+
+mod embedding;
+mod error;
+mod faces;
+mod labels;
+mod models;
+mod picture;
+mod server;
+mod taxonomy;
+mod video;
+
+pub use embedding::{Embedding, FaceEmbedder, SAME_PERSON, distance};
+pub use error::VisionError;
+pub use faces::{DETECTOR, FACE_THRESHOLD, FaceBox, FaceDetector, weights_sha256};
+pub use labels::{LABEL_THRESHOLD, LABELLER, LabelBox, LabelDetector};
+pub use media::RgbImage;
+pub use models::Models;
+pub use schemas::BoundingBox;
+pub use server::{MEDIA_FAULT, Server, ServerOptions};
+pub use video::{
+    FaceSample, LabelSample, VideoFaces, VideoInfo, VideoLabels, faces_in_video, labels_in_video,
+};

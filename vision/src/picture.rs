@@ -1,0 +1,139 @@
+//! Pictures on their way into a model: scaled, padded and laid out as planes.
+
+use crate::VisionError;
+use image::{ImageBuffer, Rgb, imageops};
+use media::RgbImage;
+use std::borrow::Cow;
+
+/// Fails where a picture has no area or too few bytes.
+pub(crate) fn check(picture: &RgbImage) -> Result<(), VisionError> {
+    let bytes = picture.data.len();
+    let needed = u64::from(picture.width) * u64::from(picture.height) * 3;
+    if needed == 0 || u64::try_from(bytes).is_ok_and(|b| b < needed) {
+        let (width, height) = (picture.width, picture.height);
+        return Err(VisionError::NotAPicture { width, height, bytes });
+    }
+    Ok(())
+}
+
+/// The picture in another size; itself where it has that size.
+pub(crate) fn scaled(
+    picture: &RgbImage,
+    width: u32,
+    height: u32,
+) -> Result<Cow<'_, RgbImage>, VisionError> {
+    check(picture)?;
+    if (picture.width, picture.height) == (width, height) {
+        return Ok(Cow::Borrowed(picture));
+    }
+    let bytes = picture.data.len();
+    let view: ImageBuffer<Rgb<u8>, &[u8]> =
+        ImageBuffer::from_raw(picture.width, picture.height, picture.data.as_slice())
+            .ok_or(VisionError::NotAPicture { width, height, bytes })?;
+    // The triangle widens when it scales down, so fine detail is averaged, not skipped.
+    let data = imageops::resize(&view, width, height, imageops::FilterType::Triangle).into_raw();
+    Ok(Cow::Owned(RgbImage { width, height, data }))
+}
+
+/// Lays a picture out as a blue, a green and a red plane of `canvas` size, at the top left, the
+/// rest filled with `fill`.
+pub(crate) fn bgr_planes(
+    picture: &RgbImage,
+    (canvas_width, canvas_height): (usize, usize),
+    fill: f32,
+    planes: &mut Vec<f32>,
+) {
+    let area = canvas_width * canvas_height;
+    planes.clear();
+    planes.resize(3 * area, fill);
+    let (blue, rest) = planes.split_at_mut(area);
+    let (green, red) = rest.split_at_mut(area);
+    let row_bytes = picture.width as usize * 3;
+    let rows = picture.data.chunks_exact(row_bytes).take(picture.height as usize);
+    for (y, row) in rows.enumerate().take(canvas_height) {
+        let start = y * canvas_width;
+        for (x, pixel) in row.chunks_exact(3).enumerate().take(canvas_width) {
+            red[start + x] = f32::from(pixel[0]);
+            green[start + x] = f32::from(pixel[1]);
+            blue[start + x] = f32::from(pixel[2]);
+        }
+    }
+}
+
+/// A box in pixels of a model's input.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PixelBox {
+    pub(crate) left: f32,
+    pub(crate) top: f32,
+    pub(crate) right: f32,
+    pub(crate) bottom: f32,
+}
+
+impl PixelBox {
+    pub(crate) fn around(x: f32, y: f32, width: f32, height: f32) -> Self {
+        Self {
+            left: x - width / 2.0,
+            top: y - height / 2.0,
+            right: x + width / 2.0,
+            bottom: y + height / 2.0,
+        }
+    }
+
+    /// The shared area over the joint area, 0 to 1 (intersection over union).
+    pub(crate) fn overlap(&self, other: &Self) -> f32 {
+        let width = (self.right.min(other.right) - self.left.max(other.left)).max(0.0);
+        let height = (self.bottom.min(other.bottom) - self.top.max(other.top)).max(0.0);
+        let shared = width * height;
+        let joint = self.area() + other.area() - shared;
+        if joint > 0.0 { shared / joint } else { 0.0 }
+    }
+
+    fn area(&self) -> f32 {
+        (self.right - self.left).max(0.0) * (self.bottom - self.top).max(0.0)
+    }
+
+    /// Cut to a picture of that size and made relative to it; `None` where nothing is left.
+    pub(crate) fn relative(&self, width: f32, height: f32) -> Option<schemas::BoundingBox> {
+        let left = (self.left / width).clamp(0.0, 1.0);
+        let top = (self.top / height).clamp(0.0, 1.0);
+        let right = (self.right / width).clamp(0.0, 1.0);
+        let bottom = (self.bottom / height).clamp(0.0, 1.0);
+        let region = schemas::BoundingBox { left, top, width: right - left, height: bottom - top };
+        // False for NaN too.
+        (region.width > 0.0 && region.height > 0.0).then_some(region)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_are_cut_at_the_border_and_dropped_only_where_nothing_is_left() {
+        let over_the_edge = PixelBox { left: -10.0, top: 20.0, right: 30.0, bottom: 60.0 };
+        let region = over_the_edge.relative(100.0, 50.0).unwrap();
+        assert_eq!((region.left, region.top), (0.0, 0.4));
+        assert!((region.width - 0.3).abs() < 1e-6 && (region.height - 0.6).abs() < 1e-6);
+        let outside = PixelBox { left: -30.0, top: 0.0, right: -10.0, bottom: 10.0 };
+        assert!(outside.relative(100.0, 50.0).is_none());
+        let nowhere = PixelBox { left: f32::NAN, top: 0.0, right: f32::NAN, bottom: 10.0 };
+        assert!(nowhere.relative(100.0, 50.0).is_none());
+    }
+
+    #[test]
+    fn planes_hold_blue_green_red_at_the_top_left_and_the_fill_elsewhere() {
+        let picture = RgbImage { width: 2, height: 1, data: vec![1, 2, 3, 4, 5, 6] };
+        let mut planes = Vec::new();
+        bgr_planes(&picture, (3, 2), 9.0, &mut planes);
+        let blue = [3.0, 6.0, 9.0, 9.0, 9.0, 9.0];
+        let green = [2.0, 5.0, 9.0, 9.0, 9.0, 9.0];
+        let red = [1.0, 4.0, 9.0, 9.0, 9.0, 9.0];
+        assert_eq!(planes, [blue, green, red].concat());
+    }
+
+    #[test]
+    fn a_picture_with_too_few_bytes_is_refused() {
+        let picture = RgbImage { width: 4, height: 4, data: vec![0; 10] };
+        assert!(matches!(scaled(&picture, 2, 2), Err(VisionError::NotAPicture { .. })));
+    }
+}

@@ -1,0 +1,148 @@
+//! Rekognition's shapes on the wire.
+
+use crate::{BoundingBox, FaceBox, FaceSample, LabelBox, LabelSample, VideoInfo};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// What a job looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    Faces,
+    Labels,
+}
+
+/// StartFaceDetection and StartLabelDetection.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct StartRequest {
+    pub(super) video: Option<Video>,
+    pub(super) client_request_token: Option<String>,
+    pub(super) job_tag: Option<String>,
+    pub(super) notification_channel: Option<Value>,
+    /// Faces only.
+    pub(super) face_attributes: Option<String>,
+    /// Labels only.
+    pub(super) min_confidence: Option<f32>,
+    /// Labels only.
+    pub(super) features: Option<Vec<String>>,
+    /// Labels only.
+    pub(super) settings: Option<Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Video {
+    pub(super) s3_object: Option<S3Object>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct S3Object {
+    pub(super) bucket: Option<String>,
+    pub(super) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<String>,
+}
+
+/// GetFaceDetection and GetLabelDetection.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GetRequest {
+    pub(super) job_id: Option<String>,
+    pub(super) max_results: Option<i64>,
+    pub(super) next_token: Option<String>,
+    /// Labels only.
+    pub(super) sort_by: Option<String>,
+    /// Labels only.
+    pub(super) aggregate_by: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct VideoMetadata {
+    codec: String,
+    duration_millis: i64,
+    format: String,
+    frame_rate: f64,
+    frame_height: u32,
+    frame_width: u32,
+}
+
+impl From<&VideoInfo> for VideoMetadata {
+    fn from(video: &VideoInfo) -> Self {
+        let format = match video.container.as_str() {
+            "mp4" => "QuickTime / MOV",
+            "matroska" => "Matroska / WebM",
+            other => other,
+        };
+        Self {
+            codec: video.codec.clone(),
+            duration_millis: video.duration_ms,
+            format: format.to_owned(),
+            frame_rate: video.frame_rate,
+            frame_height: video.height,
+            frame_width: video.width,
+        }
+    }
+}
+
+/// The entries of `Faces` for one frame.
+pub(super) fn faces(sample: &FaceSample) -> impl Iterator<Item = Value> + '_ {
+    sample.faces.iter().map(|found| json!({"Timestamp": sample.at_ms, "Face": face(found)}))
+}
+
+fn face(found: &FaceBox) -> Value {
+    const NAMES: [&str; 5] = ["eyeLeft", "eyeRight", "nose", "mouthLeft", "mouthRight"];
+    let landmarks: Vec<Value> = NAMES
+        .iter()
+        .zip(&found.landmarks)
+        .map(|(name, (x, y))| json!({"Type": name, "X": x, "Y": y}))
+        .collect();
+    json!({
+        "BoundingBox": bounding_box(&found.region),
+        "Confidence": found.confidence,
+        "Landmarks": landmarks,
+    })
+}
+
+/// The entries of `Labels` for one frame: one per name, with its instances, surest first.
+pub(super) fn labels(sample: &LabelSample, min_confidence: f32) -> Vec<Value> {
+    let sure = |found: &&LabelBox| found.confidence >= min_confidence;
+    let mut names: Vec<&str> = Vec::new();
+    for found in sample.labels.iter().filter(sure) {
+        if !names.contains(&found.name) {
+            names.push(found.name);
+        }
+    }
+    let entry = |name: &str| {
+        let found: Vec<&LabelBox> =
+            sample.labels.iter().filter(sure).filter(|l| l.name == name).collect();
+        let surest = found.iter().map(|l| l.confidence).fold(0.0, f32::max);
+        let parents = found.first().map_or(&[][..], |l| l.parents);
+        let instances: Vec<Value> = found
+            .iter()
+            .map(|l| json!({"BoundingBox": bounding_box(&l.region), "Confidence": l.confidence}))
+            .collect();
+        let parents: Vec<Value> = parents.iter().map(|p| json!({"Name": p})).collect();
+        json!({
+            "Timestamp": sample.at_ms,
+            "Label": {
+                "Name": name,
+                "Confidence": surest,
+                "Instances": instances,
+                "Parents": parents,
+            },
+        })
+    };
+    names.into_iter().map(entry).collect()
+}
+
+fn bounding_box(region: &BoundingBox) -> Value {
+    json!({
+        "Width": region.width,
+        "Height": region.height,
+        "Left": region.left,
+        "Top": region.top,
+    })
+}

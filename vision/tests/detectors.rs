@@ -1,0 +1,172 @@
+//! The models against photographs and footage. Needs ONNX Runtime (`make onnxruntime`).
+
+mod support;
+
+use image::{ImageBuffer, Rgb, imageops};
+use media::Limits;
+use support::{footage, models, photo};
+use vision::{
+    Embedding, FACE_THRESHOLD, FaceBox, FaceDetector, FaceEmbedder, LabelDetector, RgbImage,
+    SAME_PERSON, VisionError, distance, faces_in_video, labels_in_video,
+};
+
+fn faces_of(picture: &RgbImage) -> Vec<FaceBox> {
+    FaceDetector::new(&models(), 1).unwrap().detect(picture, FACE_THRESHOLD).unwrap()
+}
+
+/// The whole picture in another size.
+fn resized(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
+    let buffer: ImageBuffer<Rgb<u8>, Vec<u8>> =
+        ImageBuffer::from_raw(picture.width, picture.height, picture.data.clone()).unwrap();
+    let data = imageops::resize(&buffer, width, height, imageops::FilterType::Triangle);
+    RgbImage { width, height, data: data.into_raw() }
+}
+
+fn embedding_of(name: &str) -> Embedding {
+    let picture = photo(name);
+    let faces = faces_of(&picture);
+    FaceEmbedder::new(&models(), 1).unwrap().embed(&picture, &faces[0].landmarks).unwrap()
+}
+
+#[test]
+fn a_portrait_has_one_face_with_eyes_above_nose_above_mouth_inside_its_box() {
+    for name in ["obama.jpg", "obama2.jpg", "biden.jpg"] {
+        let faces = faces_of(&photo(name));
+        assert_eq!(faces.len(), 1, "{name}: {faces:?}");
+        let FaceBox { region, confidence, landmarks } = &faces[0];
+        assert!((50.0..=100.0).contains(confidence), "{name}: {confidence}");
+        for (x, y) in landmarks {
+            assert!((region.left..region.left + region.width).contains(x), "{name}: x {x}");
+            assert!((region.top..region.top + region.height).contains(y), "{name}: y {y}");
+        }
+        let [left_eye, right_eye, nose, left_mouth, right_mouth] = landmarks;
+        assert!(left_eye.0 < right_eye.0 && left_mouth.0 < right_mouth.0, "{name}");
+        assert!(left_eye.1 < nose.1 && nose.1 < left_mouth.1, "{name}");
+        assert!(right_eye.1 < nose.1 && nose.1 < right_mouth.1, "{name}");
+    }
+}
+
+#[test]
+fn a_rocket_has_no_face() {
+    assert_eq!(faces_of(&photo("rocket.jpg")), []);
+}
+
+#[test]
+fn a_face_is_at_the_same_relative_place_whatever_the_size_of_the_picture() {
+    let picture = photo("obama.jpg");
+    let full = &faces_of(&picture)[0].region.clone();
+    for (width, height) in [(320, 320 * picture.height / picture.width), (641, 333)] {
+        let small = faces_of(&resized(&picture, width, height));
+        assert_eq!(small.len(), 1);
+        let region = small[0].region;
+        assert!((region.left - full.left).abs() < 0.03, "{region:?} is not {full:?}");
+        assert!((region.top - full.top).abs() < 0.03, "{region:?} is not {full:?}");
+        assert!((region.width - full.width).abs() < 0.05, "{region:?} is not {full:?}");
+        assert!((region.height - full.height).abs() < 0.05, "{region:?} is not {full:?}");
+    }
+}
+
+#[test]
+fn a_face_cut_by_the_border_keeps_a_box_inside_the_picture() {
+    let picture = photo("obama.jpg");
+    let face = faces_of(&picture)[0].region;
+    // From the middle of the face to the right: half a face at the left border.
+    let from = ((face.left + face.width * 0.4) * picture.width as f32) as usize;
+    let width = picture.width as usize - from;
+    let rows = picture.data.chunks_exact(picture.width as usize * 3);
+    let data: Vec<u8> = rows.flat_map(|row| &row[from * 3..]).copied().collect();
+    let half = RgbImage { width: width as u32, height: picture.height, data };
+    let faces = FaceDetector::new(&models(), 1).unwrap().detect(&half, 0.3).unwrap();
+    let region = faces[0].region;
+    assert!(region.left >= 0.0 && region.left < 0.05, "{region:?}");
+    assert!(region.left + region.width <= 1.0 && region.top + region.height <= 1.0);
+}
+
+#[test]
+fn two_photos_of_one_person_are_nearer_than_the_limit_and_two_people_farther() {
+    let (obama, again, biden) =
+        (embedding_of("obama.jpg"), embedding_of("obama2.jpg"), embedding_of("biden.jpg"));
+    let same = distance(&obama, &again);
+    let other = distance(&obama, &biden);
+    println!("same person {same:.3}, others {other:.3} and {:.3}", distance(&again, &biden));
+    assert!(same < SAME_PERSON, "{same}");
+    assert!(other > SAME_PERSON, "{other}");
+    assert!(distance(&again, &biden) > SAME_PERSON);
+    assert_eq!(distance(&obama, &obama), 0.0);
+}
+
+#[test]
+fn a_portrait_of_a_man_in_a_suit_shows_a_person_with_a_tie() {
+    let labels = LabelDetector::new(&models(), 1).unwrap().detect(&photo("obama.jpg")).unwrap();
+    let person = labels.iter().find(|l| l.name == "Person").unwrap();
+    assert!(person.confidence > 70.0 && person.parents.is_empty(), "{person:?}");
+    assert!(person.region.width > 0.5, "{person:?}");
+    let tie = labels.iter().find(|l| l.name == "Tie").unwrap();
+    assert_eq!(tie.parents, ["Accessories", "Formal Wear"]);
+}
+
+#[test]
+fn every_frame_of_a_film_is_looked_at_and_its_times_are_those_of_its_frames() {
+    let mut detector = FaceDetector::new(&models(), 1).unwrap();
+    let mut seen = 0;
+    let film = footage("head-pose-two.mp4");
+    let found =
+        faces_in_video(&film, &mut detector, FACE_THRESHOLD, &Limits::default(), &mut |n| seen = n)
+            .unwrap();
+    assert_eq!((found.samples.len(), found.video.frames, seen), (56, 56, 56));
+    assert_eq!(found.samples[0].at_ms, 0);
+    assert!(found.samples.is_sorted_by(|a, b| a.at_ms < b.at_ms));
+    let frame_ms = found.samples[1].at_ms;
+    assert!((83..=84).contains(&frame_ms), "12 frames a second: {frame_ms}");
+    let with_two = found.samples.iter().filter(|s| s.faces.len() == 2).count();
+    println!("two faces on {with_two} of 56 frames");
+    assert!(with_two >= 50, "{with_two} of 56 frames show both faces");
+}
+
+#[test]
+fn the_talk_has_a_face_then_none_then_two() {
+    let mut detector = FaceDetector::new(&models(), 1).unwrap();
+    let film = footage("talk_360p.mp4");
+    let found =
+        faces_in_video(&film, &mut detector, FACE_THRESHOLD, &Limits::default(), &mut |_| {})
+            .unwrap();
+    assert_eq!(found.samples.len(), 750);
+    assert_eq!((found.video.width, found.video.height), (640, 360));
+    for sample in &found.samples {
+        let expected = match sample.at_ms {
+            ..10_000 => 1,
+            10_000..18_000 => 0,
+            _ => 2,
+        };
+        assert_eq!(sample.faces.len(), expected, "at {} ms: {:?}", sample.at_ms, sample.faces);
+    }
+}
+
+#[test]
+fn labels_are_looked_for_once_a_second_and_people_are_found() {
+    let mut detector = LabelDetector::new(&models(), 1).unwrap();
+    let film = footage("signing-again.mkv");
+    let found = labels_in_video(&film, &mut detector, &Limits::default(), &mut |_| {}).unwrap();
+    let seconds: Vec<i64> = found.samples.iter().map(|s| s.at_ms / 1000).collect();
+    assert_eq!(seconds, (0..seconds.len() as i64).collect::<Vec<_>>());
+    assert!(found.samples.len() >= 3, "{}", found.samples.len());
+    for sample in &found.samples {
+        assert!(sample.labels.iter().any(|l| l.name == "Person"), "{sample:?}");
+    }
+}
+
+#[test]
+fn a_text_file_is_the_inputs_fault_and_a_cancelled_look_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("film.mp4");
+    std::fs::write(&file, "no film at all").unwrap();
+    let mut detector = FaceDetector::new(&models(), 1).unwrap();
+    let mut look = |file, limits: &Limits| {
+        faces_in_video(file, &mut detector, FACE_THRESHOLD, limits, &mut |_| {}).unwrap_err()
+    };
+    assert!(look(&file, &Limits::default()).blames_input());
+    let limits = Limits::default();
+    limits.cancel.cancel();
+    let stopped = look(&footage("head-pose-two.mp4"), &limits);
+    assert!(!stopped.blames_input() && matches!(stopped, VisionError::Media(_)), "{stopped}");
+}

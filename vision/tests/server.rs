@@ -1,0 +1,296 @@
+//! The server as the AWS SDK sees it. Needs ONNX Runtime (`make onnxruntime`).
+
+mod memory;
+mod support;
+
+use aws_sdk_rekognition::{
+    Client,
+    config::{BehaviorVersion, Config, Credentials, Region, retry::RetryConfig},
+    error::ProvideErrorMetadata,
+    operation::{
+        get_face_detection::GetFaceDetectionOutput, get_label_detection::GetLabelDetectionOutput,
+    },
+    types::{FaceAttributes, LabelDetectionSortBy, S3Object, Video, VideoJobStatus},
+};
+use memory::MemoryStore;
+use ports::Store;
+use std::{path::Path, sync::Arc, time::Duration};
+use support::{footage, models};
+use tempfile::TempDir;
+use tokio::{sync::Semaphore, time::sleep};
+use vision::{FACE_THRESHOLD, MEDIA_FAULT, Server, ServerOptions};
+
+/// A server over a store in memory, with its data in a folder of its own.
+struct Bench {
+    server: Server,
+    client: Client,
+    store: Arc<MemoryStore>,
+    data: TempDir,
+}
+
+fn options(data: &Path, store: Arc<dyn Store>) -> ServerOptions {
+    ServerOptions {
+        port: 0,
+        data: data.to_owned(),
+        models: models(),
+        store,
+        permits: Arc::new(Semaphore::new(2)),
+        threads: 1,
+        face_threshold: FACE_THRESHOLD,
+    }
+}
+
+fn client(server: &Server) -> Client {
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(server.url())
+        .credentials_provider(Credentials::new("reelmill", "secret", None, None, "static"))
+        .retry_config(RetryConfig::disabled())
+        .build();
+    Client::from_conf(config)
+}
+
+async fn bench() -> Bench {
+    let data = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::default());
+    store.put("films", "pose.mp4", std::fs::read(footage("head-pose-two.mp4")).unwrap());
+    store.put("films", "sign.mkv", std::fs::read(footage("signing-again.mkv")).unwrap());
+    store.put("films", "notes.mp4", b"these are notes, not a film".to_vec());
+    let server = Server::start(options(data.path(), store.clone())).await.unwrap();
+    Bench { client: client(&server), server, store, data }
+}
+
+fn film(key: &str) -> Video {
+    let object = S3Object::builder().bucket("films").name(key).build();
+    Video::builder().s3_object(object).build()
+}
+
+async fn start_faces(client: &Client, key: &str, token: Option<&str>) -> String {
+    let start = client.start_face_detection().video(film(key));
+    let answer = start.set_client_request_token(token.map(str::to_owned)).send().await.unwrap();
+    answer.job_id.unwrap()
+}
+
+/// Polls until the job is no longer in progress.
+async fn faces(client: &Client, job: &str) -> GetFaceDetectionOutput {
+    for _ in 0..1200 {
+        let answer = client.get_face_detection().job_id(job).send().await.unwrap();
+        if answer.job_status() != Some(&VideoJobStatus::InProgress) {
+            return answer;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("job {job} did not end within a minute");
+}
+
+async fn labels(client: &Client, job: &str) -> GetLabelDetectionOutput {
+    for _ in 0..1200 {
+        let answer = client.get_label_detection().job_id(job).send().await.unwrap();
+        if answer.job_status() != Some(&VideoJobStatus::InProgress) {
+            return answer;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("job {job} did not end within a minute");
+}
+
+/// The exception's name of a refused call.
+fn refused<T: std::fmt::Debug, E: ProvideErrorMetadata>(answer: Result<T, E>) -> String {
+    let error = answer.unwrap_err();
+    assert!(error.message().is_some_and(|m| !m.is_empty()), "an error has a message");
+    error.code().unwrap_or("no code").to_owned()
+}
+
+#[tokio::test]
+async fn faces_of_every_frame_come_back_with_boxes_landmarks_and_the_videos_data() {
+    let bench = bench().await;
+    let job = start_faces(&bench.client, "pose.mp4", None).await;
+    let answer = faces(&bench.client, &job).await;
+    assert_eq!(answer.job_status(), Some(&VideoJobStatus::Succeeded));
+    let video = answer.video_metadata().unwrap();
+    assert_eq!(video.codec(), Some("h264"));
+    assert_eq!(video.format(), Some("QuickTime / MOV"));
+    assert!(video.frame_rate().is_some_and(|r| (11.9..12.1).contains(&r)));
+    let frame_times: std::collections::BTreeSet<i64> =
+        answer.faces().iter().map(|f| f.timestamp()).collect();
+    assert!(frame_times.len() >= 54, "faces on {} of 56 frames", frame_times.len());
+    for entry in answer.faces() {
+        let face = entry.face().unwrap();
+        let region = face.bounding_box().unwrap();
+        assert!(region.width().unwrap() > 0.0 && region.left().unwrap() >= 0.0);
+        assert!((50.0..=100.0).contains(&face.confidence().unwrap()));
+        assert_eq!(face.landmarks().len(), 5);
+    }
+    let asked = answer.video().and_then(|v| v.s3_object()).and_then(|o| o.name());
+    assert_eq!(asked, Some("pose.mp4"));
+    bench.server.stop().await;
+}
+
+#[tokio::test]
+async fn labels_come_back_by_second_with_instances_and_parents() {
+    let bench = bench().await;
+    let start = bench.client.start_label_detection().video(film("sign.mkv")).min_confidence(30.0);
+    let job = start.job_tag("clip:1").send().await.unwrap().job_id.unwrap();
+    let answer = labels(&bench.client, &job).await;
+    assert_eq!(answer.job_status(), Some(&VideoJobStatus::Succeeded));
+    assert_eq!(answer.job_tag(), Some("clip:1"));
+    assert!(answer.label_model_version().is_some());
+    let people: Vec<_> = answer
+        .labels()
+        .iter()
+        .filter(|l| l.label().and_then(|l| l.name()) == Some("Person"))
+        .collect();
+    assert!(people.len() >= 3, "{people:?}");
+    let person = people[0].label().unwrap();
+    let instance = &person.instances()[0];
+    assert_eq!(instance.confidence(), person.confidence());
+    assert!(instance.bounding_box().unwrap().height().unwrap() > 0.3);
+    let sure = bench.client.start_label_detection().video(film("sign.mkv")).min_confidence(100.0);
+    let none = labels(&bench.client, &sure.send().await.unwrap().job_id.unwrap()).await;
+    assert!(none.labels().is_empty(), "nothing is that sure");
+    bench.server.stop().await;
+}
+
+#[tokio::test]
+async fn one_token_is_one_job_and_other_parameters_are_a_mismatch() {
+    let bench = bench().await;
+    let first = start_faces(&bench.client, "pose.mp4", Some("clip-1")).await;
+    assert_eq!(start_faces(&bench.client, "pose.mp4", Some("clip-1")).await, first);
+    assert_ne!(start_faces(&bench.client, "pose.mp4", None).await, first);
+    let other = bench.client.start_face_detection().video(film("sign.mkv"));
+    let error = other.client_request_token("clip-1").send().await;
+    assert_eq!(refused(error), "IdempotentParameterMismatchException");
+    faces(&bench.client, &first).await;
+    assert_eq!(start_faces(&bench.client, "pose.mp4", Some("clip-1")).await, first);
+    bench.server.stop().await;
+}
+
+#[tokio::test]
+async fn pages_together_are_the_whole_and_wrong_tokens_are_refused() {
+    let bench = bench().await;
+    let job = start_faces(&bench.client, "pose.mp4", None).await;
+    let whole = faces(&bench.client, &job).await;
+    let (mut entries, mut pages, mut token) = (Vec::new(), 0, None);
+    loop {
+        let get = bench.client.get_face_detection().job_id(&job).max_results(30);
+        let page = get.set_next_token(token).send().await.unwrap();
+        assert!(page.faces().len() <= 30);
+        assert!(page.video_metadata().is_some());
+        entries.extend_from_slice(page.faces());
+        pages += 1;
+        token = page.next_token;
+        if token.is_none() {
+            break;
+        }
+    }
+    assert_eq!(entries, whole.faces());
+    assert_eq!(pages, whole.faces().len().div_ceil(30));
+    for wrong in ["nonsense".to_owned(), format!("{job}.3"), format!("{job}.99999999")] {
+        let get = bench.client.get_face_detection().job_id(&job).next_token(wrong);
+        assert_eq!(refused(get.send().await), "InvalidPaginationTokenException");
+    }
+    let none = bench.client.get_face_detection().job_id(&job).max_results(0).send().await;
+    assert_eq!(refused(none), "InvalidParameterException");
+    bench.server.stop().await;
+}
+
+#[tokio::test]
+async fn wrong_requests_are_refused_by_the_names_aws_uses() {
+    let bench = bench().await;
+    let client = &bench.client;
+    let unknown = client.get_face_detection().job_id("nobody").send().await;
+    assert_eq!(refused(unknown), "ResourceNotFoundException");
+    let faces_job = start_faces(client, "pose.mp4", None).await;
+    let of_other_kind = client.get_label_detection().job_id(&faces_job).send().await;
+    assert_eq!(refused(of_other_kind), "ResourceNotFoundException");
+    let absent = client.start_face_detection().video(film("absent.mp4")).send().await;
+    assert_eq!(refused(absent), "InvalidS3ObjectException");
+    let nothing = client.start_face_detection().video(Video::builder().build()).send().await;
+    assert_eq!(refused(nothing), "InvalidParameterException");
+    let start = || client.start_face_detection().video(film("pose.mp4"));
+    let bad_token = start().client_request_token("no spaces").send().await;
+    assert_eq!(refused(bad_token), "InvalidParameterException");
+    let all = start().face_attributes(FaceAttributes::All).send().await;
+    assert_eq!(refused(all), "InvalidParameterException");
+    let label = client.start_label_detection().video(film("pose.mp4"));
+    let job = label.clone().send().await.unwrap().job_id.unwrap();
+    let by_name = client.get_label_detection().job_id(job).sort_by(LabelDetectionSortBy::Name);
+    assert_eq!(refused(by_name.send().await), "InvalidParameterException");
+    let unsure = label.min_confidence(101.0).send().await;
+    assert_eq!(refused(unsure), "InvalidParameterException");
+    assert_eq!(refused(client.list_collections().send().await), "UnknownOperationException");
+    bench.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_without_a_signature_is_denied() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let bench = bench().await;
+    let mut stream = tokio::net::TcpStream::connect(bench.server.address()).await.unwrap();
+    let request = "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 2\r\n\
+        x-amz-target: RekognitionService.GetFaceDetection\r\n\r\n{}";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains(r#""__type":"AccessDeniedException""#), "{answer}");
+    assert!(bench.server.address().ip().is_loopback());
+    bench.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_text_file_fails_by_the_videos_fault_and_leaves_no_file_behind() {
+    let bench = bench().await;
+    let job = start_faces(&bench.client, "notes.mp4", Some("notes")).await;
+    let answer = faces(&bench.client, &job).await;
+    assert_eq!(answer.job_status(), Some(&VideoJobStatus::Failed));
+    let message = answer.status_message().unwrap();
+    assert!(message.starts_with(&format!("{MEDIA_FAULT}not_media: ")), "{message}");
+    assert!(answer.faces().is_empty());
+    assert_eq!(start_faces(&bench.client, "notes.mp4", Some("notes")).await, job);
+    let left: Vec<_> = std::fs::read_dir(bench.data.path().join("scratch")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    bench.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_recovers_is_waited_for_and_one_that_does_not_is_not_the_videos_fault() {
+    let bench = bench().await;
+    bench.store.fail_downloads(2);
+    let job = start_faces(&bench.client, "pose.mp4", None).await;
+    let answer = faces(&bench.client, &job).await;
+    assert_eq!(answer.job_status(), Some(&VideoJobStatus::Succeeded));
+    bench.store.fail_downloads(100);
+    let job = start_faces(&bench.client, "pose.mp4", Some("again")).await;
+    let answer = faces(&bench.client, &job).await;
+    assert_eq!(answer.job_status(), Some(&VideoJobStatus::Failed));
+    assert!(answer.status_message().unwrap().starts_with("store: "), "{answer:?}");
+    bench.store.fail_downloads(0);
+    let second = start_faces(&bench.client, "pose.mp4", Some("again")).await;
+    assert_ne!(second, job, "a failure of the store does not bind the token");
+    let answer = faces(&bench.client, &second).await;
+    assert_eq!(answer.job_status(), Some(&VideoJobStatus::Succeeded));
+    bench.server.stop().await;
+}
+
+#[tokio::test]
+async fn finished_jobs_survive_a_restart_and_unfinished_ones_run_again() {
+    let Bench { server, client: before, store, data } = bench().await;
+    let finished = start_faces(&before, "pose.mp4", Some("done")).await;
+    let answer = faces(&before, &finished).await;
+    store.hold_downloads(true);
+    let waiting = start_faces(&before, "sign.mkv", Some("waiting")).await;
+    let open = before.get_face_detection().job_id(&waiting).send().await.unwrap();
+    assert_eq!(open.job_status(), Some(&VideoJobStatus::InProgress));
+    server.stop().await;
+    store.hold_downloads(false);
+
+    let server = Server::start(options(data.path(), store)).await.unwrap();
+    let after = client(&server);
+    assert_eq!(faces(&after, &finished).await.faces(), answer.faces());
+    assert_eq!(start_faces(&after, "sign.mkv", Some("waiting")).await, waiting);
+    let answer = faces(&after, &waiting).await;
+    assert_eq!(answer.job_status(), Some(&VideoJobStatus::Succeeded));
+    server.stop().await;
+}
