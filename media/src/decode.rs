@@ -138,6 +138,8 @@ pub(crate) struct FrameReader {
     converter: Converter,
     current: ff::frame::Video,
     limits: Limits,
+    /// Of the first frame; all others have the same.
+    size: Option<(u32, u32)>,
     /// Packets that must become frames.
     expected: u32,
     frames: u32,
@@ -172,6 +174,7 @@ impl FrameReader {
             converter: Converter::default(),
             current: ff::frame::Video::empty(),
             limits: limits.clone(),
+            size: None,
             expected: 0,
             frames: 0,
             is_draining: false,
@@ -212,6 +215,11 @@ impl FrameReader {
             }
         }
         self.limits.check_picture(self.current.width(), self.current.height())?;
+        let size = (self.current.width(), self.current.height());
+        if *self.size.get_or_insert(size) != size {
+            let what = "a picture whose size changes inside the film".to_owned();
+            return Err(MediaError::Unsupported { what });
+        }
         if self.current.is_corrupt() || self.current.has_decode_errors() {
             return Err(MediaError::broken(format!("frame {} is damaged", self.frames)));
         }

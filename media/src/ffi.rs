@@ -92,23 +92,21 @@ pub(crate) fn open_input(path: &Path, demuxer: &str, limits: &Limits) -> Result<
 fn find_stream_info(input: &mut Input, limits: &Limits) -> Result<(), MediaError> {
     let pixels = limits.max_pixels.to_string();
     let count = input.nb_streams() as usize;
-    let code = {
-        // SAFETY: one dictionary per stream, as the function wants; each is taken back and freed.
-        unsafe {
-            let mut options: Vec<_> = (0..count)
-                .map(|_| {
-                    let mut options = ff::Dictionary::new();
-                    options.set("max_pixels", &pixels);
-                    options.set("threads", "1");
-                    options.disown()
-                })
-                .collect();
-            let code = av::avformat_find_stream_info(input.as_mut_ptr(), options.as_mut_ptr());
-            for options in options {
-                drop(ff::Dictionary::own(options));
-            }
-            code
+    // SAFETY: one dictionary per stream, as the function wants; each is taken back and freed.
+    let code = unsafe {
+        let mut options: Vec<_> = (0..count)
+            .map(|_| {
+                let mut options = ff::Dictionary::new();
+                options.set("max_pixels", &pixels);
+                options.set("threads", "1");
+                options.disown()
+            })
+            .collect();
+        let code = av::avformat_find_stream_info(input.as_mut_ptr(), options.as_mut_ptr());
+        for options in options {
+            drop(ff::Dictionary::own(options));
         }
+        code
     };
     if code < 0 {
         return Err(MediaError::reading("its first packets", ff::Error::from(code)));

@@ -152,20 +152,14 @@ fn copy_core(
     writer.set_display_matrix(stream, source.display_matrix()?.as_deref())?;
     writer.begin(job.probe.time_base)?;
     let mut frames = 0;
-    let mut decode_order = Vec::new();
-    let mut packets = Vec::new();
     while let Some((clip_pts, packet)) = source.next_video()? {
         let pts = source_pts(job, clip_pts, core.clip_base);
         if is_shown(&packet, codec) && job.span.core_holds(pts) {
-            decode_order.push(pts);
-            packets.push(packet);
+            let (at, start) = (frames as usize, job.span.core_start);
+            writer.write_scheduled(stream, packet, &core.schedule, at, pts, start)?;
+            frames += 1;
+            progress(frames);
         }
-    }
-    let schedule = Schedule::new(&decode_order, job.span.core_end)?;
-    for (at, (pts, packet)) in decode_order.into_iter().zip(packets).enumerate() {
-        writer.write_scheduled(stream, packet, &schedule, at, pts, job.span.core_start)?;
-        frames += 1;
-        progress(frames);
     }
     let bytes = writer.finish()?;
     Ok(MaskReport { frames, masked_frames: 0, copied: true, bytes })
@@ -197,6 +191,12 @@ fn encode_core(
         if core.schedule.times().get(report.frames as usize) != Some(&pts) {
             let detail = format!("a frame of clip {} before {pts} is missing", job.span.index);
             return Err(MediaError::Broken { detail });
+        }
+        if (frame.video.width(), frame.video.height())
+            != (job.probe.coded_width, job.probe.coded_height)
+        {
+            let what = "a picture whose size is not that of its header".to_owned();
+            return Err(MediaError::Unsupported { what });
         }
         let regions = regions_at(pts);
         let mut planar = converter.planar(frame.video)?;

@@ -134,13 +134,22 @@ impl<'a> Part<'a> {
         let time_base = source.time_base(source.video)?;
         let header = source.facts(source.video)?.extradata;
         let scan = Scan::read(&mut source)?;
+        // Hidden frames before the film begins stay hidden behind its edit list; after its end
+        // they are left out, unless a shown frame is decoded from them.
+        let kept = scan.packets.iter().rposition(|packet| packet.is_shown).map_or(0, |at| at + 1);
+        let packets = &scan.packets[..kept];
+        let first = packets.iter().filter(|packet| packet.is_shown).map(|packet| packet.pts).min();
+        if packets.iter().any(|packet| !packet.is_shown && Some(packet.pts) > first) {
+            let what = "copying a film whose edit list hides frames in its middle".to_owned();
+            return Err(MediaError::Unsupported { what });
+        }
         let to_source = |pts| rescale(pts, time_base, probe.time_base) + offset;
         Ok(Self {
             path,
             offset,
             time_base,
-            times: scan.packets.iter().map(|packet| to_source(packet.pts)).collect(),
-            shown: scan.packets.iter().filter(|packet| packet.is_shown).count() as u64,
+            times: packets.iter().map(|packet| to_source(packet.pts)).collect(),
+            shown: packets.iter().filter(|packet| packet.is_shown).count() as u64,
             header,
         })
     }
@@ -177,7 +186,9 @@ fn assemble(
     let mut at = 0;
     for part in parts {
         let mut file = Source::open_video(part.path, limits)?;
-        while let Some((pts, packet)) = file.next_video()? {
+        for _ in &part.times {
+            let (pts, packet) =
+                file.next_video()?.ok_or_else(|| MediaError::broken("a part became shorter"))?;
             let pts = rescale(pts, part.time_base, probe.time_base) + part.offset;
             film.add_sound_until(schedule.dts(at), probe.time_base)?;
             film.writer.write_scheduled(stream, packet, &schedule, at, pts, 0)?;

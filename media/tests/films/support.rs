@@ -19,7 +19,6 @@ pub struct Film {
     pub path: PathBuf,
     pub plan: CutPlan,
     pub masked: Vec<MaskReport>,
-    pub parts: Vec<PathBuf>,
     pub clips: Vec<PathBuf>,
     pub report: StitchReport,
 }
@@ -93,7 +92,7 @@ impl Studio {
             limits: &limits,
         })
         .unwrap();
-        Film { path, plan, masked, parts, clips, report }
+        Film { path, plan, masked, clips, report }
     }
 }
 

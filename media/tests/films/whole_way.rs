@@ -4,7 +4,9 @@ use crate::support::{
     Film, Studio, assert_gapless, ffprobe, footage, frame_times, nothing, packet_hashes, quick,
     strict_decode,
 };
-use media::{AudioOutcome, Limits, Track, compare, copy_all, elementary_sha256, probe};
+use std::ops::ControlFlow;
+
+use media::{AudioOutcome, Limits, Track, compare, copy_all, decode, elementary_sha256, probe};
 
 const CLOSED: &str = "-c:v libx264 -preset veryfast -g 30 -pix_fmt yuv420p";
 
@@ -12,6 +14,11 @@ const CLOSED: &str = "-c:v libx264 -preset veryfast -g 30 -pix_fmt yuv420p";
 fn assert_complete(studio: &Studio, source: &std::path::Path, seconds: f64) -> Film {
     let film = studio.whole_way(source, seconds, &quick(), &nothing);
     assert_gapless(&film.plan);
+    for (span, clip) in film.plan.clips.iter().zip(&film.clips) {
+        let go_on = |_: &mut media::Frame<'_>| Ok(ControlFlow::Continue(()));
+        let seen = decode(clip, &Limits::default(), &mut { go_on }).unwrap();
+        assert_eq!(seen.frames, span.frames, "clip {}", span.index);
+    }
     let (before, after) = (frame_times(source), frame_times(&film.path));
     assert_eq!(before.len(), after.len());
     assert_eq!(before.len() as i64, film.plan.probe.frames);
@@ -278,4 +285,56 @@ fn nothing_but_the_results_is_left_in_the_folder() {
         .collect();
     names.sort();
     assert_eq!(names, ["clip-0.mp4", "film.mp4", "part-0.mp4"]);
+}
+
+#[test]
+fn every_codec_that_is_let_in_comes_out_complete() {
+    let films = [
+        ("hevc.mp4", "libx265 -preset ultrafast -x265-params log-level=none:keyint=25 -c:a aac"),
+        (
+            "vp9.webm",
+            "libvpx-vp9 -b:v 300k -g 25 -deadline good -cpu-used 8 -lag-in-frames 12 -auto-alt-ref 1 -c:a libopus",
+        ),
+        ("vp8.mkv", "libvpx -b:v 300k -g 25 -lag-in-frames 12 -auto-alt-ref 1 -c:a libvorbis"),
+        ("asp.mp4", "mpeg4 -bf 2 -g 25 -c:a libmp3lame"),
+        ("mpeg2.mkv", "mpeg2video -bf 2 -g 12 -c:a ac3"),
+        ("mjpeg.mov", "mjpeg -pix_fmt yuvj422p -c:a pcm_u8 -ar 22050 -ac 1"),
+        ("prores.mov", "prores_ks -profile:v 0 -c:a pcm_s24le -ac 6"),
+        ("av1.mp4", "libaom-av1 -cpu-used 8 -usage realtime -g 25 -b:v 200k -c:a aac -ac 6"),
+        ("fragments.mp4", "libx264 -g 25 -movflags +frag_keyframe+empty_moov -c:a aac"),
+        ("full.mp4", "libx264 -g 25 -pix_fmt yuvj420p -c:a flac -strict -2"),
+        ("fine.mp4", "libx264 -g 25 -pix_fmt yuv444p -c:a aac -ar 96000"),
+    ];
+    for (name, codecs) in films {
+        let studio = Studio::new();
+        let source = studio.make(
+            name,
+            &format!(
+                "-f lavfi -i testsrc2=size=320x180:rate=25:duration=4 \
+                 -f lavfi -i sine=duration=4 -pix_fmt yuv420p -c:v {codecs}"
+            ),
+        );
+        println!("{name}");
+        let film = assert_complete(&studio, &source, 2.0);
+        let length = seconds(&film.path, "a:0");
+        let stated = film.plan.probe.audio.map_or(0, |audio| audio.duration_ms) as f64 / 1000.0;
+        assert!((length - stated).abs() < 0.06, "{name}: {length} s of sound, were {stated}");
+    }
+}
+
+#[test]
+fn a_full_range_film_keeps_its_brightness() {
+    let studio = Studio::new();
+    let source = studio.make(
+        "full.mov",
+        "-f lavfi -i testsrc2=size=320x180:rate=25:duration=1 -c:v mjpeg -pix_fmt yuvj444p -q:v 2",
+    );
+    let film = studio.whole_way(&source, 2.0, &media::Render::default(), &nothing);
+    assert_eq!(ffprobe(&film.path, "v:0", "stream=color_range"), "pc");
+    compare(&source, &film.path, &Limits::default(), &mut |pair| {
+        let difference = media::difference_outside(&mut pair.source, &mut pair.output, &[])?;
+        assert!(difference < 3.0, "{difference}");
+        Ok(())
+    })
+    .unwrap();
 }
