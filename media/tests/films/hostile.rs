@@ -151,6 +151,23 @@ fn a_damaged_film_is_never_decoded_in_part() {
 }
 
 #[test]
+fn a_film_whose_picture_size_changes_is_refused() {
+    let studio = Studio::new();
+    let mut list = String::new();
+    for size in ["320x180", "640x360"] {
+        let input = format!("-f lavfi -i testsrc2=rate=25:duration=1:size={size}");
+        let part = studio.make(&format!("{size}.webm"), &format!("{input} -c:v libvpx"));
+        list += &format!("file '{}'\n", part.display());
+    }
+    let list = studio.write("list.txt", list.as_bytes());
+    let source =
+        studio.make("both.webm", &format!("-f concat -safe 0 -i {} -c copy", list.display()));
+    let error =
+        decode(&source, &Limits::default(), &mut |_| Ok(ControlFlow::Continue(()))).unwrap_err();
+    assert_eq!(error.reason(), "unsupported", "{error}");
+}
+
+#[test]
 fn limits_hold_before_anything_is_decoded() {
     let source = footage("talk_360p.mp4");
     let small = [

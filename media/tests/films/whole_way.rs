@@ -186,20 +186,39 @@ fn pcm_in_mov_is_transcoded_and_its_tone_survives() {
     );
     let film = assert_complete(&studio, &source, 2.0);
     assert_eq!(film.report.audio, AudioOutcome::Transcoded);
-    // The loudness inside a narrow band around the tone is that of the source.
-    let loudness = |path: &std::path::Path| {
-        let run = std::process::Command::new("ffmpeg")
-            .args(["-nostdin", "-i"])
-            .arg(path)
-            .args(["-vn", "-af", "bandpass=f=1000:w=50,volumedetect", "-f", "null", "-"])
-            .output()
-            .unwrap();
-        let log = String::from_utf8_lossy(&run.stderr).into_owned();
-        let mean = log.split("mean_volume: ").nth(1).unwrap();
-        mean.split(' ').next().unwrap().parse::<f64>().unwrap()
-    };
+    let loudness = |path: &std::path::Path| loudness(path, "bandpass=f=1000:w=50,");
     assert!((loudness(&source) - loudness(&film.path)).abs() < 0.5);
     assert!((seconds(&film.path, "a:0") - 4.0).abs() < 0.03);
+}
+
+#[test]
+fn a_gap_in_the_sound_becomes_silence_of_the_same_length() {
+    let studio = Studio::new();
+    let source = studio.make(
+        "gap.mkv",
+        &format!(
+            "-f lavfi -i testsrc2=size=320x180:rate=25:duration=4 -f lavfi -i sine=duration=4 \
+             -af aselect=lt(t\\,1)+gt(t\\,2) {CLOSED} -c:a pcm_s16le"
+        ),
+    );
+    let film = assert_complete(&studio, &source, 2.0);
+    let within = |from: f64, to: f64| loudness(&film.path, &format!("atrim={from}:{to},"));
+    assert!(within(0.1, 0.9) > -30.0 && within(2.2, 3.9) > -30.0);
+    assert!(within(1.1, 1.9) < -80.0, "{}", within(1.1, 1.9));
+    assert!((seconds(&film.path, "a:0") - 4.0).abs() < 0.05);
+}
+
+/// Mean volume in dB behind an audio filter, as the ffmpeg command line measures it.
+fn loudness(path: &std::path::Path, filter: &str) -> f64 {
+    let run = std::process::Command::new("ffmpeg")
+        .args(["-nostdin", "-i"])
+        .arg(path)
+        .args(["-vn", "-af", &format!("{filter}volumedetect"), "-f", "null", "-"])
+        .output()
+        .unwrap();
+    let log = String::from_utf8_lossy(&run.stderr).into_owned();
+    let mean = log.split("mean_volume: ").nth(1).unwrap();
+    mean.split(' ').next().unwrap().parse().unwrap()
 }
 
 #[test]
