@@ -1,6 +1,7 @@
 //! The world, a folder per vendor
 
 mod aws;
+pub mod kafka;
 pub mod registry;
 pub mod rekognition;
 pub mod s3;

@@ -1,0 +1,212 @@
+//! What the reader's thread has read and the log has not handed out yet.
+
+use ports::{Record, Trouble};
+use rdkafka::consumer::ConsumerGroupMetadata;
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// A partition with so many unread records is paused, ...
+const HIGH: usize = 128;
+/// ... and read on once it has so few.
+const LOW: usize = 32;
+
+/// A topic and a partition.
+pub(super) type Lane = (String, i32);
+
+/// Shared by the reader's thread, which fills it, and the log, which empties it.
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    /// Rung when there is something to take.
+    news: Notify,
+    /// Gives every assignment of a log its number, over all its sessions.
+    epochs: Arc<AtomicU64>,
+}
+
+struct State {
+    /// The assignment the records were read under.
+    epoch: u64,
+    /// The consumer's place in its group when the assignment came: hands out of it what a later
+    /// generation would wrongly vouch for.
+    member: Option<Arc<ConsumerGroupMetadata>>,
+    lanes: BTreeMap<Lane, VecDeque<Record>>,
+    failure: Option<Trouble>,
+}
+
+/// What the inbox has for the log.
+pub(super) enum Taken {
+    /// The assignment changed.
+    Epoch(u64),
+    Records(Vec<Record>),
+    /// The reader has ended.
+    Failure(Trouble),
+    Nothing,
+}
+
+impl Inbox {
+    pub(super) fn new(epochs: Arc<AtomicU64>) -> Self {
+        let epoch = epochs.fetch_add(1, Ordering::SeqCst) + 1;
+        let state = State { epoch, member: None, lanes: BTreeMap::new(), failure: None };
+        Self { state: Mutex::new(state), news: Notify::new(), epochs }
+    }
+
+    /// A new assignment, or none: what was read under the old one is forgotten.
+    pub(super) fn reassigned(&self, member: Option<ConsumerGroupMetadata>) {
+        let mut state = self.lock();
+        state.epoch = self.epochs.fetch_add(1, Ordering::SeqCst) + 1;
+        state.member = member.map(Arc::new);
+        state.lanes.clear();
+        drop(state);
+        self.news.notify_one();
+    }
+
+    pub(super) fn push(&self, record: Record) {
+        let Some(position) = &record.position else { return };
+        let lane = (position.topic.clone(), position.partition);
+        self.lock().lanes.entry(lane).or_default().push_back(record);
+        self.news.notify_one();
+    }
+
+    pub(super) fn fail(&self, trouble: Trouble) {
+        self.lock().failure = Some(trouble);
+        self.news.notify_one();
+    }
+
+    /// The epoch, and which of its partitions to pause and which to read on, given the paused.
+    pub(super) fn pressure(&self, paused: &BTreeSet<Lane>) -> (u64, Vec<Lane>, Vec<Lane>) {
+        let state = self.lock();
+        let full =
+            state.lanes.iter().filter(|(lane, r)| r.len() >= HIGH && !paused.contains(*lane));
+        let pause = full.map(|(lane, _)| lane.clone()).collect();
+        let unread = |lane: &Lane| state.lanes.get(lane).map_or(0, VecDeque::len);
+        let resume = paused.iter().filter(|lane| unread(lane) <= LOW).cloned().collect();
+        (state.epoch, pause, resume)
+    }
+
+    /// Takes up to `want` records, evenly from all partitions but the held ones. What the log
+    /// must know first comes first.
+    pub(super) fn take(&self, known_epoch: u64, want: usize, held: &BTreeSet<Lane>) -> Taken {
+        let mut state = self.lock();
+        if let Some(failure) = &state.failure {
+            return Taken::Failure(failure.clone());
+        }
+        if state.epoch != known_epoch {
+            return Taken::Epoch(state.epoch);
+        }
+        let mut records = Vec::new();
+        let mut lanes: Vec<_> =
+            state.lanes.iter_mut().filter(|(lane, _)| !held.contains(*lane)).collect();
+        while records.len() < want && !lanes.is_empty() {
+            lanes.retain_mut(|(_, unread)| match unread.pop_front() {
+                Some(record) if records.len() < want => {
+                    records.push(record);
+                    true
+                }
+                Some(record) => {
+                    unread.push_front(record);
+                    true
+                }
+                None => false,
+            });
+        }
+        if records.is_empty() { Taken::Nothing } else { Taken::Records(records) }
+    }
+
+    /// The consumer's place in its group, if `epoch` is still the assignment.
+    pub(super) fn member(&self, epoch: u64) -> Option<Arc<ConsumerGroupMetadata>> {
+        let state = self.lock();
+        state.member.clone().filter(|_| state.epoch == epoch)
+    }
+
+    /// Waits until there may be something to take, or for `at_most`.
+    pub(super) async fn wait(&self, at_most: Duration) {
+        // Either way it is time to look.
+        drop(tokio::time::timeout(at_most, self.news.notified()).await);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        let unread: usize = state.lanes.values().map(VecDeque::len).sum();
+        f.debug_struct("Inbox").field("epoch", &state.epoch).field("unread", &unread).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ports::{Headers, Position};
+
+    fn record(partition: i32, offset: i64) -> Record {
+        Record {
+            topic: "t".to_owned(),
+            key: None,
+            value: None,
+            headers: Headers::default(),
+            timestamp_ms: None,
+            position: Some(Position { topic: "t".to_owned(), partition, offset }),
+        }
+    }
+
+    fn inbox(partitions: &[(i32, i64)]) -> Inbox {
+        let inbox = Inbox::new(Arc::default());
+        for (partition, records) in partitions {
+            (0..*records).for_each(|offset| inbox.push(record(*partition, offset)));
+        }
+        inbox
+    }
+
+    fn taken(taken: Taken) -> Vec<(i32, i64)> {
+        let Taken::Records(records) = taken else { return Vec::new() };
+        let positions = records.into_iter().map(|r| r.position.unwrap());
+        positions.map(|p| (p.partition, p.offset)).collect()
+    }
+
+    #[test]
+    fn records_are_taken_evenly_and_in_their_partitions_order() {
+        let inbox = inbox(&[(0, 3), (1, 1)]);
+        let none = BTreeSet::new();
+        assert_eq!(taken(inbox.take(1, 3, &none)), [(0, 0), (1, 0), (0, 1)]);
+        assert_eq!(taken(inbox.take(1, 3, &none)), [(0, 2)]);
+        assert!(matches!(inbox.take(1, 3, &none), Taken::Nothing));
+    }
+
+    #[test]
+    fn held_partitions_keep_their_records() {
+        let inbox = inbox(&[(0, 2), (1, 2)]);
+        let held = BTreeSet::from([("t".to_owned(), 0)]);
+        assert_eq!(taken(inbox.take(1, 9, &held)), [(1, 0), (1, 1)]);
+        assert_eq!(taken(inbox.take(1, 9, &BTreeSet::new())), [(0, 0), (0, 1)]);
+    }
+
+    #[test]
+    fn a_full_partition_is_paused_until_it_is_nearly_empty() {
+        let (full, nearly_empty) = (i64::try_from(HIGH).unwrap(), i64::try_from(LOW).unwrap());
+        let lane = |n| ("t".to_owned(), n);
+        let inbox = inbox(&[(0, full), (1, full - 1), (2, nearly_empty), (3, nearly_empty + 1)]);
+        let paused = BTreeSet::from([lane(2), lane(3), lane(4)]);
+        assert_eq!(inbox.pressure(&paused), (1, vec![lane(0)], vec![lane(2), lane(4)]));
+    }
+
+    #[test]
+    fn a_new_assignment_forgets_what_was_read_and_comes_first() {
+        let inbox = inbox(&[(0, 2)]);
+        inbox.reassigned(None);
+        inbox.push(record(0, 7));
+        assert!(matches!(inbox.take(1, 9, &BTreeSet::new()), Taken::Epoch(2)));
+        assert_eq!(taken(inbox.take(2, 9, &BTreeSet::new())), [(0, 7)]);
+        assert!(inbox.member(1).is_none() && inbox.member(2).is_none());
+    }
+}

@@ -1,0 +1,200 @@
+//! A processor's log: a session of reader and writer, started over whenever something breaks.
+
+use super::{
+    Kafka, blame,
+    inbox::{Inbox, Lane, Taken},
+    reader::Reader,
+    writer::Writer,
+};
+use engine::Spec;
+use ports::{Committed, Log, Polled, Settled, Trouble};
+use rdkafka::{Offset, TopicPartitionList};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, atomic::AtomicU64},
+    thread,
+    time::Duration,
+};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// The longest wait of a poll.
+const POLL: Duration = Duration::from_millis(100);
+/// The longest wait for a consumer to leave its group.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// A consumer group and a transactional producer that always live and die together.
+#[derive(Debug)]
+pub struct KafkaLog {
+    kafka: Kafka,
+    spec: Spec,
+    epochs: Arc<AtomicU64>,
+    session: State,
+    /// The epoch the caller knows of.
+    epoch: u64,
+    held: BTreeSet<Lane>,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(Session),
+    Opening(JoinHandle<Result<Session, Trouble>>),
+}
+
+#[derive(Debug)]
+struct Session {
+    reader: Reader,
+    inbox: Arc<Inbox>,
+    writer: Arc<Writer>,
+}
+
+impl Session {
+    /// Blocks.
+    fn open(kafka: &Kafka, spec: &Spec, epochs: Arc<AtomicU64>) -> Result<Self, Trouble> {
+        // The writer first: it ends what a former process left open, so that the reader finds
+        // settled offsets.
+        let writer = Arc::new(Writer::open(kafka, spec.name)?);
+        let inbox = Arc::new(Inbox::new(epochs));
+        let reader = Reader::start(kafka, spec.name, &spec.reads, inbox.clone())?;
+        Ok(Self { reader, inbox, writer })
+    }
+
+    /// Blocks, within bounds.
+    fn close(self) {
+        self.reader.close(LEAVE);
+        // A producer's end may hang with a dead broker; nobody waits for it.
+        let writer = self.writer;
+        drop(thread::Builder::new().name("kafka farewell".to_owned()).spawn(move || drop(writer)));
+    }
+}
+
+impl KafkaLog {
+    pub(super) async fn open(kafka: Kafka, spec: Spec) -> Result<Self, Trouble> {
+        let epochs = Arc::new(AtomicU64::new(0));
+        let (k, s, e) = (kafka.clone(), spec.clone(), epochs.clone());
+        let opening = spawn_blocking(move || Session::open(&k, &s, e));
+        let session = State::Open(opening.await.map_err(lost)??);
+        Ok(Self { kafka, spec, epochs, session, epoch: 0, held: BTreeSet::new() })
+    }
+
+    /// Drops consumer and producer and starts both anew, in the background.
+    fn start_over(&mut self) {
+        let (kafka, spec, epochs) = (self.kafka.clone(), self.spec.clone(), self.epochs.clone());
+        let (waiting, old) = tokio::sync::oneshot::channel::<Session>();
+        let opening = spawn_blocking(move || {
+            if let Ok(old) = old.blocking_recv() {
+                old.close();
+            }
+            Session::open(&kafka, &spec, epochs)
+        });
+        if let State::Open(session) = std::mem::replace(&mut self.session, State::Opening(opening))
+        {
+            drop(waiting.send(session));
+        }
+    }
+
+    /// The open session's inbox, once it is open. Dropping the future loses nothing.
+    async fn inbox(&mut self) -> Result<Option<Arc<Inbox>>, Trouble> {
+        if let State::Opening(opening) = &mut self.session {
+            let Ok(opened) = tokio::time::timeout(POLL, opening).await else { return Ok(None) };
+            match opened.map_err(lost)? {
+                Ok(session) => self.session = State::Open(session),
+                Err(trouble) => {
+                    self.start_over();
+                    return Err(trouble);
+                }
+            }
+        }
+        match &self.session {
+            State::Open(session) => Ok(Some(session.inbox.clone())),
+            State::Opening(_) => Ok(None),
+        }
+    }
+}
+
+impl Log for KafkaLog {
+    async fn poll(&mut self, want: usize) -> Result<Polled, Trouble> {
+        let Some(inbox) = self.inbox().await? else { return Ok(Polled::Idle) };
+        let mut taken = inbox.take(self.epoch, want, &self.held);
+        if let Taken::Nothing = taken {
+            inbox.wait(POLL).await;
+            taken = inbox.take(self.epoch, want, &self.held);
+        }
+        match taken {
+            Taken::Nothing => Ok(Polled::Idle),
+            Taken::Records(records) => Ok(Polled::Records { epoch: self.epoch, records }),
+            Taken::Epoch(epoch) => {
+                self.epoch = epoch;
+                self.held.clear();
+                Ok(Polled::Rebalanced { epoch })
+            }
+            Taken::Failure(Trouble::Fatal(fatal)) => Err(fatal.into()),
+            Taken::Failure(trouble) => {
+                tracing::warn!(processor = self.spec.name, %trouble, "starting over with kafka");
+                self.start_over();
+                Ok(Polled::Idle)
+            }
+        }
+    }
+
+    fn hold(&mut self, held: Vec<(String, i32)>) {
+        self.held = held.into_iter().collect();
+    }
+
+    async fn commit(&mut self, epoch: u64, settled: Vec<Settled>) -> Result<Committed, Trouble> {
+        let State::Open(Session { inbox, writer, .. }) = &self.session else {
+            return Ok(Committed::Rewound);
+        };
+        // Work of an older assignment: the partitions may be somebody else's by now.
+        let Some(member) = inbox.member(epoch) else { return Ok(Committed::Rewound) };
+        let (offsets, writer) = (offsets(&settled)?, writer.clone());
+        let transaction = spawn_blocking(move || {
+            let outputs: Vec<_> = settled.into_iter().flat_map(|s| s.outputs).collect();
+            writer.transact(&outputs, &offsets, &member)
+        });
+        match transaction.await.map_err(lost)? {
+            Ok(()) => Ok(Committed::Yes),
+            Err(error) => match blame(&error) {
+                fatal @ Trouble::Fatal(_) => Err(fatal),
+                trouble => {
+                    tracing::warn!(processor = self.spec.name, %trouble, "starting over with kafka");
+                    self.start_over();
+                    Ok(Committed::Rewound)
+                }
+            },
+        }
+    }
+
+    async fn close(self) {
+        let close = async {
+            let session = match self.session {
+                State::Open(session) => Some(session),
+                State::Opening(opening) => opening.await.ok().and_then(Result::ok),
+            };
+            if let Some(session) = session {
+                drop(spawn_blocking(move || session.close()).await);
+            }
+        };
+        if tokio::time::timeout(LEAVE * 2, close).await.is_err() {
+            tracing::warn!("kafka does not answer, leaving without saying goodbye");
+        }
+    }
+}
+
+/// For each partition the offset after its last record that is done.
+fn offsets(settled: &[Settled]) -> Result<TopicPartitionList, Trouble> {
+    let mut next = BTreeMap::new();
+    for Settled { done, .. } in settled {
+        let next = next.entry((done.topic.as_str(), done.partition)).or_insert(0);
+        *next = done.offset.max(*next - 1) + 1;
+    }
+    let mut offsets = TopicPartitionList::with_capacity(next.len());
+    for ((topic, partition), next) in next {
+        let added = offsets.add_partition_offset(topic, partition, Offset::Offset(next));
+        added.map_err(|error| blame(&error))?;
+    }
+    Ok(offsets)
+}
+
+fn lost(error: tokio::task::JoinError) -> Trouble {
+    Trouble::fatal(format!("a kafka task ended by itself: {error}"))
+}

@@ -1,0 +1,148 @@
+//! Kafka: each processor's log is a consumer group and a transactional producer (librdkafka).
+//!
+//! One thread per log polls the consumer without pause, also while effects run for hours;
+//! transactions are opened only for the writes. Whatever goes wrong with either client, both are
+//! dropped and started over under a new epoch: half a session is never reused.
+//!
+//! librdkafka lacks KIP-890: on a time-out it resends EndTxn by itself, and a delayed one could
+//! end a later transaction of the same producer. Starting over after every error (a new producer
+//! epoch fences the old one's requests) leaves only that silent resend; derived ids and idempotent
+//! sinks are the second line.
+
+mod admin;
+mod blame;
+mod inbox;
+mod log;
+mod reader;
+mod records;
+mod writer;
+
+pub use admin::{TopicInfo, TopicSpec};
+pub use blame::blame;
+pub use log::KafkaLog;
+
+use engine::{LogOpener, Spec};
+use ports::Trouble;
+use rdkafka::{
+    ClientConfig, ClientContext, config::RDKafkaLogLevel, error::KafkaError,
+    producer::FutureProducer,
+};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::OnceCell;
+
+/// How to reach Kafka, and who we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaConfig {
+    /// `host:port`, several separated by commas.
+    pub bootstrap: String,
+    /// librdkafka's settings by name, e.g. for TLS; they win over ours.
+    pub extra: BTreeMap<String, String>,
+    /// Tells apart the processes that run the same processor: the transactional id is
+    /// `processor.instance`. The same after a restart, so that the new process fences the old.
+    pub instance: String,
+}
+
+/// A Kafka cluster. Cloning shares.
+#[derive(Debug, Clone)]
+pub struct Kafka(Arc<Shared>);
+
+struct Shared {
+    config: KafkaConfig,
+    /// For records that come from outside the mill; started by the first.
+    producer: OnceCell<FutureProducer<Quiet>>,
+}
+
+impl Kafka {
+    /// Connects to nothing yet.
+    #[must_use]
+    pub fn new(config: KafkaConfig) -> Self {
+        Self(Arc::new(Shared { config, producer: OnceCell::new() }))
+    }
+
+    /// Settings that every client has.
+    fn client(&self, name: &str) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &self.0.config.bootstrap).set("client.id", name);
+        // A broker that comes back is found within a second, not ten.
+        client.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "1000");
+        client
+    }
+
+    /// The settings the user gave, over all others.
+    fn with_extra(&self, mut client: ClientConfig) -> ClientConfig {
+        for (name, value) in &self.0.config.extra {
+            client.set(name, value);
+        }
+        client
+    }
+
+    fn consumer(&self, group: &str) -> ClientConfig {
+        let mut client = self.client(group);
+        client
+            .set("group.id", group)
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("partition.assignment.strategy", "range")
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "3000")
+            // New topics and partitions are noticed soon.
+            .set("topic.metadata.refresh.interval.ms", "30000")
+            // The default of a second starves a fast loop.
+            .set("fetch.queue.backoff.ms", "5")
+            .set("fetch.wait.max.ms", "100")
+            // Pausing a partition throws its prefetched records away: have few.
+            .set("queued.min.messages", "64")
+            .set("queued.max.messages.kbytes", "4096");
+        self.with_extra(client)
+    }
+
+    fn transactional(&self, processor: &str) -> ClientConfig {
+        let mut client = self.client(processor);
+        client
+            .set("transactional.id", format!("{processor}.{}", self.0.config.instance))
+            .set("transaction.timeout.ms", "15000")
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", "0");
+        self.with_extra(client)
+    }
+}
+
+impl LogOpener for Kafka {
+    type Log = KafkaLog;
+
+    async fn open(&self, spec: &Spec) -> Result<KafkaLog, Trouble> {
+        KafkaLog::open(self.clone(), spec.clone()).await
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Settings may hold passwords.
+        f.debug_struct("Kafka").field("bootstrap", &self.config.bootstrap).finish_non_exhaustive()
+    }
+}
+
+/// A client whose own messages go to our log, where they say nothing a person must act on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client");
+    }
+}
+
+fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::warn!(facility, message, "kafka client");
+        }
+        _ => tracing::debug!(facility, message, "kafka client"),
+    }
+}
