@@ -19,9 +19,6 @@ const SIDE: usize = 150;
 /// Where eyes, nose and corners of the mouth belong in the aligned face, px.
 const TEMPLATE: [(f32, f32); 5] =
     [(44.4, 47.1), (101.6, 46.6), (71.8, 74.5), (49.1, 103.7), (96.7, 103.1)];
-/// Mean of the training pictures: red, green, blue.
-const MEAN: [f32; 3] = [122.782, 117.001, 104.298];
-const SCALE: f32 = 1.0 / 256.0;
 /// A face larger than the template is averaged over at most this many samples a side.
 const MOST_SAMPLES: usize = 8;
 
@@ -67,7 +64,8 @@ impl FaceEmbedder {
         })
     }
 
-    /// Fills the planes with the face, turned and scaled onto the template.
+    /// Fills the planes with the face, turned and scaled onto the template, red first, 0 to 255:
+    /// the graph takes off the mean of the training pictures itself.
     fn align(&mut self, picture: &RgbImage, onto_template: Similarity) {
         let from_template = onto_template.inverse();
         // Several samples per pixel where the face shrinks, or fine detail would alias.
@@ -88,9 +86,8 @@ impl FaceEmbedder {
                 }
             }
             let share = step * step;
-            for channel in 0..3 {
-                self.planes[channel * area + pixel] =
-                    (sum[channel] * share - MEAN[channel]) * SCALE;
+            for (channel, total) in sum.iter().enumerate() {
+                self.planes[channel * area + pixel] = total * share;
             }
         }
     }

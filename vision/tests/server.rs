@@ -1,5 +1,11 @@
 //! The server as the AWS SDK sees it. Needs ONNX Runtime (`make onnxruntime`).
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot prepare itself has failed"
+)]
+
 mod memory;
 mod support;
 

@@ -290,9 +290,11 @@ mod tests {
     }
 
     fn new(jobs: &Jobs, key: &str, token: Option<&str>, now_ms: i64) -> String {
-        match jobs.begin(params(key), token.map(str::to_owned), now_ms).unwrap() {
+        let started = jobs.begin(params(key), token.map(str::to_owned), now_ms).unwrap();
+        assert!(matches!(started, Started::New(_)), "{started:?} was known");
+        match started {
             Started::New(job) => job.id,
-            Started::Known(id) => panic!("job {id} was known"),
+            Started::Known(id) => id,
         }
     }
 

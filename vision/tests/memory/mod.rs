@@ -16,24 +16,24 @@ use std::{
 };
 
 #[derive(Debug, Default)]
-pub struct MemoryStore {
+pub(crate) struct MemoryStore {
     objects: Mutex<BTreeMap<ObjectRef, Vec<u8>>>,
     failing: AtomicU32,
     holding: AtomicBool,
 }
 
 impl MemoryStore {
-    pub fn put(&self, bucket: &str, key: &str, body: Vec<u8>) {
+    pub(crate) fn put(&self, bucket: &str, key: &str, body: Vec<u8>) {
         self.objects.lock().unwrap().insert(ObjectRef::new(bucket, key), body);
     }
 
     /// The next downloads fail in a way that may pass.
-    pub fn fail_downloads(&self, times: u32) {
+    pub(crate) fn fail_downloads(&self, times: u32) {
         self.failing.store(times, Ordering::SeqCst);
     }
 
     /// Downloads wait until this is taken back.
-    pub fn hold_downloads(&self, hold: bool) {
+    pub(crate) fn hold_downloads(&self, hold: bool) {
         self.holding.store(hold, Ordering::SeqCst);
     }
 
