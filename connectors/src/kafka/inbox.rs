@@ -119,6 +119,10 @@ impl Inbox {
         if records.is_empty() { Taken::Nothing } else { Taken::Records(records) }
     }
 
+    pub(super) fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
     /// The consumer's place in its group, if `epoch` is still the assignment.
     pub(super) fn member(&self, epoch: u64) -> Option<Arc<ConsumerGroupMetadata>> {
         let state = self.lock();

@@ -144,8 +144,13 @@ impl Log for KafkaLog {
         let State::Open(Session { inbox, writer, .. }) = &self.session else {
             return Ok(Committed::Rewound);
         };
-        // Work of an older assignment: the partitions may be somebody else's by now.
-        let Some(member) = inbox.member(epoch) else { return Ok(Committed::Rewound) };
+        let Some(member) = inbox.member(epoch) else {
+            // Mostly work of an older assignment, whose partitions may be somebody else's by now.
+            if inbox.epoch() == epoch {
+                self.start_over();
+            }
+            return Ok(Committed::Rewound);
+        };
         let (offsets, writer) = (offsets(&settled)?, writer.clone());
         let transaction = spawn_blocking(move || {
             let outputs: Vec<_> = settled.into_iter().flat_map(|s| s.outputs).collect();

@@ -86,7 +86,8 @@ impl Kafka {
             .set("auto.offset.reset", "earliest")
             .set("partition.assignment.strategy", "range")
             .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "3000")
+            // A rebalance is learnt of by the next heartbeat.
+            .set("heartbeat.interval.ms", "1000")
             // New topics and partitions are noticed soon.
             .set("topic.metadata.refresh.interval.ms", "30000")
             // The default of a second starves a fast loop.

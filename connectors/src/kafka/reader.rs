@@ -87,8 +87,12 @@ fn read(consumer: &BaseConsumer<Group>, inbox: &Inbox, stop: &AtomicBool) -> Kaf
     while !stop.load(Ordering::SeqCst) {
         let (epoch, pause, resume) = inbox.pressure(&paused);
         if epoch == paused_epoch {
-            consumer.pause(&list(&pause))?;
-            consumer.resume(&list(&resume))?;
+            if !pause.is_empty() {
+                consumer.pause(&list(&pause))?;
+            }
+            if !resume.is_empty() {
+                consumer.resume(&list(&resume))?;
+            }
             paused.retain(|lane| !resume.contains(lane));
             paused.extend(pause);
         } else {
