@@ -1,0 +1,23 @@
+//! The commands that talk to a mill over HTTP.
+
+mod error;
+mod get;
+mod http;
+mod progress;
+mod search;
+mod status;
+mod text;
+mod upload;
+mod wait;
+
+pub use error::ClientError;
+pub use get::get;
+pub use http::{Client, Links, Stage, State, Video};
+pub use search::search;
+pub use status::status;
+pub use upload::{UploadOptions, Uploaded, upload};
+
+use std::io::Write;
+
+/// Where a command writes what it has to say.
+pub type Out<'a> = &'a mut (dyn Write + Send);
