@@ -8,8 +8,8 @@ use image::{ImageBuffer, ImageReader, Rgb, imageops};
 use media::Limits;
 use support::{footage, models};
 use vision::{
-    Embedding, FACE_THRESHOLD, FaceBox, FaceDetector, FaceEmbedder, LabelDetector, RgbImage,
-    SAME_PERSON, VisionError, distance, faces_in_video, labels_in_video,
+    Embedding, FACE_THRESHOLD, FaceBox, FaceDetector, FaceEmbedder, LabelDetector, LabelSample,
+    RgbImage, SAME_PERSON, VisionError, distance, faces_in_video, labels_in_video,
 };
 
 fn photo(name: &str) -> RgbImage {
@@ -162,6 +162,19 @@ fn labels_are_looked_for_once_a_second_and_people_are_found() {
     for sample in &found.samples {
         assert!(sample.labels.iter().any(|l| l.name == "Person"), "{sample:?}");
     }
+}
+
+#[test]
+fn people_who_walk_through_a_room_are_found_and_the_empty_room_is_empty() {
+    let mut detector = LabelDetector::new(&models(), 1).unwrap();
+    let film = footage("one-by-one-person-detection.mp4");
+    let found = labels_in_video(&film, &mut detector, &Limits::default(), &mut |_| {}).unwrap();
+    let person_in =
+        |s: &LabelSample| s.labels.iter().any(|l| l.name == "Person" && l.confidence >= 50.0);
+    let with = found.samples.iter().filter(|s| person_in(s)).count();
+    println!("a person in {with} of {} seconds", found.samples.len());
+    assert_eq!(found.samples.len(), found.video.duration_ms.unsigned_abs().div_ceil(1000) as usize);
+    assert!((80..=120).contains(&with), "people are in about 103 of 140 seconds: {with}");
 }
 
 #[test]

@@ -31,6 +31,7 @@ struct Bench {
     server: Server,
     client: Client,
     store: Arc<MemoryStore>,
+    permits: Arc<Semaphore>,
     data: TempDir,
 }
 
@@ -63,8 +64,10 @@ async fn bench() -> Bench {
     store.put("films", "pose.mp4", std::fs::read(footage("head-pose-two.mp4")).unwrap());
     store.put("films", "sign.mkv", std::fs::read(footage("signing-again.mkv")).unwrap());
     store.put("films", "notes.mp4", b"these are notes, not a film".to_vec());
-    let server = Server::start(options(data.path(), store.clone())).await.unwrap();
-    Bench { client: client(&server), server, store, data }
+    let options = options(data.path(), store.clone());
+    let permits = options.permits.clone();
+    let server = Server::start(options).await.unwrap();
+    Bench { client: client(&server), server, store, permits, data }
 }
 
 fn film(key: &str) -> Video {
@@ -281,8 +284,30 @@ async fn a_store_that_recovers_is_waited_for_and_one_that_does_not_is_not_the_vi
 }
 
 #[tokio::test]
+async fn a_job_waits_for_a_permit_and_stopping_does_not_wait_for_such_a_job() {
+    let bench = bench().await;
+    let all = bench.permits.clone().acquire_many_owned(2).await.unwrap();
+    let first = start_faces(&bench.client, "pose.mp4", None).await;
+    sleep(Duration::from_millis(300)).await;
+    let open = bench.client.get_face_detection().job_id(&first).send().await.unwrap();
+    assert_eq!(open.job_status(), Some(&VideoJobStatus::InProgress));
+    drop(all);
+    let answer = faces(&bench.client, &first).await;
+    assert_eq!(answer.job_status(), Some(&VideoJobStatus::Succeeded));
+    assert_eq!(bench.permits.available_permits(), 2, "the permit was given back");
+
+    let _all = bench.permits.clone().acquire_many_owned(2).await.unwrap();
+    start_faces(&bench.client, "pose.mp4", None).await;
+    let asked = std::time::Instant::now();
+    bench.server.stop().await;
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    let left: Vec<_> = std::fs::read_dir(bench.data.path().join("scratch")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
 async fn finished_jobs_survive_a_restart_and_unfinished_ones_run_again() {
-    let Bench { server, client: before, store, data } = bench().await;
+    let Bench { server, client: before, store, data, .. } = bench().await;
     let finished = start_faces(&before, "pose.mp4", Some("done")).await;
     let answer = faces(&before, &finished).await;
     store.hold_downloads(true);
