@@ -1,5 +1,7 @@
 //! The API as its clients see it: through HTTP, over ports kept in memory.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+
 mod guard;
 mod ports_in_memory;
 mod recording;

@@ -1,0 +1,359 @@
+//! The commands of the command line, against the real API over ports kept in memory.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+
+#[path = "../api/tests/http/ports_in_memory.rs"]
+mod ports_in_memory;
+
+use api::{Services, UploadLimits, router, serve};
+use ports::{Hit, Moment, MomentKind, ObjectRef, Put, StageRow, VideoRow, VideoState};
+use ports_in_memory::{MemoryCatalog, MemorySearch, MemoryStore, MemoryUploads, video_row};
+use reelmill::client::{self, Client, ClientError, UploadOptions};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+struct Mill {
+    client: Client,
+    base: String,
+    store: Arc<MemoryStore>,
+    catalog: Arc<MemoryCatalog>,
+    search: Arc<MemorySearch>,
+    uploads: Arc<MemoryUploads>,
+    folder: TempDir,
+    _stop: DropGuard,
+}
+
+impl Mill {
+    async fn start() -> Self {
+        Self::with_limits(UploadLimits::default()).await
+    }
+
+    async fn with_limits(limits: UploadLimits) -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let catalog = Arc::new(MemoryCatalog::default());
+        let search = Arc::new(MemorySearch::default());
+        let uploads = Arc::new(MemoryUploads::new(Arc::clone(&store)));
+        let stopping = CancellationToken::new();
+        let services = Services {
+            store: store.clone(),
+            catalog: catalog.clone(),
+            search: search.clone(),
+            uploads: uploads.clone(),
+            bucket: "mill".to_owned(),
+            owner: "local".to_owned(),
+            limits,
+            metrics: Arc::new(String::new),
+            readiness: Arc::new(Vec::new),
+            stopping: stopping.clone(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = stopping.clone().cancelled_owned();
+        tokio::spawn(serve(listener, router(services), shutdown));
+        let (client, folder) = (Client::new(&base).unwrap(), TempDir::new().unwrap());
+        let _stop = stopping.drop_guard();
+        Self { client, base, store, catalog, search, uploads, folder, _stop }
+    }
+
+    fn file(&self, name: &str, body: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, body).unwrap();
+        path
+    }
+
+    /// A video with a recording in the store.
+    fn publish(&self, video_id: &str, title: &str, body: &[u8]) {
+        let key = format!("recordings/local/{video_id}.mp4");
+        self.store.insert(&ObjectRef::new("mill", &key), body, Put::default());
+        self.catalog.add(VideoRow {
+            title: title.to_owned(),
+            state: VideoState::Ready,
+            searchable: true,
+            recording_bucket: Some("mill".to_owned()),
+            recording_key: Some(key),
+            ..video_row(video_id)
+        });
+    }
+
+    /// Changes the `index`-th uploaded video, once it is there.
+    async fn change(&self, index: usize, change: impl Fn(&mut VideoRow)) {
+        for _ in 0..1000 {
+            if let Some(row) = self.catalog.rows.lock().unwrap().get_mut(index) {
+                return change(row);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("video {index} was not uploaded within 10 s");
+    }
+}
+
+fn waiting() -> UploadOptions {
+    UploadOptions { wait: true, ..UploadOptions::default() }
+}
+
+fn text(out: Vec<u8>) -> String {
+    String::from_utf8(out).unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn upload_sends_the_file_with_its_name_and_choices() {
+    let mill = Mill::start().await;
+    let file = mill.file("größe & co.mp4", "film");
+    let options = UploadOptions {
+        assessment: "exam 7".to_owned(),
+        blur: "none".to_owned(),
+        ..UploadOptions::default()
+    };
+    let mut out = Vec::new();
+    let uploaded = client::upload(&mill.client, &[file], options, &mut out).await.unwrap();
+    assert_eq!(uploaded[0].title, "größe & co");
+    assert_eq!(text(out), format!("uploaded größe & co as {}\n", uploaded[0].video_id));
+    let announced = mill.uploads.announced.lock().unwrap();
+    let event = &announced[0].0;
+    assert_eq!((event.assessment.as_str(), event.blur.as_str()), ("exam 7", "none"));
+    assert_eq!(event.size_bytes, Some(4));
+    assert!(event.key.ends_with("/source.mp4"));
+}
+
+#[tokio::test]
+async fn waiting_tells_each_change_once_and_ends_when_the_video_can_be_found() {
+    let mill = Mill::start().await;
+    let (file, mut out) = (mill.file("talk.mp4", "film"), Vec::new());
+    let turn = async {
+        let stage = |done, frames| StageRow {
+            stage: "detect".to_owned(),
+            done,
+            total: Some(3),
+            frames,
+            first_at_ms: Some(1000),
+            last_at_ms: Some(1000 + 500 * done),
+        };
+        mill.change(0, |row| row.stages = vec![stage(2, 600)]).await;
+        tokio::time::sleep(Duration::from_millis(1000)).await;
+        // A database that is busy for a moment is no end of the wait.
+        mill.catalog.down.store(true, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        mill.catalog.down.store(false, Ordering::SeqCst);
+        mill.change(0, |row| {
+            row.stages = vec![stage(3, 900)];
+            row.state = VideoState::Ready;
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(1000)).await;
+        mill.change(0, |row| row.searchable = true).await;
+    };
+    let upload = client::upload(&mill.client, std::slice::from_ref(&file), waiting(), &mut out);
+    let (uploaded, ()) = tokio::join!(upload, turn);
+    let uploaded = uploaded.unwrap();
+    let told = text(out);
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(
+        lines[1..3],
+        ["talk: detect 2/3 clips, 600 frames, 1.0 s", "talk: detect 3/3 clips, 900 frames, 1.5 s"]
+    );
+    assert!(lines[3].starts_with("ready talk after "), "{told}");
+    assert!(lines[3].ends_with(&uploaded[0].recording_url), "{told}");
+    assert_eq!(lines.len(), 4, "{told}");
+}
+
+#[tokio::test]
+async fn a_video_that_fails_ends_the_wait_with_its_reason_and_keeps_no_other() {
+    let mill = Mill::start().await;
+    let files = [mill.file("bad.mp4", "text"), mill.file("good.mp4", "film")];
+    let mut out = Vec::new();
+    let turn = async {
+        mill.change(0, |row| {
+            row.state = VideoState::Failed;
+            row.reason = Some("not_a_video".to_owned());
+            row.detail = Some("the file is a text".to_owned());
+        })
+        .await;
+        mill.change(1, |row| {
+            row.state = VideoState::Ready;
+            row.searchable = true;
+        })
+        .await;
+    };
+    let (ended, ()) = tokio::join!(client::upload(&mill.client, &files, waiting(), &mut out), turn);
+    let error = ended.unwrap_err().to_string();
+    assert!(error.starts_with("1 of 2 videos failed"), "{error}");
+    assert!(error.contains("not_a_video: the file is a text"), "{error}");
+    assert!(text(out).contains("ready good"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_missing_or_too_large_is_not_sent() {
+    let mill = Mill::with_limits(UploadLimits { max_bytes: 8, ..UploadLimits::default() }).await;
+    for (file, named) in [
+        (mill.folder.path().join("none.mp4"), "none.mp4: No such file"),
+        (mill.file("large.mp4", "nine bytes"), "10 bytes and the mill takes 8"),
+    ] {
+        let options = UploadOptions::default();
+        let error = client::upload(&mill.client, &[file], options, &mut Vec::new()).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(named), "{error}");
+    }
+    assert_eq!(mill.store.begun.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn an_empty_file_is_refused_with_the_cause_and_the_next_step() {
+    let mill = Mill::start().await;
+    let file = mill.file("empty.mp4", "");
+    let options = UploadOptions::default();
+    let error = client::upload(&mill.client, &[file], options, &mut Vec::new()).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.starts_with("empty_body: the body has no bytes; send the file"), "{error}");
+}
+
+#[tokio::test]
+async fn without_a_mill_the_error_says_how_to_start_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let client = Client::new(&base).unwrap();
+    let error = client::status(&client, None, false, &mut Vec::new()).await.unwrap_err();
+    let said = format!("no mill answers at {base}: start one with `reelmill up`");
+    assert_eq!(error.to_string(), said);
+    assert!(matches!(Client::new("localhost:8080"), Err(ClientError::Address(_))));
+}
+
+#[tokio::test]
+async fn another_server_is_not_taken_for_a_mill() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _request = stream.read(&mut [0; 1024]).await.unwrap();
+        let answer =
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 3\r\nconnection: close\r\n\r\nno\n";
+        stream.write_all(answer).await.unwrap();
+        stream.shutdown().await.unwrap();
+    });
+    let client = Client::new(&base).unwrap();
+    let error = client::status(&client, None, false, &mut Vec::new()).await.unwrap_err();
+    assert!(matches!(error, ClientError::NotAMill(..)), "{error}");
+}
+
+#[tokio::test]
+async fn get_writes_the_recording_under_its_title_and_over_nothing() {
+    let mill = Mill::start().await;
+    let film: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+    mill.publish("v", "a/b größe", &film);
+    let (folder, mut out) = (mill.folder.path().to_owned(), Vec::new());
+    let path = client::get(&mill.client, "v", Some(folder.clone()), &mut out).await.unwrap();
+    assert_eq!(path, folder.join("a_b größe.mp4"));
+    assert_eq!(fs::read(&path).unwrap(), film);
+    assert_eq!(text(out), format!("{}\n", path.display()));
+
+    let again = client::get(&mill.client, "v", Some(folder.clone()), &mut Vec::new()).await;
+    assert!(matches!(again, Err(ClientError::AlreadyThere(_))));
+    fs::write(&path, "old").unwrap();
+    client::get(&mill.client, "v", Some(path.clone()), &mut Vec::new()).await.unwrap();
+    assert_eq!(fs::read(&path).unwrap(), film, "a file named by the user is replaced");
+    assert_eq!(names(&folder), ["a_b größe.mp4"]);
+}
+
+#[tokio::test]
+async fn a_download_that_breaks_off_leaves_no_file() {
+    let mill = Mill::start().await;
+    mill.publish("v", "talk", &[7; 100_000]);
+    mill.store.breaks.store(true, Ordering::SeqCst);
+    let folder = mill.folder.path().to_owned();
+    let error = client::get(&mill.client, "v", Some(folder.clone()), &mut Vec::new()).await;
+    assert!(matches!(error, Err(ClientError::Broken(_))));
+    assert!(names(&folder).is_empty());
+}
+
+#[tokio::test]
+async fn get_before_the_recording_is_ready_says_so_and_writes_nothing() {
+    let mill = Mill::start().await;
+    mill.catalog.add(video_row("v"));
+    let folder = mill.folder.path().to_owned();
+    let error = client::get(&mill.client, "v", Some(folder.clone()), &mut Vec::new()).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.starts_with("not_ready: the video is still being processed"), "{error}");
+    assert!(error.contains("watch its stages"), "{error}");
+    assert!(names(&folder).is_empty());
+}
+
+#[tokio::test]
+async fn status_lists_videos_and_shows_one_with_its_stages_and_reason() {
+    let mill = Mill::start().await;
+    let said = |video, json| {
+        let client = mill.client.clone();
+        async move {
+            let mut out = Vec::new();
+            client::status(&client, video, json, &mut out).await.unwrap();
+            text(out)
+        }
+    };
+    assert!(said(None, false).await.contains("no videos yet"));
+    mill.publish("v", "a\u{1b}[2Jtalk", b"film");
+    mill.catalog.add(VideoRow {
+        state: VideoState::Failed,
+        reason: Some("not_a_video".to_owned()),
+        detail: Some("the file is a text".to_owned()),
+        stages: vec![StageRow {
+            stage: "cut".to_owned(),
+            done: 0,
+            total: Some(1),
+            frames: 0,
+            first_at_ms: None,
+            last_at_ms: None,
+        }],
+        ..video_row("w")
+    });
+    assert_eq!(said(None, false).await, "v  ready       a [2Jtalk\nw  failed        not_a_video\n");
+    let one = said(Some("w"), false).await;
+    assert!(one.contains("reason      not_a_video: the file is a text\n"), "{one}");
+    assert!(one.contains("  cut       waiting\n"), "{one}");
+    let one = said(Some("v"), false).await;
+    assert!(one.contains(&format!("recording   {}/api/videos/v/recording", mill.base)), "{one}");
+    let json: serde_json::Value = serde_json::from_str(&said(Some("w"), true).await).unwrap();
+    assert_eq!(json["reason"], "not_a_video");
+}
+
+#[tokio::test]
+async fn search_shows_moments_as_a_player_counts_them() {
+    let mill = Mill::start().await;
+    mill.publish("v", "talk", b"film");
+    mill.search.hits.lock().unwrap().push(Hit {
+        video_id: "v".to_owned(),
+        title: "talk".to_owned(),
+        owner: "local".to_owned(),
+        assessment: String::new(),
+        recorded_at_ms: 0,
+        duration_ms: 90_000,
+        score: 1.0,
+        moments: vec![Moment {
+            kind: MomentKind::Label,
+            name: "Person".to_owned(),
+            start_ms: 61_040,
+            end_ms: 75_500,
+            confidence: 91.4,
+            region: None,
+        }],
+    });
+    let mut out = Vec::new();
+    client::search(&mill.client, "person AND NOT tie", false, &mut out).await.unwrap();
+    let url = format!("{}/api/videos/v/recording", mill.base);
+    assert_eq!(text(out), format!("talk  v\n  1:01.040-1:15.500  Person 91 %\n  {url}\n"));
+    let wrong = client::search(&mill.client, "(person", false, &mut Vec::new()).await;
+    assert!(wrong.unwrap_err().to_string().starts_with("bad_query: query is wrong at character"));
+}
