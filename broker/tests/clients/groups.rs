@@ -1,0 +1,94 @@
+use std::time::{Duration, Instant};
+
+use kafka_protocol::messages::{
+    GroupId, JoinGroupRequest, RequestKind, ResponseKind, SyncGroupRequest,
+    join_group_request::JoinGroupRequestProtocol,
+};
+use rdkafka::consumer::{Consumer, StreamConsumer};
+
+use crate::{
+    protocol::Wire,
+    support::{PATIENCE, World, in_time, receive, send},
+};
+
+/// Polls `consumer` until the group gave it that many partitions.
+pub(crate) async fn wait_for_partitions(consumer: &StreamConsumer, count: usize) -> Duration {
+    let began = Instant::now();
+    while consumer.assignment().unwrap().count() != count {
+        assert!(began.elapsed() < PATIENCE, "never got {count} partitions");
+        // There are no records yet; this only lets the client do its work.
+        let polled = tokio::time::timeout(Duration::from_millis(100), consumer.recv()).await;
+        assert!(polled.is_err(), "{polled:?}");
+    }
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_share_partitions_and_take_over_from_one_that_leaves() {
+    let world = World::start().await;
+    let clients = world.clients();
+    clients.create_topic("work", 4).await;
+    let first = clients.consumer("crew", "read_committed");
+    first.subscribe(&["work"]).unwrap();
+    wait_for_partitions(&first, 4).await;
+    let second = clients.consumer("crew", "read_committed");
+    second.subscribe(&["work"]).unwrap();
+    tokio::join!(wait_for_partitions(&first, 2), wait_for_partitions(&second, 2));
+    let listed = first.fetch_group_list(Some("crew"), PATIENCE).unwrap();
+    assert_eq!(listed.groups()[0].state(), "Stable");
+    assert_eq!(listed.groups()[0].members().len(), 2);
+
+    tokio::task::spawn_blocking(move || drop(second)).await.unwrap();
+    let takeover = wait_for_partitions(&first, 4).await;
+    assert!(takeover < Duration::from_secs(6), "a session time-out was not needed: {takeover:?}");
+    send(&clients.producer(), "work", 4, (0..40).map(|i| i.to_string())).await.unwrap();
+    assert_eq!(in_time(receive(&first, 40)).await.len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_partitions_of_a_member_that_falls_silent_go_to_the_others() {
+    let world = World::start().await;
+    let clients = world.clients();
+    clients.create_topic("work", 4).await;
+    let living = clients.consumer("crew", "read_committed");
+    living.subscribe(&["work"]).unwrap();
+    wait_for_partitions(&living, 4).await;
+
+    // A member that joins like any other, and is never heard of again.
+    let mut wire = Wire::connect(world.broker.address()).await;
+    let silent = tokio::spawn(async move {
+        let protocol = |name: &'static str| {
+            JoinGroupRequestProtocol::default().with_name(name.into()).with_metadata(
+                // Consumer protocol version 0, one topic, no user data.
+                bytes::Bytes::from_static(&[
+                    0, 0, 0, 0, 0, 1, 0, 4, b'w', b'o', b'r', b'k', 0, 0, 0, 0,
+                ]),
+            )
+        };
+        let join = JoinGroupRequest::default()
+            .with_group_id(GroupId("crew".into()))
+            .with_session_timeout_ms(2_000)
+            .with_rebalance_timeout_ms(20_000)
+            .with_protocol_type("consumer".into())
+            .with_protocols(vec![protocol("range"), protocol("roundrobin")]);
+        let ResponseKind::JoinGroup(joined) = wire.call(5, RequestKind::JoinGroup(join)).await
+        else {
+            panic!("not an answer to a join")
+        };
+        assert_eq!(joined.error_code, 0);
+        let sync = SyncGroupRequest::default()
+            .with_group_id(GroupId("crew".into()))
+            .with_generation_id(joined.generation_id)
+            .with_member_id(joined.member_id);
+        let ResponseKind::SyncGroup(synced) = wire.call(3, RequestKind::SyncGroup(sync)).await
+        else {
+            panic!("not an answer to a sync")
+        };
+        assert_eq!(synced.error_code, 0);
+        (wire, synced.assignment)
+    });
+    wait_for_partitions(&living, 2).await;
+    let (_still_connected, assignment) = silent.await.unwrap();
+    assert!(!assignment.is_empty(), "the silent member had work");
+    wait_for_partitions(&living, 4).await;
+}

@@ -1,0 +1,16 @@
+//! The broker as its clients see it: through librdkafka, and byte by byte where that matters.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers fail their test by panicking, as the tests themselves do"
+)]
+
+mod groups;
+mod producing;
+mod protocol;
+mod restarts;
+mod support;
+mod topics;
+mod transactions;
