@@ -93,3 +93,30 @@ impl Processor for Blur {
         Some(input.video_id.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{example, reason};
+
+    #[test]
+    fn a_masked_clip_is_told_of_with_its_figures() {
+        let input = example::<FacesDetected>(0);
+        let effect = Blur.plan(&input).unwrap();
+        assert!(effect.masked_key.ends_with("/masked/0.mp4"));
+        let masked = Masked { frames: 250, masked_frames: 17, copied: false };
+        let outcome = Blur.conclude(input, masked).unwrap();
+        let [event] = &outcome.events[..] else { panic!("{outcome:?}") };
+        assert_eq!(event.masked_key, effect.masked_key);
+        assert_eq!((event.frames, event.masked_frames, event.copied), (250, 17, false));
+    }
+
+    #[test]
+    fn a_clip_that_lost_or_gained_frames_is_refused() {
+        for frames in [0, 249, 251] {
+            let masked = Masked { frames, masked_frames: 0, copied: true };
+            let refusal = Blur.conclude(example(0), masked).unwrap_err();
+            assert_eq!(reason(&refusal), "frames_lost");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Every topic and every dead letter → nothing: what a user is told of each video.
 
-use crate::NAMES;
-use engine::{Effect, Events, Input, Never, Outcome, Processor};
+use crate::{NAMES, visibility};
+use engine::{Effect, Events, Input, Never, Outcome, Processor, dead_topic, header};
 use ports::{DeadLetterRow, Fact, Position, Record, Refusal};
 use schemas::{AvroValue, Catalogued, Malformed, ids, keys};
 
@@ -34,14 +34,6 @@ pub struct DeadLetter {
     pub video_id: Option<String>,
 }
 
-/// Dead letters of a processor go here.
-#[must_use]
-pub fn dead_topic(processor: &str) -> String {
-    format!("{DEAD}{processor}")
-}
-
-const DEAD: &str = "reelmill.dead.";
-
 /// A person reads the detail; a hostile file's whole error log is of no use to them.
 const LONGEST_DETAIL: usize = 1000;
 
@@ -52,7 +44,7 @@ impl Events for News {
     }
 
     fn read(record: &Record, value: Result<AvroValue, Malformed>) -> Result<Self, Malformed> {
-        if let Some(processor) = record.topic.strip_prefix(DEAD) {
+        if let Some(processor) = processor_of(&record.topic) {
             return DeadLetter::read(record, processor, value.ok()).map(Self::Dead);
         }
         Catalogued::from_value(&record.topic, value?).map(Self::Event)
@@ -62,7 +54,7 @@ impl Events for News {
 impl DeadLetter {
     /// Reads what is there. Only a record without a position is refused: nothing would tell its
     /// row from another's.
-    fn read(record: &Record, topic_of: &str, value: Option<AvroValue>) -> Result<Self, Malformed> {
+    fn read(record: &Record, processor: &str, value: Option<AvroValue>) -> Result<Self, Malformed> {
         let position = record.position.clone().ok_or_else(|| {
             Malformed("a dead letter without a position cannot be told apart".into())
         })?;
@@ -74,13 +66,18 @@ impl DeadLetter {
         };
         Ok(Self {
             position,
-            origin: text("__connect.errors.topic", ""),
-            processor: text("__connect.errors.connector.name", topic_of),
-            reason: text("__connect.errors.exception.class.name", "unknown"),
-            detail: text("__connect.errors.exception.message", "the dead letter gives no detail"),
+            origin: text(header::DEAD_TOPIC, ""),
+            processor: text(header::DEAD_PROCESSOR, processor),
+            reason: text(header::DEAD_REASON, "unknown"),
+            detail: text(header::DEAD_DETAIL, "the dead letter gives no detail"),
             video_id: value.as_ref().and_then(named_in_value).or_else(|| named_in_key(record)),
         })
     }
+}
+
+/// Whose dead letters a topic holds, if it holds any.
+fn processor_of(topic: &str) -> Option<&'static str> {
+    NAMES.iter().find(|name| dead_topic(name) == topic).copied()
 }
 
 /// The video an event of any type is about.
@@ -121,7 +118,9 @@ impl Processor for Catalog {
             News::Event(event) => learned(event, input.at_ms),
             // A dead letter this catalogue could not note comes back as a dead letter of its own.
             // Once is enough.
-            News::Dead(dead) if dead.processor == Self::NAME && dead.origin.starts_with(DEAD) => {
+            News::Dead(dead)
+                if dead.processor == Self::NAME && processor_of(&dead.origin).is_some() =>
+            {
                 return Err(Refusal::Skip("own_dead_letter"));
             }
             News::Dead(dead) => vec![Fact::Dead(DeadLetterRow {
@@ -156,7 +155,7 @@ fn learned(event: &Catalogued, at_ms: i64) -> Vec<Fact> {
                 owner: e.owner.clone(),
                 assessment: e.assessment.clone(),
                 title: e.title.clone(),
-                visibility: if e.visibility == "listed" { "listed" } else { "private" }.to_owned(),
+                visibility: visibility(&e.visibility),
                 recorded_at_ms: e.recorded_at_ms.unwrap_or(at_ms),
                 uploaded_at_ms: at_ms,
                 bytes: e.size_bytes,
@@ -169,7 +168,7 @@ fn learned(event: &Catalogued, at_ms: i64) -> Vec<Fact> {
                 owner: e.owner.clone(),
                 assessment: e.assessment.clone(),
                 title: e.title.clone(),
-                visibility: e.visibility.clone(),
+                visibility: visibility(&e.visibility),
                 recorded_at_ms: e.recorded_at_ms,
                 uploaded_at_ms: at_ms,
                 bytes: Some(e.size_bytes),
@@ -238,5 +237,173 @@ fn whole(video_id: &str, run_id: &str, stage: &'static str, frames: i64, at_ms: 
         total: Some(1),
         frames,
         at_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{AT_MS, example, input, reason, record};
+    use ports::Headers;
+    use schemas::{ClipsReady, Event, MetadataIndexed, RecordingReady, VideoUploaded};
+
+    fn facts(news: News) -> Vec<Fact> {
+        Catalog.plan(&input(news)).unwrap().facts
+    }
+
+    fn dead(record: &Record, value: Result<AvroValue, Malformed>) -> DeadLetter {
+        match News::read(record, value).unwrap() {
+            News::Dead(dead) => dead,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn unreadable() -> Result<AvroValue, Malformed> {
+        Err(Malformed("garbage".into()))
+    }
+
+    #[test]
+    fn every_event_type_and_every_dead_letter_is_read() {
+        let topics = News::topics();
+        for kind in schemas::ALL {
+            assert!(topics.iter().any(|topic| topic == kind.topic), "{}", kind.topic);
+        }
+        for name in NAMES {
+            assert!(topics.contains(&format!("reelmill.dead.{name}")), "{name}");
+        }
+        assert_eq!(topics.len(), schemas::ALL.len() + NAMES.len());
+    }
+
+    #[test]
+    fn an_upload_is_a_row_once_its_id_is_known() {
+        let with = example::<VideoUploaded>(0).event;
+        let [Fact::Uploaded { uploaded_at_ms, bytes, .. }] =
+            facts(News::Event(Catalogued::VideoUploaded(with)))[..]
+        else {
+            panic!("one fact is to be learned")
+        };
+        assert_eq!((uploaded_at_ms, bytes), (AT_MS, Some(7_340_032)));
+        let without = example::<VideoUploaded>(1).event;
+        let plan = Catalog.plan(&input(News::Event(Catalogued::VideoUploaded(without))));
+        assert_eq!(plan, Err(Refusal::Skip("no_video_id")));
+    }
+
+    #[test]
+    fn a_clip_brings_the_row_and_its_progress() {
+        let event = example::<ClipsReady>(1).event;
+        let learned = facts(News::Event(Catalogued::ClipsReady(event.clone())));
+        assert!(
+            matches!(&learned[0], Fact::Uploaded { video_id, .. } if *video_id == event.video_id)
+        );
+        assert_eq!(
+            learned[1],
+            Fact::Progress {
+                video_id: event.video_id,
+                run_id: event.run_id,
+                stage: "cut",
+                index: 2,
+                total: Some(3),
+                frames: 250,
+                at_ms: AT_MS,
+            }
+        );
+    }
+
+    #[test]
+    fn the_end_of_the_mill_makes_a_video_ready_and_searchable() {
+        let ready = example::<RecordingReady>(0).event;
+        let learned = facts(News::Event(Catalogued::RecordingReady(ready.clone())));
+        assert!(matches!(&learned[0], Fact::Progress { stage: "verify", total: Some(1), .. }));
+        assert!(matches!(&learned[1], Fact::Ready { key, .. } if *key == ready.recording_key));
+        let indexed = example::<MetadataIndexed>(0).event;
+        let learned = facts(News::Event(Catalogued::MetadataIndexed(indexed)));
+        assert!(matches!(&learned[0], Fact::Progress { stage: "index", .. }));
+        assert!(matches!(&learned[1], Fact::Searchable { .. }));
+    }
+
+    #[test]
+    fn every_stage_a_user_sees_has_its_event() {
+        let mut stages = Vec::new();
+        for kind in schemas::ALL {
+            let examples: Vec<serde_json::Value> = serde_json::from_str(kind.examples).unwrap();
+            let value = schemas::encode_json(kind.topic, &examples[0].to_string()).unwrap();
+            for fact in facts(News::read(&record(kind.topic), Ok(value)).unwrap()) {
+                if let Fact::Progress { stage, .. } = fact {
+                    stages.push(stage);
+                }
+            }
+        }
+        assert_eq!(stages, ["cut", "detect", "label", "blur", "stitch", "verify", "index"]);
+    }
+
+    #[test]
+    fn a_dead_letter_tells_whose_why_and_of_which_video() {
+        let mut letter = record("reelmill.dead.blur");
+        letter.headers = Headers::default()
+            .with("__connect.errors.topic", "faces-detected")
+            .with("__connect.errors.connector.name", "blur")
+            .with("__connect.errors.exception.class.name", "frames_lost")
+            .with("__connect.errors.exception.message", "clip 3\nlost frames");
+        let value = example::<ClipsReady>(0).event.to_value();
+        let [Fact::Dead(row)] = &facts(News::read(&letter, value).unwrap())[..] else {
+            panic!("a dead letter is one fact")
+        };
+        assert_eq!((row.topic.as_str(), row.partition, row.offset), ("reelmill.dead.blur", 1, 7));
+        assert_eq!((row.processor.as_str(), row.reason.as_str()), ("blur", "frames_lost"));
+        assert_eq!(row.detail, "clip 3 lost frames");
+        assert_eq!(row.video_id, Some(example::<ClipsReady>(0).event.video_id));
+    }
+
+    #[test]
+    fn bytes_nobody_can_read_are_still_a_dead_letter() {
+        let letter = dead(&record("reelmill.dead.cut"), unreadable());
+        assert_eq!((letter.processor.as_str(), letter.reason.as_str()), ("cut", "unknown"));
+        assert_eq!(letter.video_id, None);
+    }
+
+    #[test]
+    fn the_key_names_the_video_where_the_value_cannot() {
+        let id = ids::video("b", "k", "e");
+        for (key, expected) in [
+            (id.clone(), Some(id.clone())),
+            (format!("{id}/7"), Some(id.clone())),
+            ("hall 3/film.mp4".to_owned(), None),
+            (String::new(), None),
+        ] {
+            let letter = Record { key: Some(key.clone().into()), ..record("reelmill.dead.cut") };
+            assert_eq!(dead(&letter, unreadable()).video_id, expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn an_upload_that_never_got_an_id_has_one_of_its_source() {
+        let event = example::<VideoUploaded>(1).event;
+        let expected = ids::video(&event.bucket, &event.key, "");
+        let letter = dead(&record("reelmill.dead.cut"), event.to_value());
+        assert_eq!(letter.video_id, Some(expected));
+    }
+
+    #[test]
+    fn an_id_that_is_none_is_not_believed() {
+        let mut event = example::<VideoUploaded>(0).event;
+        event.video_id = Some("../../etc".into());
+        assert_eq!(dead(&record("reelmill.dead.cut"), event.to_value()).video_id, None);
+    }
+
+    #[test]
+    fn a_dead_letter_that_cannot_be_noted_does_not_come_back_for_ever() {
+        let mut letter = record("reelmill.dead.catalog");
+        letter.headers.set("__connect.errors.topic", "reelmill.dead.cut");
+        let news = News::read(&letter, unreadable()).unwrap();
+        assert_eq!(reason(&Catalog.plan(&input(news)).unwrap_err()), "own_dead_letter");
+        letter.headers.set("__connect.errors.topic", "clips-ready");
+        assert_eq!(facts(News::read(&letter, unreadable()).unwrap()).len(), 1);
+    }
+
+    #[test]
+    fn a_long_detail_is_cut() {
+        let mut letter = record("reelmill.dead.cut");
+        letter.headers.set("__connect.errors.exception.message", "ü".repeat(5000));
+        assert_eq!(dead(&letter, unreadable()).detail.chars().count(), LONGEST_DETAIL);
     }
 }

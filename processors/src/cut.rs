@@ -1,5 +1,6 @@
 //! `video-uploaded` → `clips-ready`: footage becomes clips with margins, and a manifest.
 
+use crate::visibility;
 use engine::{Effect, Input, Outcome, Processor};
 use ports::{ObjectRef, Poison, Refusal};
 use schemas::{ClipEntry, ClipsReady, Manifest, Masking, VideoUploaded, keys};
@@ -37,11 +38,11 @@ impl Effect for CutClips {
 /// All that makes two runs of one source differ, as one canonical text.
 #[must_use]
 pub fn rules(cut: &CutClips) -> String {
-    let Masking { blur, style, detector, threshold, extend_ms } = &cut.masking;
+    let Masking { blur, style, detector, threshold, verify_threshold, extend_ms } = &cut.masking;
     // Debug text of strings is quoted and escaped, so no value can look like its neighbour.
     format!(
         "cut 1, clip {} s, margin {} s, blur {blur:?}, style {style:?}, detector {detector:?}, \
-         threshold {threshold}, extend {extend_ms} ms",
+         threshold {threshold}, verified at {verify_threshold}, extend {extend_ms} ms",
         cut.clip_seconds, cut.margin_seconds,
     )
 }
@@ -115,8 +116,7 @@ impl Processor for Cut {
             owner: event.owner.clone(),
             assessment: event.assessment.clone(),
             title: event.title.clone(),
-            // What is not clearly meant for all is for nobody else.
-            visibility: if event.visibility == "listed" { "listed" } else { "private" }.to_owned(),
+            visibility: visibility(&event.visibility),
             recorded_at_ms: event.recorded_at_ms.unwrap_or(input.at_ms),
             run_order: input.at_ms.saturating_add(i64::from(replay)),
             bucket: self.bucket.clone(),
@@ -180,7 +180,9 @@ impl Cut {
             margin_end_pts: clip.margin_end,
             core_start_pts: clip.core_start,
             core_end_pts: clip.core_end,
-            frame_ticks: ((clip.core_end - clip.core_start) / i64::from(core_frames.max(1))).max(1),
+            frame_ticks: (clip.core_end.saturating_sub(clip.core_start)
+                / i64::from(core_frames.max(1)))
+            .max(1),
             face_threshold: manifest.masking.threshold,
             extend_ms: manifest.masking.extend_ms,
         })
@@ -191,4 +193,128 @@ fn small(number: usize, of: &str) -> Result<i32, Refusal> {
     i32::try_from(number).map_err(|_| {
         Poison::new("too_long", format!("{number} {of} are too many: split the recording")).into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{AT_MS, cut, example, manifest, reason};
+    use schemas::Blur;
+
+    fn refused(change: impl Fn(&mut VideoUploaded)) -> String {
+        let mut input = example::<VideoUploaded>(0);
+        change(&mut input.event);
+        reason(&cut().plan(&input).unwrap_err()).to_owned()
+    }
+
+    #[test]
+    fn a_source_in_a_foreign_bucket_is_refused() {
+        assert_eq!(refused(|event| event.bucket = "elsewhere".into()), "foreign_bucket");
+        assert_eq!(refused(|event| event.bucket.clear()), "foreign_bucket");
+    }
+
+    #[test]
+    fn an_upload_without_key_or_owner_or_with_an_id_that_is_none_is_refused() {
+        assert_eq!(refused(|event| event.key.clear()), "malformed_event");
+        assert_eq!(refused(|event| event.owner = "  ".into()), "malformed_event");
+        assert_eq!(refused(|event| event.replay = -1), "malformed_event");
+        for id in ["", "a/b", "..", "a b", "0123456789012345678901234567890123456789x"] {
+            assert_eq!(
+                refused(|event| event.video_id = Some(id.into())),
+                "malformed_event",
+                "{id}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_word_none_switches_blurring_off() {
+        for (word, blur) in [
+            ("none", Blur::None),
+            ("all", Blur::All),
+            ("", Blur::All),
+            ("None", Blur::All),
+            ("off", Blur::All),
+        ] {
+            let mut input = example::<VideoUploaded>(0);
+            input.event.blur = word.into();
+            let effect = cut().plan(&input).unwrap();
+            assert_eq!(effect.masking, Masking { blur, ..cut().masking }, "{word:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_uploader_left_out_comes_from_the_record() {
+        let effect = cut().plan(&example(1)).unwrap();
+        assert_eq!((effect.video_id, effect.recorded_at_ms), (None, AT_MS));
+        let effect = cut().plan(&example(2)).unwrap();
+        assert_eq!((effect.recorded_at_ms, effect.run_order), (0, AT_MS + 2));
+        assert_eq!(effect.visibility, "listed");
+    }
+
+    #[test]
+    fn an_unknown_visibility_is_private() {
+        let mut input = example::<VideoUploaded>(0);
+        input.event.visibility = "Listed!".into();
+        assert_eq!(cut().plan(&input).unwrap().visibility, "private");
+    }
+
+    #[test]
+    fn margins_are_never_shorter_than_the_extension_of_tracks() {
+        let mut cut = cut();
+        cut.margin_seconds = 0.2;
+        assert_eq!(cut.plan(&example(0)).unwrap().margin_seconds, 1.0);
+        cut.masking.extend_ms = 100;
+        assert_eq!(cut.plan(&example(0)).unwrap().margin_seconds, 0.2);
+    }
+
+    #[test]
+    fn whatever_changes_the_result_changes_the_rules() {
+        let plan = |change: &dyn Fn(&mut Cut)| {
+            let mut cut = cut();
+            change(&mut cut);
+            rules(&cut.plan(&example(0)).unwrap())
+        };
+        let all = [
+            plan(&|_| ()),
+            plan(&|cut| cut.clip_seconds = 10.0),
+            plan(&|cut| cut.margin_seconds = 2.0),
+            plan(&|cut| cut.masking.style = "solid".into()),
+            plan(&|cut| cut.masking.style = "solid\", detector \"x".into()),
+            plan(&|cut| cut.masking.detector = "centerface".into()),
+            plan(&|cut| cut.masking.threshold = 0.51),
+            plan(&|cut| cut.masking.verify_threshold = 0.61),
+            plan(&|cut| cut.masking.extend_ms = 999),
+            rules(&cut().plan(&example(2)).unwrap()),
+        ];
+        for (n, one) in all.iter().enumerate() {
+            assert!(!all[..n].contains(one), "{one}");
+        }
+        assert_eq!(plan(&|cut| cut.allowed_buckets.push("more".into())), all[0]);
+    }
+
+    #[test]
+    fn one_event_is_emitted_per_clip_with_its_times() {
+        let outcome = cut().conclude(example(0), manifest()).unwrap();
+        assert!(outcome.objects.is_empty());
+        assert_eq!(outcome.events.len(), 3);
+        for (event, index) in outcome.events.iter().zip(0..) {
+            assert_eq!((event.index, event.count), (index, Some(3)));
+            assert_eq!(event.clip_key, format!("work/v/r/clips/{index}.mp4"));
+            assert_eq!(event.manifest_key, "work/v/r/manifest.json");
+            assert_eq!((event.frame_ticks, event.total_frames), (512, 750));
+            assert_eq!((event.face_threshold, event.extend_ms), (0.25, 700));
+            assert!(crate::clip_times(event).is_ok());
+        }
+        let last = &outcome.events[2];
+        assert_eq!((last.margin_start_pts, last.core_start_pts), (230_500, 256_100));
+        assert_eq!((last.core_end_pts, last.margin_end_pts), (384_100, 384_100));
+    }
+
+    #[test]
+    fn a_source_without_clips_is_refused() {
+        let manifest = Manifest { clips: Vec::new(), ..manifest() };
+        let refusal = cut().conclude(example(0), manifest).unwrap_err();
+        assert_eq!(reason(&refusal), "no_frames");
+    }
 }

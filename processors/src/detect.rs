@@ -1,7 +1,7 @@
 //! `clips-ready` → `faces-detected`: finds the faces of a clip and links them into tracks.
 
 use crate::{
-    clip_index,
+    clip_index, clip_times,
     tracks::{self, Sighting},
 };
 use engine::{Effect, Input, Object, Outcome, Processor};
@@ -48,6 +48,7 @@ impl Processor for Detect {
 
     fn plan(&self, input: &Input<ClipsReady>) -> Result<FindFaces, Refusal> {
         let index = clip_index(input.index)?;
+        clip_times(&input.event)?;
         let run = format!("{}/{}", input.video_id, input.run_id);
         Ok(FindFaces {
             clip: ObjectRef::new(&input.bucket, &input.clip_key),
@@ -61,9 +62,9 @@ impl Processor for Detect {
         found: FoundFaces,
     ) -> Result<Outcome<FacesDetected>, Refusal> {
         let event = input.event;
-        let sightings = sightings(&event, &found);
+        let time_base = clip_times(&event)?;
+        let sightings = sightings(&event, time_base, &found);
         let faces = i32::try_from(sightings.len()).unwrap_or(i32::MAX);
-        let time_base = TimeBase { num: event.time_base_num, den: event.time_base_den };
         let linked = tracks::track(
             sightings,
             tracks::Rules {
@@ -112,17 +113,142 @@ impl Processor for Detect {
 }
 
 /// What was seen, in the source's time. Only the run's threshold leaves a sighting out.
-fn sightings(event: &ClipsReady, found: &FoundFaces) -> Vec<Sighting> {
-    let time_base = TimeBase { num: event.time_base_num, den: event.time_base_den };
+fn sightings(event: &ClipsReady, time_base: TimeBase, found: &FoundFaces) -> Vec<Sighting> {
     let least = event.face_threshold * 100.0;
     found
         .faces
         .iter()
-        .filter(|face| face.confidence >= least)
+        // A face whose confidence is no number is still a face.
+        .filter(|face| face.confidence.is_nan() || face.confidence >= least)
         .map(|face| Sighting {
-            pts: event.margin_start_pts.saturating_add(time_base.to_ticks(face.at_ms)),
+            pts: event
+                .margin_start_pts
+                .saturating_add(time_base.to_ticks(face.at_ms))
+                .clamp(event.margin_start_pts, event.margin_end_pts),
             region: face.region.clamped(),
-            confidence: face.confidence,
+            confidence: if face.confidence.is_nan() {
+                LEAST_CONFIDENCE
+            } else {
+                face.confidence.clamp(LEAST_CONFIDENCE, 100.0)
+            },
         })
         .collect()
+}
+
+/// Not 0, which marks the points no sighting gave.
+const LEAST_CONFIDENCE: f32 = 0.1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{example, reason};
+
+    fn seen(at_ms: i64, left: f32) -> SeenFace {
+        let region = BoundingBox { left, top: 0.4, width: 0.1, height: 0.2 };
+        SeenFace { at_ms, region, confidence: 90.0 }
+    }
+
+    /// The tracks a clip's answer comes to.
+    fn tracks(input: Input<ClipsReady>, faces: Vec<SeenFace>) -> Tracks {
+        let outcome = Detect.conclude(input, FoundFaces { faces }).unwrap();
+        let [object] = &outcome.objects[..] else { panic!("{outcome:?}") };
+        let tracks = Tracks::from_avro(&object.body).unwrap();
+        assert_eq!(object.to.key, outcome.events[0].tracks_key);
+        assert_eq!(outcome.events[0].tracks as usize, tracks.tracks.len());
+        tracks
+    }
+
+    /// The third clip of three: its margin starts at 18 s, its core at 20 s, 25 frames a second.
+    fn third() -> Input<ClipsReady> {
+        example(1)
+    }
+
+    #[test]
+    fn the_times_of_faces_become_ticks_of_the_source() {
+        let tracks = tracks(third(), vec![seen(5000, 0.3)]);
+        let times: Vec<_> = tracks.tracks[0].points.iter().map(|point| point.pts).collect();
+        // 23 s, with 1 s and 0.4 s before and after it.
+        let ticks = [22.0, 22.6, 23.0, 23.4, 24.0].map(|s: f64| (s * 12_800.0).round() as i64);
+        assert_eq!(times, ticks);
+        assert_eq!(tracks.time_base, TimeBase { num: 1, den: 12_800 });
+    }
+
+    #[test]
+    fn a_face_first_seen_one_frame_before_the_border_is_masked_from_the_first_frame_of_the_core() {
+        let (last_of_margin, first_of_core) = (254 * 1000 + 1, 256_000);
+        let tracks = tracks(third(), vec![seen(1960, 0.3)]);
+        assert!(tracks.tracks[0].points[0].pts < last_of_margin);
+        assert_eq!(tracks.regions_at(first_of_core).len(), 1);
+    }
+
+    #[test]
+    fn a_face_first_seen_one_frame_after_the_border_is_masked_on_the_last_frame_of_the_core() {
+        // The first clip's core ends at 10 s; its margin goes on to 12 s.
+        let tracks = tracks(example(0), vec![seen(10_040, 0.3), seen(10_080, 0.3)]);
+        let last_frame_of_core = 128_000 - 512;
+        let [mask] = tracks.regions_at(last_frame_of_core)[..] else { panic!("{tracks:?}") };
+        assert!(mask.left <= 0.3 && mask.right() >= 0.4, "{mask:?}");
+    }
+
+    #[test]
+    fn sightings_below_the_threshold_are_left_out_and_no_others() {
+        let confidences = [49.0, 50.0, 0.0, 100.0, f32::NAN, 1e9];
+        let faces = confidences.map(|confidence| SeenFace { confidence, ..seen(0, 0.3) });
+        let outcome = Detect.conclude(third(), FoundFaces { faces: faces.to_vec() }).unwrap();
+        assert_eq!(outcome.events[0].faces, 4);
+    }
+
+    #[test]
+    fn a_face_at_the_border_of_the_picture_is_cut_and_one_that_is_no_box_is_everywhere() {
+        let odd = |left, width| SeenFace {
+            region: BoundingBox { left, top: 0.4, width, height: 0.2 },
+            ..seen(5000, 0.0)
+        };
+        let found = tracks(third(), vec![odd(0.95, 0.1), odd(-0.05, 0.1), odd(f32::NAN, 0.1)]);
+        let regions = found.regions_at(23 * 12_800);
+        assert_eq!(regions.len(), 3);
+        let inside = |r: &BoundingBox| r.left >= 0.0 && r.right() <= 1.0 && r.area() > 0.0;
+        assert!(regions.iter().all(inside), "{regions:?}");
+        assert!(regions.contains(&BoundingBox::WHOLE));
+    }
+
+    #[test]
+    fn a_time_outside_the_clip_does_not_lose_the_face() {
+        let found = tracks(third(), vec![seen(i64::MIN, 0.1), seen(i64::MAX, 0.8)]);
+        assert_eq!(found.tracks.len(), 2);
+    }
+
+    #[test]
+    fn the_same_answer_gives_the_same_bytes_in_whatever_order() {
+        let mut faces: Vec<_> = (0..50).map(|n| seen(n * 40, 0.1 + n as f32 / 200.0)).collect();
+        faces.extend((0..50).map(|n| seen(n * 40, 0.7)));
+        let mut reversed = faces.clone();
+        reversed.reverse();
+        let bytes = |faces| Detect.conclude(third(), FoundFaces { faces }).unwrap().objects;
+        assert_eq!(bytes(faces), bytes(reversed));
+    }
+
+    #[test]
+    fn a_clip_without_faces_is_a_result_too() {
+        assert_eq!(tracks(third(), Vec::new()).tracks, []);
+    }
+
+    #[test]
+    fn a_clip_whose_times_make_no_sense_is_refused() {
+        let changes: [fn(&mut ClipsReady); 6] = [
+            |e| e.time_base_num = 0,
+            |e| e.time_base_den = -1,
+            |e| e.frame_ticks = 0,
+            |e| e.core_end_pts = e.core_start_pts - 1,
+            |e| e.margin_start_pts = e.core_start_pts + 1,
+            |e| e.margin_end_pts = i64::MAX,
+        ];
+        for change in changes {
+            let mut input = third();
+            change(&mut input.event);
+            assert_eq!(reason(&Detect.plan(&input).unwrap_err()), "malformed_event");
+            let found = FoundFaces { faces: vec![seen(0, 0.1)] };
+            assert_eq!(reason(&Detect.conclude(input, found).unwrap_err()), "malformed_event");
+        }
+    }
 }

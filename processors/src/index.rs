@@ -147,3 +147,34 @@ impl Processor for Index {
         Some(input.event.run().video_id.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{example, input};
+
+    #[test]
+    fn tracks_and_labels_of_all_clips_are_waited_for_whichever_event_comes() {
+        let faces = input(Found::Faces(example(0).event));
+        let labels = input(Found::Labels(example(0).event));
+        let gather = Index.gather(&faces).unwrap();
+        assert_eq!(gather.parts.len(), 6);
+        assert_eq!(Index.gather(&labels), Some(gather));
+        assert_eq!(Index.plan(&faces).unwrap(), Index.plan(&labels).unwrap());
+    }
+
+    #[test]
+    fn a_clip_of_a_live_recording_is_passed_over() {
+        let faces = input(Found::Faces(example(1).event));
+        assert_eq!(Index.plan(&faces), Err(Refusal::Skip("still_recording")));
+        assert_eq!(Index.gather(&faces), None);
+    }
+
+    #[test]
+    fn both_events_end_in_the_same_one() {
+        let faces = Index.conclude(input(Found::Faces(example(0).event)), Indexed { moments: 4 });
+        let labels = Index.conclude(input(Found::Labels(example(0).event)), Indexed { moments: 4 });
+        assert_eq!(faces, labels);
+        assert_eq!(faces.unwrap().events[0].moments, 4);
+    }
+}

@@ -1,6 +1,6 @@
 //! `clips-ready` → `labels-detected`: finds what is to be seen in a clip.
 
-use crate::clip_index;
+use crate::{clip_index, clip_times};
 use engine::{Effect, Input, Object, Outcome, Processor};
 use ports::{ObjectRef, Refusal};
 use schemas::{
@@ -51,6 +51,7 @@ impl Processor for Label {
 
     fn plan(&self, input: &Input<ClipsReady>) -> Result<FindLabels, Refusal> {
         let index = clip_index(input.index)?;
+        clip_times(&input.event)?;
         let run = format!("{}/{}", input.video_id, input.run_id);
         Ok(FindLabels {
             clip: ObjectRef::new(&input.bucket, &input.clip_key),
@@ -64,7 +65,7 @@ impl Processor for Label {
         found: FoundLabels,
     ) -> Result<Outcome<LabelsDetected>, Refusal> {
         let event = input.event;
-        let labels = of_the_core(&event, found);
+        let labels = of_the_core(&event, clip_times(&event)?, found);
         let count = i32::try_from(labels.len()).unwrap_or(i32::MAX);
         let labels_key = keys::labels(&event.video_id, &event.run_id, clip_index(event.index)?);
         let object = Labels {
@@ -99,8 +100,7 @@ impl Processor for Label {
 }
 
 /// What was seen in a clip's core, in the recording's time. Its neighbours report the margins.
-fn of_the_core(event: &ClipsReady, found: FoundLabels) -> Vec<LabelSeen> {
-    let time_base = TimeBase { num: event.time_base_num, den: event.time_base_den };
+fn of_the_core(event: &ClipsReady, time_base: TimeBase, found: FoundLabels) -> Vec<LabelSeen> {
     let mut labels: Vec<_> = found
         .labels
         .into_iter()
@@ -125,4 +125,73 @@ fn of_the_core(event: &ClipsReady, found: FoundLabels) -> Vec<LabelSeen> {
             .then(b.confidence.total_cmp(&a.confidence))
     });
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::example;
+
+    fn seen(at_ms: i64, name: &str) -> SeenLabel {
+        SeenLabel {
+            at_ms,
+            name: name.into(),
+            parents: vec!["Thing".into()],
+            confidence: 80.0,
+            regions: vec![BoundingBox { left: -0.5, top: 0.0, width: 1.0, height: 1.0 }],
+        }
+    }
+
+    /// The labels a clip's answer comes to.
+    fn labels(clip: usize, found: Vec<SeenLabel>) -> Labels {
+        let input = example::<ClipsReady>(clip);
+        let outcome = Label.conclude(input, FoundLabels { labels: found }).unwrap();
+        let [object] = &outcome.objects[..] else { panic!("{outcome:?}") };
+        let labels = Labels::from_avro(&object.body).unwrap();
+        assert_eq!(object.to.key, outcome.events[0].labels_key);
+        assert_eq!(outcome.events[0].labels as usize, labels.labels.len());
+        labels
+    }
+
+    #[test]
+    fn times_count_from_the_start_of_the_recording() {
+        // The third clip's margin starts at 18 s and its core at 20 s.
+        let labels = labels(1, vec![seen(2000, "Car"), seen(11_960, "Dog")]);
+        let times: Vec<_> = labels.labels.iter().map(|l| (l.at_ms, l.name.as_str())).collect();
+        assert_eq!(times, [(20_000, "Car"), (29_960, "Dog")]);
+    }
+
+    #[test]
+    fn what_is_seen_in_a_margin_is_left_to_the_neighbour() {
+        let before = labels(1, vec![seen(0, "Car"), seen(1960, "Car")]);
+        assert_eq!(before.labels, []);
+        // The first clip's core ends at 10 s.
+        let after = labels(0, vec![seen(9960, "Car"), seen(10_000, "Car"), seen(11_000, "Car")]);
+        let times: Vec<_> = after.labels.iter().map(|label| label.at_ms).collect();
+        assert_eq!(times, [9960]);
+    }
+
+    #[test]
+    fn boxes_are_cut_to_the_picture_and_labels_sorted() {
+        let found = labels(0, vec![seen(1000, "Dog"), seen(0, "Dog"), seen(1000, "Car")]);
+        let order: Vec<_> = found.labels.iter().map(|l| (l.at_ms, l.name.as_str())).collect();
+        assert_eq!(order, [(0, "Dog"), (1000, "Car"), (1000, "Dog")]);
+        assert_eq!(found.labels[0].regions[0].left, 0.0);
+        assert_eq!(found.labels[0].regions[0].width, 0.5);
+    }
+
+    #[test]
+    fn a_clip_in_which_nothing_is_seen_is_a_result_too() {
+        assert_eq!(labels(0, Vec::new()).labels, []);
+    }
+
+    #[test]
+    fn the_same_question_has_the_same_token_and_another_another() {
+        let token = |n| Label.plan(&example::<ClipsReady>(n)).unwrap().token;
+        assert_eq!(token(0), token(0));
+        assert_ne!(token(0), token(1));
+        assert!(token(0).len() <= 64);
+        let faces = crate::detect::Detect.plan(&example::<ClipsReady>(0)).unwrap().token;
+        assert_ne!(token(0), faces);
+    }
 }

@@ -15,8 +15,12 @@ pub mod sweep;
 pub mod tracks;
 pub mod verify;
 
+#[cfg(test)]
+mod tests;
+
 use engine::Processor;
 use ports::{Poison, Refusal};
+use schemas::{ClipsReady, TimeBase};
 
 /// The name of every processor, in the order of the mill.
 pub const NAMES: &[&str] = &[
@@ -57,4 +61,32 @@ fn clip_count(count: Option<i32>) -> Result<u32, Refusal> {
         )
         .into()),
     }
+}
+
+/// The unit of a clip's times, once they are known to make sense.
+fn clip_times(event: &ClipsReady) -> Result<TimeBase, Refusal> {
+    // Far beyond any recording, and far enough from the end of the numbers to add and subtract.
+    const FURTHEST: i64 = 1 << 56;
+    let times =
+        [event.margin_start_pts, event.core_start_pts, event.core_end_pts, event.margin_end_pts];
+    let near = |pts: &i64| (-FURTHEST..=FURTHEST).contains(pts);
+    let sound = event.time_base_num > 0
+        && event.time_base_den > 0
+        && times.is_sorted()
+        && times.iter().chain([&event.start_pts]).all(near)
+        && (1..=FURTHEST).contains(&event.frame_ticks);
+    if sound {
+        Ok(TimeBase { num: event.time_base_num, den: event.time_base_den })
+    } else {
+        Err(Poison::new(
+            "malformed_event",
+            format!("the times of clip {} make no sense: cut the video again", event.index),
+        )
+        .into())
+    }
+}
+
+/// What is not clearly meant for all is for its owner only.
+fn visibility(word: &str) -> String {
+    if word == "listed" { "listed" } else { "private" }.to_owned()
 }

@@ -85,3 +85,50 @@ impl Processor for Stitch {
         Some(input.video_id.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{example, reason};
+
+    #[test]
+    fn all_masked_clips_are_waited_for() {
+        let input = example::<ClipsBlurred>(0);
+        let gather = Stitch.gather(&input).unwrap();
+        let parts: Vec<_> =
+            gather.parts.iter().map(|part| part.rsplit('/').next().unwrap()).collect();
+        assert_eq!(parts, ["0.mp4", "1.mp4", "2.mp4"]);
+        assert_eq!(
+            (gather.video_id, gather.run_id),
+            (input.video_id.clone(), input.run_id.clone())
+        );
+    }
+
+    #[test]
+    fn a_clip_of_a_live_recording_is_passed_over() {
+        let input = example::<ClipsBlurred>(1);
+        assert_eq!(Stitch.plan(&input), Err(Refusal::Skip("still_recording")));
+        assert_eq!(Stitch.gather(&input), None);
+    }
+
+    #[test]
+    fn a_run_without_clips_is_refused() {
+        for count in [i32::MIN, -1, 0, i32::MAX] {
+            let mut input = example::<ClipsBlurred>(0);
+            input.event.count = Some(count);
+            assert_eq!(reason(&Stitch.plan(&input).unwrap_err()), "malformed_event");
+            assert_eq!(Stitch.gather(&input), None);
+        }
+    }
+
+    #[test]
+    fn the_film_is_told_of_with_its_figures() {
+        let input = example::<ClipsBlurred>(0);
+        let effect = Stitch.plan(&input).unwrap();
+        let stitched = Stitched { frames: 750, duration_ms: 30_000, size_bytes: 9 };
+        let outcome = Stitch.conclude(input, stitched).unwrap();
+        let [event] = &outcome.events[..] else { panic!("{outcome:?}") };
+        assert_eq!((&event.staged_key, event.count), (&effect.staged_key, 3));
+        assert_eq!((event.frames, event.duration_ms, event.size_bytes), (750, 30_000, 9));
+    }
+}

@@ -48,3 +48,18 @@ impl Processor for Sweep {
         Some(input.video_id.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::example;
+
+    #[test]
+    fn only_the_run_that_was_verified_is_swept() {
+        let input = example::<RecordingReady>(0);
+        let effect = Sweep.plan(&input).unwrap();
+        assert_eq!((&effect.video_id, &effect.run_id), (&input.video_id, &input.run_id));
+        assert_eq!(effect.count, 3);
+        assert_eq!(Sweep.conclude(input, ()).unwrap(), Outcome::nothing());
+    }
+}

@@ -54,7 +54,7 @@ pub fn statement(manifest: &Manifest) -> String {
     match masking.blur {
         Blur::All => format!(
             "verified against detector {} at threshold {}",
-            masking.detector, masking.threshold
+            masking.detector, masking.verify_threshold
         ),
         Blur::None => "complete; nothing was masked, as the uploader wished".to_owned(),
     }
@@ -185,5 +185,125 @@ impl Processor for Verify {
 
     fn video_id(&self, input: &Input<RecordingStitched>) -> Option<String> {
         Some(input.video_id.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{cut, example};
+    use schemas::Masking;
+
+    fn manifest(blur: Blur, audio: AudioPlan) -> Manifest {
+        Manifest {
+            owner: "Zoë Müller".into(),
+            assessment: String::new(),
+            recorded_at_ms: 77,
+            frame_rate: TimeBase { num: 30_000, den: 1001 },
+            masking: Masking { blur, ..cut().masking },
+            audio,
+            ..crate::tests::manifest()
+        }
+    }
+
+    fn checks() -> Checks {
+        Checks {
+            frames_source: 750,
+            frames_output: 750,
+            duration_source_ms: 30_000,
+            duration_output_ms: 30_000,
+            sound: Some(Checks::SOUND_IDENTICAL.into()),
+            tracks: 2,
+            boxes: 400,
+            boxes_masked: 400,
+            detections_under_mask: 31,
+            leaks: 0,
+        }
+    }
+
+    fn verdict(change: impl Fn(&mut Checks)) -> &'static str {
+        let mut checks = checks();
+        change(&mut checks);
+        judge(&manifest(Blur::All, AudioPlan::Copy), &checks)
+            .map_or_else(|p| p.reason, |()| "passed")
+    }
+
+    #[test]
+    fn a_film_with_a_wrong_figure_is_not_published() {
+        assert_eq!(verdict(|_| ()), "passed");
+        assert_eq!(verdict(|c| c.frames_output = 749), "verify_frames");
+        assert_eq!(verdict(|c| c.frames_source = 751), "verify_frames");
+        assert_eq!(verdict(|c| c.duration_output_ms += 34), "passed");
+        assert_eq!(verdict(|c| c.duration_output_ms -= 34), "passed");
+        assert_eq!(verdict(|c| c.duration_output_ms += 35), "verify_duration");
+        assert_eq!(verdict(|c| c.duration_output_ms = i64::MIN), "verify_duration");
+        assert_eq!(verdict(|c| c.sound = None), "verify_sound");
+        assert_eq!(verdict(|c| c.sound = Some("transcoded".into())), "verify_sound");
+        assert_eq!(verdict(|c| c.boxes_masked = 399), "verify_masks");
+        assert_eq!(verdict(|c| c.leaks = 1), "verify_leak");
+    }
+
+    #[test]
+    fn a_film_without_sound_must_stay_without() {
+        let silent = manifest(Blur::All, AudioPlan::None);
+        assert!(judge(&silent, &Checks { sound: None, ..checks() }).is_ok());
+        assert_eq!(judge(&silent, &checks()).unwrap_err().reason, "verify_sound");
+        let sound = Some(Checks::SOUND_TRANSCODED.to_owned());
+        let transcoded = manifest(Blur::All, AudioPlan::Transcode);
+        assert!(judge(&transcoded, &Checks { sound, ..checks() }).is_ok());
+        assert_eq!(judge(&transcoded, &checks()).unwrap_err().reason, "verify_sound");
+    }
+
+    #[test]
+    fn faces_left_clear_on_purpose_are_no_leak_but_frames_still_count() {
+        let clear = manifest(Blur::None, AudioPlan::Copy);
+        let checks = Checks { boxes_masked: 0, leaks: 9, ..checks() };
+        assert!(judge(&clear, &checks).is_ok());
+        assert!(judge(&clear, &Checks { frames_output: 0, ..checks }).is_err());
+        assert!(!statement(&clear).contains("verified"));
+        let masked = statement(&manifest(Blur::All, AudioPlan::Copy));
+        assert_eq!(masked, "verified against detector yunet_s@640 at threshold 0.6");
+    }
+
+    #[test]
+    fn the_recording_is_named_after_owner_assessment_and_start() {
+        let key = recording_key(&manifest(Blur::All, AudioPlan::Copy));
+        assert!(key.starts_with("recordings/Zo__M_ller-"), "{key}");
+        assert!(key.ends_with("/recording-77.mp4"), "{key}");
+    }
+
+    #[test]
+    fn the_receipt_is_stored_before_the_recording_is_told_of() {
+        let input = example::<RecordingStitched>(0);
+        let effect = Verify.plan(&input).unwrap();
+        let manifest = manifest(Blur::All, AudioPlan::Copy);
+        let verified = Verified {
+            receipt: Receipt {
+                version: 1,
+                video_id: "v".into(),
+                run_id: "r".into(),
+                statement: statement(&manifest),
+                source_sha256: "a".into(),
+                output_sha256: "b".into(),
+                masking: manifest.masking.clone(),
+                checks: checks(),
+            },
+            recording_key: recording_key(&manifest),
+            recorded_at_ms: 77,
+            frames: 750,
+            duration_ms: 30_000,
+            size_bytes: 5,
+        };
+        let outcome = Verify.conclude(input, verified.clone()).unwrap();
+        let ([event], [object]) = (&outcome.events[..], &outcome.objects[..]) else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(object.to.key, effect.receipt_key);
+        assert_eq!(Receipt::from_json(&object.body).unwrap(), verified.receipt);
+        assert_eq!((&event.receipt_key, event.recorded_at_ms), (&effect.receipt_key, 77));
+        assert_eq!(
+            (event.count, event.recording_key.as_str()),
+            (3, verified.recording_key.as_str())
+        );
     }
 }

@@ -46,3 +46,64 @@ pub fn foreign(topic: &str, partition: i32, offset: i64) -> String {
 pub fn is_uuid(text: &str) -> bool {
     text.len() == 36 && Uuid::try_parse(text).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_same_parts_give_the_same_id_and_any_other_part_another() {
+        let ids = [
+            video("b", "k", "e"),
+            video("b", "k", "f"),
+            video("b", "ke", ""),
+            video("bk", "", "e"),
+            video("b", "", "ke"),
+            output("i", "cut", 0),
+            output("i", "cut", 1),
+            output("i", "detect", 0),
+            gathered("v", "r", "stitch"),
+            gathered("v", "s", "stitch"),
+            gathered("v", "r", "index"),
+            foreign("t", 0, 1),
+            foreign("t", 1, 0),
+            foreign("t", 0, 11),
+        ];
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+        assert!(ids.iter().all(|id| is_uuid(id)), "{ids:?}");
+        assert_eq!(video("b", "k", "e"), ids[0]);
+    }
+
+    #[test]
+    fn ids_of_today_are_ids_of_tomorrow() {
+        assert_eq!(video("b", "k", "e"), "10664adb-ce9c-5889-b12c-21343f964b20");
+        assert_eq!(run("v", "e", "rules", 0), "2f7f561700b95884");
+    }
+
+    #[test]
+    fn every_rule_makes_a_run_of_its_own() {
+        let runs = [
+            run("v", "e", "rules", 0),
+            run("w", "e", "rules", 0),
+            run("v", "f", "rules", 0),
+            run("v", "e", "other rules", 0),
+            run("v", "e", "rules", 1),
+        ];
+        assert_eq!(runs.iter().collect::<BTreeSet<_>>().len(), runs.len());
+        assert!(runs.iter().all(|run| run.len() == 16), "{runs:?}");
+    }
+
+    #[test]
+    fn only_whole_uuids_are_uuids() {
+        assert!(is_uuid("37f09aac-7af9-5bcd-b0cd-2ce4a8ddbdf7"));
+        for text in [
+            "",
+            "video",
+            "37f09aac7af95bcdb0cd2ce4a8ddbdf7",
+            "{37f09aac-7af9-5bcd-b0cd-2ce4a8ddbd}",
+        ] {
+            assert!(!is_uuid(text), "{text}");
+        }
+    }
+}

@@ -94,3 +94,134 @@ fn looks_hashed(text: &str) -> bool {
     let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
     text.rsplit_once('-').is_some_and(|(_, end)| end.len() == HASH && end.chars().all(hex))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// Names as people and attackers choose them.
+    fn names() -> Vec<String> {
+        let mut names: Vec<String> = [
+            "",
+            ".",
+            "..",
+            "../..",
+            "/",
+            "a",
+            "A",
+            "a b",
+            "a/b",
+            "a\\b",
+            "a_b",
+            "a.b",
+            "a\0b",
+            "ä",
+            "é",
+            "e\u{301}",
+            "日本語",
+            "-",
+            "_",
+            "con",
+            "a ",
+            " a",
+            "..%2f",
+            "🎬",
+            "a\nb",
+            "'; drop",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        for length in [39, 40, 41, 160, 10_000] {
+            names.push("x".repeat(length));
+            names.push("ü".repeat(length));
+        }
+        // Names that look like what another name became, and again.
+        for _ in 0..3 {
+            let hashed: Vec<_> = names.iter().map(|name| safe(name)).collect();
+            names.extend(hashed);
+        }
+        // A walk through short texts of harmless and harmful letters.
+        let letters = ['a', 'b', '-', '_', '.', '/', ' ', 'ä', '0', 'F'];
+        for n in 0..10_000_usize {
+            let digits = [n / 1000, n / 100 % 10, n / 10 % 10, n % 10];
+            names.push(digits.iter().map(|d| letters[*d]).collect());
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    #[test]
+    fn no_two_names_share_a_segment() {
+        let mut segments = BTreeMap::new();
+        for name in names() {
+            let segment = safe(&name);
+            let twin = segments.insert(segment.clone(), name.clone());
+            // What a name became is itself a name, and stays apart from the name.
+            assert_eq!(twin, None, "{segment} for {name:?} too");
+        }
+    }
+
+    #[test]
+    fn a_segment_is_short_harmless_and_never_empty() {
+        for name in names() {
+            let segment = safe(&name);
+            assert!((1..=40).contains(&segment.len()), "{name:?} became {segment:?}");
+            let harmless = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            assert!(segment.chars().all(harmless), "{name:?} became {segment:?}");
+        }
+    }
+
+    #[test]
+    fn ids_and_plain_names_stay_as_they_are() {
+        for name in
+            ["37f09aac-7af9-5bcd-b0cd-2ce4a8ddbdf7", "0a1b2c3d4e5f6071", "ada", "viva-7", "Z_9"]
+        {
+            assert_eq!(safe(name), name);
+        }
+    }
+
+    #[test]
+    fn no_key_is_long_or_leaves_its_folder() {
+        for name in names() {
+            let keys = [
+                source(&name, &name, Some("mp4")),
+                source(&name, &name, Some(&name)),
+                manifest(&name, &name),
+                clip(&name, &name, u32::MAX),
+                tracks(&name, &name, u32::MAX),
+                labels(&name, &name, u32::MAX),
+                masked(&name, &name, u32::MAX),
+                staged(&name, &name),
+                claim(&name, &name, &name),
+                tombstone(&name),
+                recording(&name, &name, i64::MIN),
+                receipt(&name),
+            ];
+            for key in keys {
+                assert!(key.len() <= 160, "{} bytes: {key}", key.len());
+                let segments = key.split('/').all(|s| !s.is_empty() && s != "." && s != "..");
+                assert!(segments && key.is_ascii(), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_extension_is_kept_only_where_it_looks_like_one() {
+        assert_eq!(source("o", "v", Some("MP4")), "uploads/o/v/source.MP4");
+        for odd in ["", "../x", "a.b", "verylongone", "mp4 ", "é"] {
+            assert_eq!(source("o", "v", Some(odd)), "uploads/o/v/source");
+        }
+    }
+
+    #[test]
+    fn all_of_a_run_lies_below_its_folder() {
+        let folder = run("v", "r");
+        for key in [manifest("v", "r"), clip("v", "r", 0), staged("v", "r"), claim("v", "r", "cut")]
+        {
+            assert!(key.starts_with(&folder), "{key}");
+        }
+        assert!(!tombstone("v").starts_with(&folder));
+    }
+}

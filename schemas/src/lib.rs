@@ -3,6 +3,8 @@
 mod codec;
 mod event;
 mod events;
+mod findings;
+mod geometry;
 pub mod ids;
 pub mod keys;
 mod objects;
@@ -14,7 +16,8 @@ pub use events::{
     ALL, Blur, Catalogued, ClipsBlurred, ClipsReady, EventKind, FacesDetected, LabelsDetected,
     MetadataIndexed, RecordingReady, RecordingStitched, VideoUploaded,
 };
+pub use findings::{Label, Labels, Track, TrackPoint, Tracks};
+pub use geometry::{BoundingBox, TimeBase};
 pub use objects::{
-    AudioPlan, BoundingBox, Checks, ClipEntry, Label, Labels, Manifest, Masking, Receipt,
-    RenderMode, SourceInfo, TimeBase, Track, TrackPoint, Tracks,
+    AudioPlan, Checks, ClipEntry, Manifest, Masking, Receipt, RenderMode, SourceInfo,
 };

@@ -165,3 +165,152 @@ fn moment(
         region: region.map(|r| [r.left, r.top, r.width, r.height]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::manifest;
+    use schemas::{TimeBase, TrackPoint};
+
+    /// Seconds of the recording in ticks of the test manifest, which starts at tick 100.
+    fn tick(seconds: f64) -> i64 {
+        100 + (seconds * 12_800.0) as i64
+    }
+
+    fn label(at_ms: i64, name: &str, confidence: f32) -> Label {
+        let region = BoundingBox { left: confidence / 1000.0, ..BoundingBox::WHOLE };
+        Label {
+            at_ms,
+            name: name.into(),
+            parents: vec!["Thing".into()],
+            confidence,
+            regions: vec![region],
+        }
+    }
+
+    fn labels(index: i32, labels: Vec<Label>) -> Labels {
+        Labels { video_id: "v".into(), run_id: "r".into(), index, labels }
+    }
+
+    /// A face that stands still; the outer two points are extensions.
+    fn face(id: i32, from: f64, to: f64, left: f32, confidence: f32) -> Track {
+        let region = BoundingBox { left, top: 0.4, width: 0.1, height: 0.1 };
+        let point = |seconds, confidence| TrackPoint { pts: tick(seconds), region, confidence };
+        let points = vec![
+            point(from - 1.0, 0.0),
+            point(from, confidence),
+            // As a detector would: on many frames.
+            point((from + to) / 2.0, confidence),
+            point(to, confidence),
+            point(to + 1.0, 0.0),
+        ];
+        Track { id, points }
+    }
+
+    fn tracks(index: i32, tracks: Vec<Track>) -> Tracks {
+        Tracks {
+            video_id: "v".into(),
+            run_id: "r".into(),
+            index,
+            time_base: TimeBase { num: 1, den: 12_800 },
+            frame_ticks: 512,
+            tracks,
+        }
+    }
+
+    fn moments(tracks: &[Tracks], labels: &[Labels]) -> Vec<(String, i64, i64, f32)> {
+        let document = document(&manifest(), tracks, labels);
+        let plain = |m: Moment| (m.name, m.start_ms, m.end_ms, m.confidence);
+        document.moments.into_iter().map(plain).collect()
+    }
+
+    #[test]
+    fn samples_of_a_label_become_intervals() {
+        let seen = [0, 1000, 2000, 4000, 6001].map(|at_ms| label(at_ms, "Car", 50.0)).to_vec();
+        assert_eq!(
+            moments(&[], &[labels(0, seen)]),
+            [("Car".into(), 0, 5000, 50.0), ("Car".into(), 6001, 7001, 50.0)]
+        );
+    }
+
+    #[test]
+    fn an_interval_crosses_the_border_of_clips_in_whatever_order_they_come() {
+        let clips = [
+            labels(1, vec![label(10_000, "Car", 90.0), label(29_900, "Dog", 60.0)]),
+            labels(0, vec![label(9000, "Car", 70.0)]),
+        ];
+        // The recording ends at 30 s, and so does what is seen in it.
+        assert_eq!(
+            moments(&[], &clips),
+            [("Car".into(), 9000, 11_000, 90.0), ("Dog".into(), 29_900, 30_000, 60.0)]
+        );
+    }
+
+    #[test]
+    fn a_moment_shows_the_box_of_its_surest_sample() {
+        let seen = vec![label(0, "Car", 50.0), label(1000, "Car", 90.0), label(2000, "Car", 70.0)];
+        let document = document(&manifest(), &[], &[labels(0, seen)]);
+        assert_eq!(document.moments[0].region, Some([0.09, 0.0, 1.0, 1.0]));
+    }
+
+    #[test]
+    fn a_face_is_a_moment_while_it_is_seen_not_while_it_is_masked() {
+        let found = moments(&[tracks(0, vec![face(0, 2.0, 5.0, 0.3, 80.0)])], &[]);
+        assert_eq!(found, [("Face".into(), 2000, 5040, 80.0)]);
+    }
+
+    #[test]
+    fn a_face_that_stays_over_borders_is_one_moment() {
+        // Clips of 10 s with margins: each clip sees the face in its margins too.
+        let found = moments(
+            &[
+                tracks(0, vec![face(0, 8.0, 12.0, 0.3, 70.0)]),
+                tracks(1, vec![face(0, 8.0, 21.0, 0.3, 90.0)]),
+                tracks(2, vec![face(0, 19.0, 25.0, 0.3, 80.0)]),
+            ],
+            &[],
+        );
+        assert_eq!(found, [("Face".into(), 8000, 25_040, 90.0)]);
+    }
+
+    #[test]
+    fn two_faces_at_a_border_stay_two() {
+        let found = moments(
+            &[
+                tracks(0, vec![face(0, 8.0, 12.0, 0.1, 70.0), face(1, 8.0, 12.0, 0.6, 75.0)]),
+                tracks(1, vec![face(0, 8.0, 14.0, 0.6, 80.0), face(1, 8.0, 15.0, 0.1, 85.0)]),
+            ],
+            &[],
+        );
+        assert_eq!(
+            found,
+            [("Face".into(), 8000, 14_040, 80.0), ("Face".into(), 8000, 15_040, 85.0)]
+        );
+    }
+
+    #[test]
+    fn a_face_in_a_margin_only_is_its_neighbours() {
+        let found = moments(
+            &[
+                tracks(0, vec![face(0, 10.5, 11.5, 0.3, 70.0)]),
+                tracks(1, vec![face(0, 10.5, 12.0, 0.3, 70.0)]),
+            ],
+            &[],
+        );
+        assert_eq!(found, [("Face".into(), 10_500, 12_040, 70.0)]);
+    }
+
+    #[test]
+    fn the_document_says_whose_video_it_is_and_what_its_words_are() {
+        let document = document(&manifest(), &[], &[labels(0, vec![label(0, "Car", 50.0)])]);
+        assert_eq!((document.owner.as_str(), document.version), ("ada", 5));
+        assert_eq!(document.words, ["Thing"]);
+        assert_eq!(document.duration_ms, 30_000);
+    }
+
+    #[test]
+    fn an_empty_film_is_a_document_without_moments() {
+        let nothing = Manifest { clips: Vec::new(), ..manifest() };
+        assert_eq!(document(&nothing, &[], &[]).moments, []);
+    }
+}

@@ -27,10 +27,13 @@ pub(super) fn fill(chain: &[Sighting], rules: Rules) -> Vec<TrackPoint> {
         let [a, b] = pair else { continue };
         points.push(seen(a));
         let gap = b.pts - a.pts;
-        if gap * 2 > rules.frame * 3 && gap >= 3 {
+        if gap * 2 > rules.frame * 3 && gap >= 2 {
             let region = a.region.hull(&b.region);
-            points.push(unseen(a.pts + gap / 3, region));
-            points.push(unseen(b.pts - gap / 3, region));
+            let third = (gap / 3).max(1);
+            points.push(unseen(a.pts + third, region));
+            if b.pts - third > a.pts + third {
+                points.push(unseen(b.pts - third, region));
+            }
         }
     }
     points.push(seen(last));
@@ -45,8 +48,6 @@ fn beyond(end: &Sighting, speed: (f32, f32), direction: i64, rules: Rules) -> Ve
         return Vec::new();
     }
     let soon = rules.follow.clamp(1, rules.extend);
-    // `velocity` is per tick away from the earlier sighting it was measured against, so it
-    // already points the right way in both directions of time once multiplied by them.
     let ticks = (soon * direction) as f32;
     let BoundingBox { width, height, .. } = end.region;
     let right = (speed.0 * ticks).clamp(-FURTHEST * width, FURTHEST * width);

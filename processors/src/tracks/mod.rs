@@ -7,6 +7,8 @@
 
 mod fill;
 mod link;
+#[cfg(test)]
+mod tests;
 
 use schemas::{BoundingBox, Track};
 
