@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use ffmpeg_next as ff;
+use serde::{Deserialize, Serialize};
 
 use crate::mask;
 use crate::orientation::Orientation;
@@ -92,7 +93,7 @@ impl Frame<'_> {
 }
 
 /// What was decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecodeReport {
     /// Frames visited.
     pub frames: u32,

@@ -29,6 +29,7 @@ pub use cut::{ClipFile, ClipSpan, CutPlan, plan_cut, write_clip};
 pub use decode::{DecodeReport, Frame, decode};
 pub use error::MediaError;
 pub use limits::{Cancel, Limits};
+pub use output::sha256_of as file_sha256;
 pub use mask::{MaskStyle, Region, mask_coverage};
 pub use picture::{LumaImage, RgbImage};
 pub use probe::{AudioProbe, Probe, Rational, probe};

@@ -162,7 +162,7 @@ impl Writer {
 }
 
 /// SHA-256 of a file, lowercase hex.
-pub(crate) fn sha256_of(path: &Path) -> Result<String, MediaError> {
+pub fn sha256_of(path: &Path) -> Result<String, MediaError> {
     let mut file = fs::File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 18];

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::decode::FrameReader;
@@ -11,7 +12,7 @@ use crate::source::Source;
 use crate::{Frame, Limits, LumaImage, MaskStyle, MediaError, Region, ffi};
 
 /// Which stream of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Track {
     /// The video stream.
     Video,
@@ -20,7 +21,7 @@ pub enum Track {
 }
 
 /// The payloads of a stream, in file order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elementary {
     /// SHA-256 of all packet payloads one after another, lowercase hex.
     pub sha256: String,
@@ -66,7 +67,7 @@ pub struct Compared<'a> {
 }
 
 /// What was compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompareReport {
     /// Frames of each film; they are equal, or `compare` fails.
     pub frames: u32,
@@ -113,7 +114,7 @@ pub fn compare(
 }
 
 /// How a region of an output frame looks beside the source, in levels of luma (0 to 255).
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MaskEvidence {
     /// Mean absolute difference between the output and the mask redrawn on the source.
     pub to_expected: f32,

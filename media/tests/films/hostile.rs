@@ -151,6 +151,28 @@ fn a_damaged_film_is_never_decoded_in_part() {
 }
 
 #[test]
+fn a_film_whose_first_frames_lack_their_references_is_not_decoded_in_part() {
+    let studio = Studio::new();
+    let open = studio.make(
+        "open.mp4",
+        "-f lavfi -i testsrc2=size=320x180:rate=25:duration=4 -c:v libx264 -g 20 -bf 3 \
+         -x264-params open-gop=1:b-adapt=0 -pix_fmt yuv420p",
+    );
+    // Starts at a key frame that frames displayed before it refer across.
+    let source = studio.make(
+        "late.mp4",
+        &format!(
+            "-ss 2 -i {} -c copy -use_editlist 0 -avoid_negative_ts make_zero",
+            open.display()
+        ),
+    );
+    let error =
+        decode(&source, &Limits::default(), &mut |_| Ok(ControlFlow::Continue(()))).unwrap_err();
+    assert_eq!(error.reason(), "broken");
+    assert!(error.to_string().contains("frames decode"), "{error}");
+}
+
+#[test]
 fn a_film_whose_picture_size_changes_is_refused() {
     let studio = Studio::new();
     let mut list = String::new();

@@ -114,8 +114,9 @@ fn a_start_that_is_not_0_and_an_offset_of_the_sound_are_kept() {
     let source = studio.make(
         "late.mp4",
         &format!(
-            "-itsoffset 0.7 -f lavfi -i testsrc2=size=320x180:rate=25:duration=5 \
-             -itsoffset 0.25 -f lavfi -i sine=duration=5 {CLOSED} -c:a aac"
+            "-itsoffset 0.7 -f lavfi -i testsrc2=size=320x180:rate=24:duration=5 \
+             -itsoffset 0.25 -f lavfi -i sine=duration=5 -vsync passthrough {CLOSED} -c:a aac \
+             -movie_timescale 12288"
         ),
     );
     let film = assert_complete(&studio, &source, 2.0);
