@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{collections::HashMap, io};
 
 const BYTES: &str = "{prefix:.bold} {bar:24} {bytes}/{total_bytes} {binary_bytes_per_sec} {msg}";
+const TITLE: &str = "{prefix:.bold}";
 const STAGE: &str = "  {prefix:8} {bar:24} {msg}";
 
 /// Draws on standard error where that is a terminal; else tells each change once, as a line.
@@ -16,7 +17,10 @@ const STAGE: &str = "  {prefix:8} {bar:24} {msg}";
 pub(crate) struct Progress {
     bars: MultiProgress,
     quiet: bool,
+    /// By video and stage, with what was last said; a video's title has no stage.
     stages: HashMap<(String, String), (ProgressBar, String)>,
+    /// The lowest bar of each video; its next stage goes below.
+    lowest: HashMap<String, ProgressBar>,
 }
 
 impl Progress {
@@ -24,16 +28,13 @@ impl Progress {
         let target =
             if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bars = MultiProgress::with_draw_target(target);
-        Self { bars, quiet, stages: HashMap::new() }
+        Self { bars, quiet, stages: HashMap::new(), lowest: HashMap::new() }
     }
 
     /// A bar of bytes; without a total where the length is unknown.
     pub(crate) fn bytes(&self, name: &str, total: Option<u64>) -> ProgressBar {
-        let bar = self.bars.add(ProgressBar::no_length());
-        if let Some(total) = total {
-            bar.set_length(total);
-        }
-        bar.with_style(style(BYTES)).with_prefix(plain(name))
+        let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+        self.bars.add(bar.with_style(style(BYTES)).with_prefix(plain(name)))
     }
 
     /// A line that stays, above all bars.
@@ -46,6 +47,14 @@ impl Progress {
 
     /// Shows how far a video is.
     pub(crate) fn video(&mut self, out: Out<'_>, video: &Video) -> io::Result<()> {
+        let title = (video.video_id.clone(), String::new());
+        self.stages.entry(title).or_insert_with(|| {
+            let bar = ProgressBar::no_length().with_style(style(TITLE));
+            let bar = self.bars.add(bar.with_prefix(plain(&video.title)));
+            bar.tick();
+            self.lowest.insert(video.video_id.clone(), bar.clone());
+            (bar, String::new())
+        });
         for stage in &video.stages {
             self.stage(&mut *out, video, stage)?;
         }
@@ -54,6 +63,7 @@ impl Progress {
 
     /// Takes the bars of a video away.
     pub(crate) fn finish(&mut self, video_id: &str) {
+        self.lowest.remove(video_id);
         self.stages.retain(|(id, _), (bar, _)| {
             let of_video = id == video_id;
             if of_video {
@@ -66,11 +76,18 @@ impl Progress {
     fn stage(&mut self, out: Out<'_>, video: &Video, stage: &Stage) -> io::Result<()> {
         let line = describe(stage);
         let key = (video.video_id.clone(), stage.stage.clone());
+        let total = stage.total.unwrap_or(1).max(1);
         let (bar, said) = self.stages.entry(key).or_insert_with(|| {
-            let bar = self.bars.add(ProgressBar::new(1)).with_style(style(STAGE));
-            (bar.with_prefix(plain(&stage.stage)), String::new())
+            let bar = ProgressBar::new(total).with_style(style(STAGE));
+            let bar = bar.with_prefix(plain(&stage.stage));
+            let bar = match self.lowest.get(&video.video_id) {
+                Some(lowest) => self.bars.insert_after(lowest, bar),
+                None => self.bars.add(bar),
+            };
+            self.lowest.insert(video.video_id.clone(), bar.clone());
+            (bar, String::new())
         });
-        bar.set_length(stage.total.unwrap_or(1).max(1));
+        bar.set_length(total);
         bar.set_position(stage.done);
         bar.set_message(line.clone());
         if *said != line {
@@ -115,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_templates_of_the_bars_can_be_read() {
-        assert!([BYTES, STAGE].iter().all(|t| ProgressStyle::with_template(t).is_ok()));
+        assert!([BYTES, TITLE, STAGE].iter().all(|t| ProgressStyle::with_template(t).is_ok()));
     }
 
     #[test]
