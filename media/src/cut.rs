@@ -6,7 +6,7 @@ use ffmpeg_next as ff;
 use serde::{Deserialize, Serialize};
 
 use crate::ffi;
-use crate::output::{Writer, sha256_of};
+use crate::output::{Writer, file_sha256};
 use crate::probe::probe_and_scan;
 use crate::scan::{Scan, VideoPacket};
 use crate::schedule::{Schedule, rescale};
@@ -196,7 +196,7 @@ pub fn write_clip(
         at += 1;
     }
     let bytes = writer.finish()?;
-    Ok(ClipFile { bytes, sha256: sha256_of(out)? })
+    Ok(ClipFile { bytes, sha256: file_sha256(out)? })
 }
 
 /// The packets of one clip in decoding order: from its first key frame (or the film's beginning)

@@ -162,7 +162,10 @@ impl Writer {
 }
 
 /// SHA-256 of a file, lowercase hex.
-pub fn sha256_of(path: &Path) -> Result<String, MediaError> {
+///
+/// # Errors
+/// `Io` when it cannot be read.
+pub fn file_sha256(path: &Path) -> Result<String, MediaError> {
     let mut file = fs::File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 18];

@@ -97,6 +97,13 @@ pub fn mask_clip(
 ) -> Result<MaskReport, MediaError> {
     let core = Core::of(job)?;
     let is_clear = || core.schedule.times().iter().all(|&pts| regions_at(pts).is_empty());
+    if job.render.mode == RenderMode::Smart && !job.probe.smart_ok {
+        tracing::debug!(
+            reason = job.probe.smart_reason,
+            clip = job.span.index,
+            "clip is re-encoded, its packets cannot be copied between re-encoded ones"
+        );
+    }
     if job.render.mode == RenderMode::Smart && job.probe.smart_ok && is_clear() {
         copy_core(job, &core, progress)
     } else {
