@@ -1,0 +1,265 @@
+//! Rows into what a user sees.
+
+use ports::{DeadLetterRow, StageRow, VideoFilter, VideoPage, VideoRow, VideoState, Viewer};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row, SqliteConnection, SqlitePool};
+
+/// The stages that work on clips, and those that work on the whole video, in the mill's order.
+const CLIP_STAGES: [&str; 4] = ["cut", "detect", "label", "blur"];
+const VIDEO_STAGES: [&str; 3] = ["stitch", "verify", "index"];
+
+/// Dead letters of these are about the search, and say nothing about the recording.
+const SEARCH_PROCESSORS: [&str; 2] = ["label", "index"];
+
+/// Videos on a page.
+const MAX_PAGE_SIZE: u32 = 100;
+
+pub(super) async fn video(
+    pool: &SqlitePool,
+    viewer: &Viewer,
+    video_id: &str,
+) -> Result<Option<VideoRow>, sqlx::Error> {
+    match viewer {
+        Viewer::Local => {}
+    }
+    // One transaction, so that the row and its stages are of the same moment.
+    let mut db = pool.begin().await?;
+    let found: Option<Listed> = sqlx::query_as("SELECT * FROM videos WHERE video_id = ?")
+        .bind(video_id)
+        .fetch_optional(&mut *db)
+        .await?;
+    let Some(listed) = found else { return Ok(None) };
+    let mut row = complete(&mut db, listed).await?;
+    row.stages = stages(&mut db, &row.video_id, &row.run_id).await?;
+    Ok(Some(row))
+}
+
+pub(super) async fn videos(
+    pool: &SqlitePool,
+    filter: &VideoFilter,
+) -> Result<VideoPage, sqlx::Error> {
+    match filter.viewer {
+        Viewer::Local => {}
+    }
+    let size = i64::from(filter.page_size.clamp(1, MAX_PAGE_SIZE));
+    let mut db = pool.begin().await?;
+    let total: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM videos
+         WHERE (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR assessment = ?2)",
+    )
+    .bind(&filter.owner)
+    .bind(&filter.assessment)
+    .fetch_one(&mut *db)
+    .await?;
+    let listed: Vec<Listed> = sqlx::query_as(
+        "SELECT * FROM videos
+         WHERE (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR assessment = ?2)
+         ORDER BY uploaded_at_ms DESC, video_id LIMIT ?3 OFFSET ?4",
+    )
+    .bind(&filter.owner)
+    .bind(&filter.assessment)
+    .bind(size)
+    .bind(i64::from(filter.page) * size)
+    .fetch_all(&mut *db)
+    .await?;
+    let mut videos = Vec::with_capacity(listed.len());
+    for row in listed {
+        videos.push(complete(&mut db, row).await?);
+    }
+    Ok(VideoPage { total, videos })
+}
+
+pub(super) async fn dead_letters(
+    pool: &SqlitePool,
+    video_id: Option<&str>,
+    limit: u32,
+) -> Result<Vec<DeadLetterRow>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT * FROM dead_letters WHERE ?1 IS NULL OR video_id = ?1
+         ORDER BY at_ms DESC, topic, partition, \"offset\" DESC LIMIT ?2",
+    )
+    .bind(video_id)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(dead_letter).collect()
+}
+
+/// A video as it is kept.
+#[derive(FromRow)]
+struct Listed {
+    video_id: String,
+    owner: String,
+    assessment: String,
+    title: String,
+    visibility: String,
+    recorded_at_ms: i64,
+    uploaded_at_ms: i64,
+    bytes: Option<i64>,
+}
+
+#[derive(FromRow)]
+struct Recording {
+    run_id: String,
+    bucket: String,
+    key: String,
+    receipt_key: String,
+    duration_ms: i64,
+    bytes: i64,
+    at_ms: i64,
+}
+
+/// Adds what is derived from the other facts, but for the stages.
+async fn complete(db: &mut SqliteConnection, listed: Listed) -> Result<VideoRow, sqlx::Error> {
+    let video_id = listed.video_id;
+    let recording: Option<Recording> = sqlx::query_as(
+        "SELECT * FROM recordings WHERE video_id = ? ORDER BY at_ms DESC, run_id DESC LIMIT 1",
+    )
+    .bind(&video_id)
+    .fetch_optional(&mut *db)
+    .await?;
+    let searchable_since: Option<i64> =
+        sqlx::query_scalar("SELECT max(at_ms) FROM searchable WHERE video_id = ?")
+            .bind(&video_id)
+            .fetch_one(&mut *db)
+            .await?;
+    let ready_since = recording.as_ref().map(|recording| recording.at_ms);
+    let death = unanswered(db, &video_id, ready_since, searchable_since).await?;
+    let run_id = match &recording {
+        Some(recording) => recording.run_id.clone(),
+        None => newest_run(db, &video_id).await?,
+    };
+    let state = match (&recording, &death) {
+        (Some(_), _) => VideoState::Ready,
+        (None, Some(_)) => VideoState::Failed,
+        (None, None) => VideoState::Processing,
+    };
+    let (reason, detail) = death.map(|dead| (dead.reason, dead.detail)).unzip();
+    let mut row = VideoRow {
+        video_id,
+        run_id,
+        owner: listed.owner,
+        assessment: listed.assessment,
+        title: listed.title,
+        visibility: listed.visibility,
+        recorded_at_ms: listed.recorded_at_ms,
+        uploaded_at_ms: listed.uploaded_at_ms,
+        state,
+        reason,
+        detail,
+        bytes: listed.bytes,
+        duration_ms: None,
+        recording_bucket: None,
+        recording_key: None,
+        receipt_key: None,
+        searchable: searchable_since.is_some(),
+        stages: Vec::new(),
+    };
+    if let Some(recording) = recording {
+        row.bytes = Some(recording.bytes);
+        row.duration_ms = Some(recording.duration_ms);
+        row.recording_bucket = Some(recording.bucket);
+        row.recording_key = Some(recording.key);
+        row.receipt_key = Some(recording.receipt_key);
+    }
+    Ok(row)
+}
+
+async fn newest_run(db: &mut SqliteConnection, video_id: &str) -> Result<String, sqlx::Error> {
+    let run: Option<String> = sqlx::query_scalar(
+        "SELECT run_id FROM progress WHERE video_id = ?
+         GROUP BY run_id ORDER BY min(at_ms) DESC, run_id DESC LIMIT 1",
+    )
+    .bind(video_id)
+    .fetch_optional(db)
+    .await?;
+    Ok(run.unwrap_or_default())
+}
+
+/// The newest dead letter that nothing has answered.
+async fn unanswered(
+    db: &mut SqliteConnection,
+    video_id: &str,
+    ready_since: Option<i64>,
+    searchable_since: Option<i64>,
+) -> Result<Option<DeadLetterRow>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT * FROM dead_letters
+         WHERE video_id = ?1
+           AND CASE WHEN processor IN (?2, ?3) THEN ?5 IS NULL OR at_ms > ?5
+                    ELSE ?4 IS NULL OR at_ms > ?4 END
+         ORDER BY at_ms DESC, topic, partition, \"offset\" DESC LIMIT 1",
+    )
+    .bind(video_id)
+    .bind(SEARCH_PROCESSORS[0])
+    .bind(SEARCH_PROCESSORS[1])
+    .bind(ready_since)
+    .bind(searchable_since)
+    .fetch_optional(db)
+    .await?;
+    row.as_ref().map(dead_letter).transpose()
+}
+
+fn dead_letter(row: &SqliteRow) -> Result<DeadLetterRow, sqlx::Error> {
+    Ok(DeadLetterRow {
+        topic: row.try_get("topic")?,
+        partition: row.try_get("partition")?,
+        offset: row.try_get("offset")?,
+        processor: row.try_get("processor")?,
+        video_id: row.try_get("video_id")?,
+        reason: row.try_get("reason")?,
+        detail: row.try_get("detail")?,
+        at_ms: row.try_get("at_ms")?,
+    })
+}
+
+#[derive(FromRow)]
+struct Told {
+    stage: String,
+    done: i64,
+    total: Option<i64>,
+    frames: i64,
+    first_at_ms: i64,
+    last_at_ms: i64,
+}
+
+/// Every stage of the mill, and behind them those it did not have when this was written.
+async fn stages(
+    db: &mut SqliteConnection,
+    video_id: &str,
+    run_id: &str,
+) -> Result<Vec<StageRow>, sqlx::Error> {
+    let told: Vec<Told> = sqlx::query_as(
+        "SELECT stage, count(*) AS done, max(total) AS total, sum(frames) AS frames,
+                min(at_ms) AS first_at_ms, max(at_ms) AS last_at_ms
+         FROM progress WHERE video_id = ? AND run_id = ? GROUP BY stage ORDER BY stage",
+    )
+    .bind(video_id)
+    .bind(run_id)
+    .fetch_all(db)
+    .await?;
+    let is_clip_stage = |stage: &str| CLIP_STAGES.contains(&stage);
+    // How many clips there are is known to all stages as soon as one tells.
+    let clips =
+        told.iter().filter(|told| is_clip_stage(&told.stage)).filter_map(|told| told.total).max();
+
+    let known = CLIP_STAGES.into_iter().chain(VIDEO_STAGES);
+    let is_known = |stage: &str| known.clone().any(|known| known == stage);
+    let others = told.iter().map(|told| told.stage.as_str()).filter(|stage| !is_known(stage));
+    let row = |stage: &str| {
+        let told = told.iter().find(|told| told.stage == stage);
+        StageRow {
+            stage: stage.to_owned(),
+            done: told.map_or(0, |told| told.done),
+            total: if is_clip_stage(stage) {
+                clips
+            } else {
+                told.and_then(|told| told.total).or(clips.map(|_| 1))
+            },
+            frames: told.map_or(0, |told| told.frames),
+            first_at_ms: told.map(|told| told.first_at_ms),
+            last_at_ms: told.map(|told| told.last_at_ms),
+        }
+    };
+    Ok(known.clone().chain(others).map(row).collect())
+}

@@ -1,0 +1,457 @@
+use super::*;
+use ports::{MomentKind, Viewer, parse_query};
+use tempfile::TempDir;
+
+const DAY: i64 = 86_400_000;
+/// 2026-01-31, midnight UTC.
+const JAN_31: i64 = 1_769_817_600_000;
+
+fn moment(kind: MomentKind, name: &str, start_ms: i64) -> Moment {
+    Moment {
+        kind,
+        name: name.to_owned(),
+        start_ms,
+        end_ms: start_ms + 500,
+        confidence: 91.5,
+        region: Some([0.1, 0.2, 0.3, 0.4]),
+    }
+}
+
+fn labels(names: &[&str]) -> Vec<Moment> {
+    (0..).zip(names).map(|(n, name)| moment(MomentKind::Label, name, n * 1_000)).collect()
+}
+
+fn document(video_id: &str, moments: Vec<Moment>) -> Document {
+    Document {
+        video_id: video_id.to_owned(),
+        run_id: "run-1".to_owned(),
+        version: 1,
+        owner: "ann".to_owned(),
+        assessment: "exam-1".to_owned(),
+        title: String::new(),
+        visibility: "private".to_owned(),
+        recorded_at_ms: JAN_31,
+        duration_ms: 60_000,
+        words: Vec::new(),
+        moments,
+    }
+}
+
+fn request(text: &str) -> SearchRequest {
+    SearchRequest {
+        query: parse_query(text).unwrap(),
+        viewer: Viewer::Local,
+        owner: None,
+        assessment: None,
+        page: 0,
+        page_size: 20,
+    }
+}
+
+/// An index of these documents, in a directory that lives as long as the result.
+async fn index_of(documents: &[Document]) -> (Tantivy, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let index = Tantivy::open(dir.path()).unwrap();
+    for document in documents {
+        index.put(document).await.unwrap();
+    }
+    (index, dir)
+}
+
+/// The ids that a query finds, sorted.
+async fn found(index: &Tantivy, text: &str) -> Vec<String> {
+    let page = index.search(&request(text)).await.unwrap();
+    assert_eq!(page.total, page.hits.len() as u64);
+    let mut ids: Vec<_> = page.hits.into_iter().map(|hit| hit.video_id).collect();
+    ids.sort();
+    ids
+}
+
+#[tokio::test]
+async fn words_operators_and_phrases_find_the_videos_they_mean() {
+    let (index, _dir) = index_of(&[
+        document("talk", labels(&["Person", "Tie", "Traffic Light"])),
+        document("walk", labels(&["Person", "Light Traffic"])),
+        document("cut", labels(&["Traffic", "Light"])),
+        Document {
+            title: "Ann's first exam".to_owned(),
+            words: vec!["Vehicle".to_owned()],
+            ..document("drive", labels(&["Car"]))
+        },
+    ])
+    .await;
+    for (text, ids) in [
+        ("*", &["cut", "drive", "talk", "walk"] as &[_]),
+        ("person", &["talk", "walk"]),
+        ("PERSON", &["talk", "walk"]),
+        ("person AND NOT tie", &["walk"]),
+        ("person -tie", &["walk"]),
+        ("-person", &["cut", "drive"]),
+        ("-person -car", &["cut"]),
+        ("NOT (person OR car)", &["cut"]),
+        ("NOT NOT tie", &["talk"]),
+        ("car OR -person", &["cut", "drive"]),
+        ("traffic light", &["cut", "talk", "walk"]),
+        // Not "walk", where the words are turned round, nor "cut", where they are two names.
+        ("\"traffic light\"", &["talk"]),
+        ("\"light traffic\"", &["walk"]),
+        ("-\"traffic light\"", &["cut", "drive", "walk"]),
+        ("(tie OR car) AND (person OR exam)", &["drive", "talk"]),
+        ("vehicle", &["drive"]),
+        ("first exam", &["drive"]),
+        ("\"first exam\"", &["drive"]),
+        ("\"exam first\"", &[]),
+        ("pers", &[]),
+        ("giraffe", &[]),
+    ] {
+        assert_eq!(found(&index, text).await, ids, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_field_takes_only_what_is_in_it() {
+    let (index, _dir) = index_of(&[
+        Document {
+            owner: "Ann Lee".to_owned(),
+            title: "Boston at night".to_owned(),
+            ..document("a", vec![moment(MomentKind::Label, "Car", 0)])
+        },
+        Document {
+            owner: "ben".to_owned(),
+            assessment: "exam-2".to_owned(),
+            ..document(
+                "b",
+                vec![
+                    moment(MomentKind::Person, "Ann Lee", 0),
+                    moment(MomentKind::Place, "Boston", 0),
+                    moment(MomentKind::Text, "CAR PARK", 0),
+                ],
+            )
+        },
+    ])
+    .await;
+    for (text, ids) in [
+        ("ann", &["a", "b"] as &[_]),
+        ("owner:ann", &["a"]),
+        ("owner:\"ann lee\"", &["a"]),
+        ("owner:\"lee ann\"", &[]),
+        ("person:ann", &["b"]),
+        ("place:boston", &["b"]),
+        ("title:boston", &["a"]),
+        ("label:car", &["a"]),
+        ("text:car", &["b"]),
+        ("assessment:exam-2", &["b"]),
+        ("assessment:exam", &["a", "b"]),
+        ("car -text:park", &["a"]),
+    ] {
+        assert_eq!(found(&index, text).await, ids, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn days_bound_the_recording_time_in_utc() {
+    let at = |id, recorded_at_ms| Document { recorded_at_ms, ..document(id, labels(&["Car"])) };
+    let (index, _dir) = index_of(&[
+        at("ancient", -DAY),
+        at("the evening before", JAN_31 - 1),
+        at("midnight", JAN_31),
+        at("a day later", JAN_31 + DAY),
+    ])
+    .await;
+    for (text, ids) in [
+        ("before:2026-01-31", &["ancient", "the evening before"] as &[_]),
+        ("after:2026-01-31", &["a day later", "midnight"]),
+        ("after:2026-01-31 before:2026-02-01", &["midnight"]),
+        ("car -after:1970-01-01", &["ancient"]),
+        ("before:1969-12-31", &[]),
+    ] {
+        assert_eq!(found(&index, text).await, ids, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn letters_of_all_scripts_are_found_whatever_their_case_or_accent() {
+    let (index, _dir) = index_of(&[document(
+        "a",
+        labels(&["Café", "ЖИРАФ", "日本 東京", "Straße", "हिन्दी", "don't"]),
+    )])
+    .await;
+    for text in [
+        "café",
+        "CAFE",
+        "cafe\u{301}",
+        "жираф",
+        "日本",
+        "\"日本 東京\"",
+        "STRASSE",
+        "हिन्दी",
+        "don't",
+    ] {
+        assert_eq!(found(&index, text).await, ["a"], "{text}");
+    }
+    assert!(found(&index, "東").await.is_empty(), "words are not cut where no space is");
+}
+
+#[tokio::test]
+async fn the_filters_are_exact_and_do_not_change_the_score() {
+    let of = |id, owner: &str, assessment: &str| Document {
+        owner: owner.to_owned(),
+        assessment: assessment.to_owned(),
+        ..document(id, labels(&["Car"]))
+    };
+    let (index, _dir) =
+        index_of(&[of("a", "ann", "x 1"), of("b", "Ann", "x 1"), of("c", "ann", "x")]).await;
+    let with = |owner: Option<&str>, assessment: Option<&str>| SearchRequest {
+        owner: owner.map(str::to_owned),
+        assessment: assessment.map(str::to_owned),
+        ..request("car")
+    };
+    let ids = async |request| -> Vec<String> {
+        let page = index.search(&request).await.unwrap();
+        page.hits.into_iter().map(|hit| hit.video_id).collect()
+    };
+    let mut of_ann = ids(with(Some("ann"), None)).await;
+    of_ann.sort();
+    assert_eq!(of_ann, ["a", "c"]);
+    assert_eq!(ids(with(Some("ann"), Some("x 1"))).await, ["a"]);
+    assert_eq!(ids(with(None, Some("x"))).await, ["c"]);
+    assert!(ids(with(Some("an"), None)).await.is_empty());
+
+    let score = async |request| index.search(&request).await.unwrap().hits[0].score;
+    assert_eq!(score(with(Some("Ann"), None)).await, {
+        let all = index.search(&request("car")).await.unwrap().hits;
+        all.iter().find(|hit| hit.video_id == "b").unwrap().score
+    });
+}
+
+#[tokio::test]
+async fn equal_scores_are_newest_first_then_by_id_over_all_pages() {
+    let mut documents: Vec<Document> = (0..23)
+        .map(|n| Document {
+            recorded_at_ms: JAN_31 + (n / 2) * DAY,
+            ..document(&format!("video-{n:02}"), labels(&["Car"]))
+        })
+        .collect();
+    documents.reverse();
+    let (index, _dir) = index_of(&documents).await;
+    documents.sort_by(|a, b| {
+        b.recorded_at_ms.cmp(&a.recorded_at_ms).then_with(|| a.video_id.cmp(&b.video_id))
+    });
+    for text in ["*", "car", "-bike"] {
+        let mut seen = Vec::new();
+        for (page, count) in [(0, 10), (1, 10), (2, 3), (3, 0)] {
+            let request = SearchRequest { page, page_size: 10, ..request(text) };
+            let page = index.search(&request).await.unwrap();
+            assert_eq!((page.total, page.hits.len()), (23, count), "{text}");
+            seen.extend(page.hits.into_iter().map(|hit| hit.video_id));
+        }
+        let expected: Vec<_> = documents.iter().map(|document| &document.video_id).collect();
+        assert_eq!(seen.iter().collect::<Vec<_>>(), expected, "{text}");
+    }
+    let last = SearchRequest { page: u32::MAX, page_size: u32::MAX, ..request("*") };
+    assert_eq!(index.search(&last).await.unwrap(), Page { total: 23, hits: Vec::new() });
+    let none = SearchRequest { page_size: 0, ..request("*") };
+    assert_eq!(index.search(&none).await.unwrap().hits.len(), 1);
+}
+
+#[tokio::test]
+async fn the_better_match_comes_first_even_when_it_is_older() {
+    let other = Document { recorded_at_ms: JAN_31 + DAY, ..document("newer", labels(&["Car"])) };
+    let many = labels(&["Tree", "House", "Road", "Sky", "Person", "Dog"]);
+    let both = document("older", [labels(&["Car", "Sports Car"]), Vec::new()].concat());
+    let (index, _dir) = index_of(&[other, both, document("none", many)]).await;
+    let page = index.search(&request("car OR sports")).await.unwrap();
+    let ids: Vec<_> = page.hits.iter().map(|hit| hit.video_id.as_str()).collect();
+    assert_eq!(ids, ["older", "newer"]);
+    assert!(page.hits[0].score > page.hits[1].score);
+}
+
+#[tokio::test]
+async fn a_hit_shows_the_moments_of_the_words_it_has_in_order_of_time() {
+    let (index, _dir) = index_of(&[
+        Document {
+            title: "Person of the year".to_owned(),
+            ..document(
+                "a",
+                vec![
+                    moment(MomentKind::Person, "Ann", 9_000),
+                    moment(MomentKind::Label, "Person", 4_000),
+                    moment(MomentKind::Label, "Car", 2_000),
+                    moment(MomentKind::Text, "no person", 1_000),
+                    moment(MomentKind::Label, "Dog", 0),
+                ],
+            )
+        },
+        document("b", labels(&["Person", "Person"])),
+    ])
+    .await;
+    let moments = async |text: &str| -> Vec<Moment> {
+        let page = index.search(&request(text)).await.unwrap();
+        page.hits.into_iter().find(|hit| hit.video_id == "a").unwrap().moments
+    };
+    let text = moment(MomentKind::Text, "no person", 1_000);
+    let person = moment(MomentKind::Label, "Person", 4_000);
+    let car = moment(MomentKind::Label, "Car", 2_000);
+    let ann = moment(MomentKind::Person, "Ann", 9_000);
+    assert_eq!(moments("person -tie").await, [text.clone(), person.clone()]);
+    assert_eq!(moments("label:person").await, [person]);
+    assert_eq!(moments("\"no person\"").await, [text]);
+    assert_eq!(moments("person:ann OR car").await, [car, ann]);
+    assert!(moments("-tie").await.is_empty());
+    assert!(moments("*").await.is_empty());
+    assert!(moments("title:person").await.is_empty());
+
+    let hit = index.search(&request("dog")).await.unwrap().hits.remove(0);
+    assert_eq!(hit.title, "Person of the year");
+    assert_eq!((hit.owner.as_str(), hit.assessment.as_str()), ("ann", "exam-1"));
+    assert_eq!((hit.recorded_at_ms, hit.duration_ms), (JAN_31, 60_000));
+}
+
+#[tokio::test]
+async fn a_hit_shows_its_first_hundred_moments() {
+    let many = (0..350).rev().map(|n| moment(MomentKind::Label, "Person", n * 100)).collect();
+    let (index, _dir) = index_of(&[document("a", many)]).await;
+    let moments = index.search(&request("person")).await.unwrap().hits.remove(0).moments;
+    let starts: Vec<i64> = moments.iter().map(|moment| moment.start_ms).collect();
+    assert_eq!(starts, (0..100).map(|n| n * 100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_newer_run_replaces_an_older_one_and_never_the_other_way() {
+    let version = |version, label| Document { version, ..document("a", labels(&[label])) };
+    let (index, _dir) = index_of(&[version(5, "Car"), document("b", labels(&["Car"]))]).await;
+    assert_eq!(found(&index, "car").await, ["a", "b"]);
+
+    index.put(&version(6, "Bike")).await.unwrap();
+    assert_eq!(found(&index, "car").await, ["b"]);
+    assert_eq!(found(&index, "bike").await, ["a"]);
+
+    index.put(&version(5, "Train")).await.unwrap();
+    assert!(found(&index, "train").await.is_empty());
+    assert_eq!(found(&index, "bike").await, ["a"]);
+
+    index.put(&version(6, "Bike")).await.unwrap();
+    let page = index.search(&request("bike")).await.unwrap();
+    assert_eq!((page.total, page.hits[0].moments.len()), (1, 1), "a repeated event adds nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_writers_at_once_the_newest_version_stays() {
+    let (index, _dir) = index_of(&[]).await;
+    let writers = (1..=12).map(|n| {
+        let index = index.clone();
+        let version = (n * 5) % 13;
+        let name = format!("v{version}");
+        let document = Document { version, ..document("a", labels(&[&name])) };
+        tokio::spawn(async move { index.put(&document).await })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap().unwrap();
+    }
+    assert_eq!(found(&index, "*").await, ["a"]);
+    assert_eq!(found(&index, "v12").await, ["a"]);
+}
+
+#[tokio::test]
+async fn a_removed_video_is_gone_with_its_moments() {
+    let (index, _dir) =
+        index_of(&[document("a", labels(&["Car"])), document("b", labels(&["Car"]))]).await;
+    index.remove("a").await.unwrap();
+    index.remove("never there").await.unwrap();
+    assert_eq!(found(&index, "car").await, ["b"]);
+    // Its moments are not found again under the same id.
+    index.put(&document("a", labels(&["Dog"]))).await.unwrap();
+    assert_eq!(index.search(&request("dog OR car")).await.unwrap().hits.len(), 2);
+    let dog = index.search(&request("dog")).await.unwrap();
+    assert_eq!(dog.hits[0].moments.len(), 1);
+}
+
+#[tokio::test]
+async fn the_next_write_works_after_one_that_failed_and_sees_nothing_of_it() {
+    let (index, _dir) = index_of(&[]).await;
+    let broken = document("a", labels(&["Car"]));
+    let failed = index
+        .blocking(move |shared| {
+            shared.write(|writer| {
+                for document in document::to_tantivy(&shared.fields, &broken)? {
+                    writer.add_document(document)?;
+                }
+                Err(io::Error::from(io::ErrorKind::StorageFull).into())
+            })
+        })
+        .await;
+    assert!(matches!(failed, Err(Trouble::Transient { reason: "disk_full", .. })), "{failed:?}");
+    index.put(&document("b", labels(&["Car"]))).await.unwrap();
+    assert_eq!(found(&index, "car").await, ["b"]);
+}
+
+#[tokio::test]
+async fn what_was_put_is_there_after_a_restart() {
+    let (index, dir) = index_of(&[document("a", labels(&["Car"]))]).await;
+    drop(index);
+    let index = Tantivy::open(dir.path()).unwrap();
+    assert_eq!(found(&index, "car").await, ["a"]);
+    index.put(&Document { version: 0, ..document("a", labels(&["Dog"])) }).await.unwrap();
+    assert_eq!(found(&index, "car").await, ["a"]);
+}
+
+#[tokio::test]
+async fn an_index_in_use_is_not_opened_twice() {
+    let (_index, dir) = index_of(&[]).await;
+    let error = Tantivy::open(dir.path()).unwrap_err();
+    assert!(matches!(error, OpenError::InUse(_)), "{error:?}");
+    assert!(error.to_string().contains("in use by another process"), "{error}");
+}
+
+#[test]
+fn an_index_of_another_version_is_refused_with_a_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut other = ::tantivy::schema::Schema::builder();
+    other.add_text_field("body", ::tantivy::schema::TEXT);
+    Index::create_in_dir(dir.path(), other.build()).unwrap();
+    let error = Tantivy::open(dir.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Incompatible { .. }), "{error:?}");
+    assert!(error.to_string().contains("remove the directory"), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_index_is_refused_with_a_remedy() {
+    for damage in ["", "{", "not json"] {
+        let (index, dir) = index_of(&[document("a", labels(&["Car"]))]).await;
+        drop(index);
+        fs::write(dir.path().join("meta.json"), damage).unwrap();
+        let error = Tantivy::open(dir.path()).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+        assert!(error.to_string().contains("restore it from a copy"), "{error}");
+    }
+    // A segment cut short.
+    let (index, dir) = index_of(&[document("a", labels(&["Car"]))]).await;
+    drop(index);
+    let segments = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    for file in segments.filter(|path| path.extension().is_some_and(|end| end == "store")) {
+        fs::write(file, b"short").unwrap();
+    }
+    let error = Tantivy::open(dir.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_is_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = Tantivy::open(file.path().join("index")).unwrap_err();
+    assert!(matches!(error, OpenError::Io { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_tree_that_the_parser_would_not_build_is_the_askers_fault() {
+    let (index, _dir) = index_of(&[]).await;
+    for (field, word) in [("colour", "red"), ("after", "yesterday")] {
+        let term = ports::Match { field: Some(field.to_owned()), word: word.to_owned() };
+        let request = SearchRequest { query: ports::Query::Term(term), ..request("*") };
+        let error = index.search(&request).await.unwrap_err();
+        assert!(matches!(error, Trouble::Refused(_)), "{error:?}");
+    }
+    let punctuation = ports::Match { field: None, word: "!?".to_owned() };
+    let request = SearchRequest { query: ports::Query::Term(punctuation), ..request("*") };
+    assert_eq!(index.search(&request).await.unwrap().total, 0);
+}
