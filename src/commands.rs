@@ -38,10 +38,12 @@ pub async fn run(command: Command) -> Result<(), Failure> {
             let client = Client::new(&args.url.url)?;
             client::get(&client, &args.video, args.output, &mut out).await?;
         }
-        Command::Topics(TopicsCommand::Create { kafka }) => mill::create_topics(&kafka, None).await?,
+        Command::Topics(TopicsCommand::Create { kafka }) => {
+            mill::create_topics(&kafka, None).await?
+        }
         Command::Topics(TopicsCommand::List { kafka }) => {
             for topic in mill::kafka(&kafka, "cli").list_topics().await? {
-                writeln!(out, "{topic}")?;
+                writeln!(out, "{} {}", topic.name, topic.partitions)?;
             }
         }
         Command::Event(EventCommand::Encode { topic, registry }) => {

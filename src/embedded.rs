@@ -39,7 +39,7 @@ impl Embedded {
         })
         .await
         .map_err(|e| Failure::start("the embedded broker", &e))?;
-        let registry = EmbeddedRegistry::start(data.join("registry"), listen.registry)
+        let registry = EmbeddedRegistry::start(&data.join("registry"), listen.registry)
             .await
             .map_err(|e| Failure::start("the embedded schema registry", &e))?;
         let store = EmbeddedStore::start(EmbeddedOptions {

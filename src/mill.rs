@@ -102,11 +102,8 @@ pub async fn up(args: UpArgs) -> Result<(), Failure> {
     // What an earlier mill left there must not be taken for this one's.
     std::fs::remove_file(&published).or_else(ignore_missing)?;
 
-    let listen = Listen {
-        kafka: args.kafka_port,
-        registry: args.registry_port,
-        store: args.store_port,
-    };
+    let listen =
+        Listen { kafka: args.kafka_port, registry: args.registry_port, store: args.store_port };
     let embedded = Embedded::start(&data, listen, &args.mill.bucket).await?;
     let permits = permits(&args.mill);
     let models = models(&args.mill)?;
@@ -153,7 +150,8 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
     // A name that is not there is a mistake to hear of before anything is contacted.
     shape().only(&args.only).map_err(Failure::usage).map(drop)?;
     let data = data_directory(args.data)?;
-    let store = s3(&args.endpoints.s3, &args.endpoints.access_key, &args.endpoints.secret_key).await?;
+    let store =
+        s3(&args.endpoints.s3, &args.endpoints.access_key, &args.endpoints.secret_key).await?;
     let (models, permits) = (models(&args.mill)?, permits(&args.mill));
     let mill =
         Mill::start(&data, &args.endpoints, &args.mill, models, permits, store, &args.only).await?;
@@ -187,10 +185,18 @@ impl Mill {
         let registry = Arc::new(ConfluentRegistry::new(&endpoints.registry)?);
         let subjects: Vec<_> =
             ALL.iter().map(|kind| (format!("{}-value", kind.topic), kind.schema)).collect();
+        let subjects: Vec<_> =
+            subjects.iter().map(|(name, schema)| (name.as_str(), *schema)).collect();
         registry.register_all(&subjects).await?;
-        let catalog: Arc<dyn Catalog> =
-            Arc::new(Sqlite::open(&data.join("catalog.sqlite")).await?);
-        let search: Arc<dyn Search> = Arc::new(Tantivy::open(&data.join("index"))?);
+        let catalog: Arc<dyn Catalog> = Arc::new(
+            Sqlite::open(&data.join("catalog.sqlite"))
+                .await
+                .map_err(|e| Failure::start("the catalogue", &e))?,
+        );
+        let search: Arc<dyn Search> = Arc::new(
+            Tantivy::open(&data.join("index"))
+                .map_err(|e| Failure::start("the search index", &e))?,
+        );
         let scratch = Scratch::open(data.join("scratch"), args.scratch_max_bytes)
             .map_err(|e| Failure::start("the scratch directory", &e))?;
 
@@ -211,8 +217,7 @@ impl Mill {
         .await?;
         let indexing = Indexing { store: Arc::clone(&store), search: Arc::clone(&search) };
         let cataloguing = Cataloguing { catalog: Arc::clone(&catalog) };
-        let mut pipeline =
-            pipeline(cut_rules(args), World { studio, eyes, indexing, cataloguing });
+        let mut pipeline = pipeline(cut_rules(args), World { studio, eyes, indexing, cataloguing });
         if !only.is_empty() {
             pipeline = pipeline.only(only).map_err(Failure::usage)?;
         }
@@ -270,7 +275,10 @@ impl Mill {
                         Ok(Err(fatal)) => fatal.to_string(),
                         Err(panic) => panic.to_string(),
                     };
-                    tracing::error!(processor = name, "stopped: {ended}; mend this and start again");
+                    tracing::error!(
+                        processor = name,
+                        "stopped: {ended}; mend this and start again"
+                    );
                     unready.lock().unwrap_or_else(PoisonError::into_inner).insert(name, ended);
                     if fail_fast {
                         shutdown.cancel();
@@ -360,6 +368,7 @@ pub async fn create_topics(kafka_at: &str, partitions: Option<i32>) -> Result<()
         .map(|name| TopicSpec {
             partitions: partitions.unwrap_or_else(|| wanted(&name)),
             name,
+            replication: None,
             config: BTreeMap::new(),
         })
         .collect();

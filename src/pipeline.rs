@@ -53,8 +53,7 @@ where
 /// The mill with nothing behind it, for all that needs only its shape.
 #[must_use]
 pub fn shape() -> Pipeline<Kafka> {
-    let world =
-        World { studio: Nowhere, eyes: Nowhere, indexing: Nowhere, cataloguing: Nowhere };
+    let world = World { studio: Nowhere, eyes: Nowhere, indexing: Nowhere, cataloguing: Nowhere };
     pipeline(crate::mill::cut_rules(&crate::cli::MillArgs::default()), world)
 }
 
@@ -70,6 +69,8 @@ struct Nowhere;
 
 impl<E: Effect> Connector<E> for Nowhere {
     async fn perform(&self, effect: &E) -> Result<E::Answer, Trouble> {
-        Err(Trouble::fatal(format!("this pipeline is only a picture and cannot perform {effect:?}")))
+        Err(Trouble::fatal(format!(
+            "this pipeline is only a picture and cannot perform {effect:?}"
+        )))
     }
 }

@@ -47,8 +47,7 @@ impl Connector<IndexRun> for Indexing {
         let labels = indexes.map(|index| keys::labels(video_id, run_id, index)).collect();
         let tracks = self.parts(bucket, tracks, Tracks::from_avro).await?;
         let labels = self.parts(bucket, labels, Labels::from_avro).await?;
-        // Replays do not exist yet, so a video has one order of runs: the time it was recorded.
-        let document = document(&manifest, &tracks, &labels, manifest.recorded_at_ms);
+        let document = document(&manifest, &tracks, &labels);
         self.search.put(&document).await?;
         Ok(Indexed { moments: i32::try_from(document.moments.len()).unwrap_or(i32::MAX) })
     }

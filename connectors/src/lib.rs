@@ -1,9 +1,12 @@
 //! The world, a folder per vendor
 
 mod aws;
+pub mod cataloguing;
 pub mod database;
+pub mod indexing;
 pub mod kafka;
 pub mod registry;
 pub mod rekognition;
 pub mod s3;
+pub mod studio;
 pub mod tantivy;

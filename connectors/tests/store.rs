@@ -280,21 +280,35 @@ async fn a_read_goes_on_where_the_connection_broke() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_changes_meanwhile_is_not_mixed() {
-    let (_data, _store, client) = start().await;
+    let (data, store, client) = start().await;
     let film = object("film");
     client.write(&film, Bytes::from(vec![1; 20 << 20]), Put::default()).await.unwrap();
-    let mut seen = client.stream(&film, None).await.unwrap();
-    seen.body.next().await.unwrap().unwrap();
+    // Every 3 MiB the rest must be asked for anew.
+    let shaky = client_of(cutting_proxy(store.address(), 3 << 20).await, "local-secret").await;
+    let mut seen = shaky.stream(&film, None).await.unwrap().body;
+    assert_eq!(seen.next().await.unwrap().unwrap()[0], 1);
     client.write(&film, Bytes::from(vec![2; 20 << 20]), Put::default()).await.unwrap();
-    // The open GET may end with the old bytes; what comes after must not be the new ones.
-    while let Some(piece) = seen.body.next().await {
-        match piece {
-            Ok(bytes) => assert!(bytes.iter().all(|byte| *byte == 1)),
-            Err(Trouble::Transient { reason, .. }) => {
-                assert_eq!(reason, "object_changed");
-                return;
-            }
-            Err(other) => panic!("{other:?}"),
+    let trouble = loop {
+        match seen.next().await.unwrap() {
+            Ok(bytes) => assert!(bytes.iter().all(|byte| *byte == 1), "mixed"),
+            Err(trouble) => break trouble,
         }
+    };
+    let changed = matches!(&trouble, Trouble::Transient { reason: "object_changed", .. });
+    assert!(changed, "{trouble:?}");
+    let file = data.path().join("film");
+    shaky.download(&film, &file).await.unwrap();
+    assert!(std::fs::read(&file).unwrap().iter().all(|byte| *byte == 2), "the next try is whole");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_is_made_where_it_is_missing() {
+    let (_data, _store, client) = start().await;
+    let there = ObjectRef::new("another-bucket", "key");
+    for _ in 0..2 {
+        client.ensure_bucket(&there.bucket).await.unwrap();
+        client.write(&there, Bytes::from_static(b"x"), Put::default()).await.unwrap();
     }
+    let refused = client.ensure_bucket("Not_A_Name").await.unwrap_err();
+    assert!(refused.to_string().contains("choose another name"), "{refused}");
 }

@@ -1,9 +1,9 @@
 //! `CutClips`: the source becomes clips with margins and a manifest.
 
-use super::{Studio, blame};
+use super::Studio;
 use bytes::Bytes;
 use engine::{Connector, Trouble};
-use media::{CutPlan, Limits, Probe};
+use media::{CutPlan, Probe};
 use ports::{ObjectInfo, ObjectRef, Put, PutOutcome};
 use processors::cut::{CutClips, rules};
 use schemas::{
@@ -47,12 +47,12 @@ impl Connector<CutClips> for Studio {
         for span in &plan.clips {
             let file = job.path(&format!("clip-{}.mp4", span.index));
             let (source, plan, out, index) = (source.clone(), plan.clone(), file.clone(), span.index);
-            self.on_cpu(move |_: &Limits| media::write_clip(&source, &plan, index, &out)).await?;
+            self.on_cpu(move |limits| media::write_clip(&source, &plan, index, &out, limits)).await?;
             self.upload(&file, &effect.bucket, &keys::clip(&video_id, &run_id, span.index)).await?;
             remove(&file)?;
         }
 
-        let manifest = manifest(effect, &info, &plan, sha256, video_id, run_id);
+        let manifest = manifest(effect, &info, &plan, sha256, video_id, run_id)?;
         let body = Bytes::from(manifest.to_json()?);
         let put = Put {
             content_type: Some("application/json".to_owned()),
@@ -67,7 +67,8 @@ impl Connector<CutClips> for Studio {
 }
 
 fn remove(file: &Path) -> Result<(), Trouble> {
-    std::fs::remove_file(file).map_err(|e| blame(media::MediaError::from(e)))
+    std::fs::remove_file(file)
+        .map_err(|e| Trouble::transient("scratch_unwritable", format!("{}: {e}", file.display())))
 }
 
 fn manifest(
@@ -77,10 +78,10 @@ fn manifest(
     sha256: String,
     video_id: String,
     run_id: String,
-) -> Manifest {
+) -> Result<Manifest, Trouble> {
     let probe = &plan.probe;
     let (render, render_reason) = render_mode(&effect.masking, probe);
-    Manifest {
+    Ok(Manifest {
         version: 1,
         video_id,
         run_id,
@@ -89,13 +90,14 @@ fn manifest(
         title: effect.title.clone(),
         visibility: effect.visibility.clone(),
         recorded_at_ms: effect.recorded_at_ms,
+        run_order: effect.run_order,
         source: SourceInfo {
             bucket: effect.source.bucket.clone(),
             key: effect.source.key.clone(),
             etag: info.etag.clone(),
             bytes: info.bytes,
             sha256,
-            container: probe.container.to_string(),
+            container: probe.container.clone(),
             video_codec: probe.video_codec.clone(),
             audio_codec: probe.audio.as_ref().map(|audio| audio.codec.clone()),
         },
@@ -124,16 +126,18 @@ fn manifest(
         masking: effect.masking.clone(),
         audio: match &probe.audio {
             None => AudioPlan::None,
-            Some(audio) if audio.codec == "aac" => AudioPlan::Copy,
+            Some(audio) if audio.copyable => AudioPlan::Copy,
             Some(_) => AudioPlan::Transcode,
         },
-    }
+        probe: serde_json::to_value(probe).map_err(|e| Trouble::fatal(e.to_string()))?,
+    })
 }
 
 /// Decided once per run, here; what is not known to be safe is `full`.
 fn render_mode(masking: &Masking, probe: &Probe) -> (RenderMode, String) {
     match masking.blur {
-        Blur::None => (RenderMode::Copy, "nothing is masked".to_owned()),
+        Blur::None if probe.copyable => (RenderMode::Copy, "nothing is masked".to_owned()),
+        Blur::None => (RenderMode::Full, "mp4 cannot carry the source's codec".to_owned()),
         Blur::All if probe.smart_ok => (RenderMode::Smart, probe.smart_reason.clone()),
         Blur::All => (RenderMode::Full, probe.smart_reason.clone()),
     }

@@ -1,11 +1,11 @@
 //! `MaskClip`: the core of a clip is rendered with its tracked faces masked.
 
-use super::{Studio, blame};
+use super::{Studio, probe};
 use engine::{Connector, Trouble};
-use media::{ClipSpan, MaskStyle, Rational, Region, Render, RenderClip};
+use media::{ClipSpan, MaskJob, MaskStyle, Region, Render};
 use ports::ObjectRef;
 use processors::blur::{MaskClip, Masked};
-use schemas::{BoundingBox, ClipEntry, Manifest, RenderMode, TimeBase, Tracks};
+use schemas::{Blur, BoundingBox, ClipEntry, Manifest, RenderMode, Tracks};
 
 const MAX_TRACKS_BYTES: u64 = 256 << 20;
 /// A clip may grow a little when it is rendered again.
@@ -27,13 +27,25 @@ impl Connector<MaskClip> for Studio {
         let (clip, masked) = (job.path("clip.mp4"), job.path("masked.mp4"));
         self.store.download(&clip_at, &clip).await?;
 
-        let render = render(&manifest, self.threads)?;
-        let (span, time_base) = (span(entry), rational(manifest.time_base));
-        let out = masked.clone();
+        let render = render(&manifest, self.threads);
+        let (span, probe) = (span(entry), probe(&manifest)?);
+        let masked_file = masked.clone();
+        let blur = manifest.masking.blur;
         let report = self
             .on_cpu(move |limits| {
-                let regions = |pts: i64| tracks.regions_at(pts).iter().map(region).collect();
-                media::mask_clip(&clip, &span, time_base, &regions, &render, &out, limits)
+                let regions_at = |pts: i64| match blur {
+                    Blur::All => tracks.regions_at(pts).iter().map(region).collect(),
+                    Blur::None => Vec::new(),
+                };
+                let job = MaskJob {
+                    clip: &clip,
+                    span: &span,
+                    probe: &probe,
+                    render: &render,
+                    out: &masked_file,
+                    limits,
+                };
+                media::mask_clip(&job, &regions_at, &mut |_| {})
             })
             .await?;
         if report.frames != entry.core_frames {
@@ -64,10 +76,6 @@ fn entry(manifest: &Manifest, index: u32) -> Result<&ClipEntry, Trouble> {
     })
 }
 
-pub(super) fn rational(time_base: TimeBase) -> Rational {
-    Rational { num: time_base.num, den: time_base.den }
-}
-
 pub(super) fn span(entry: &ClipEntry) -> ClipSpan {
     ClipSpan {
         index: entry.index,
@@ -84,15 +92,21 @@ pub(super) fn region(b: &BoundingBox) -> Region {
     Region { left: b.left, top: b.top, width: b.width, height: b.height }
 }
 
-pub(super) fn style(manifest: &Manifest) -> Result<MaskStyle, Trouble> {
-    manifest.masking.style.parse().map_err(blame)
+/// The style a manifest names; one it does not name hides most.
+pub(super) fn style(manifest: &Manifest) -> MaskStyle {
+    match manifest.masking.style.as_str() {
+        "pixelate" => MaskStyle::Pixelate,
+        "gaussian" => MaskStyle::Gaussian,
+        _ => MaskStyle::Solid,
+    }
 }
 
-fn render(manifest: &Manifest, threads: usize) -> Result<Render, Trouble> {
-    let clip = match manifest.render {
-        RenderMode::Full => RenderClip::Full,
-        RenderMode::Smart => RenderClip::Smart,
-        RenderMode::Copy => RenderClip::Copy,
+fn render(manifest: &Manifest, threads: usize) -> Render {
+    let mode = match manifest.render {
+        RenderMode::Full => media::RenderMode::Full,
+        // Clips without a region, here all of them, are copied in this mode.
+        RenderMode::Smart | RenderMode::Copy => media::RenderMode::Smart,
     };
-    Ok(Render { style: style(manifest)?, clip, threads, ..Render::default() })
+    let threads = u32::try_from(threads).unwrap_or(1);
+    Render { style: style(manifest), mode, threads, ..Render::default() }
 }

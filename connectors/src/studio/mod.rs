@@ -11,9 +11,9 @@ mod stitching;
 mod verifying;
 
 use engine::{Trouble};
-use media::{Limits, MediaError};
+use media::{Limits, MediaError, Probe};
 use ports::{ObjectRef, Put, Store};
-use schemas::{Malformed, Manifest};
+use schemas::Manifest;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 use tokio::sync::Semaphore;
 
@@ -32,8 +32,6 @@ pub struct Studio {
     /// Threads of one encoder or decoder.
     pub threads: usize,
     pub models: Arc<vision::Models>,
-    /// 0 to 1: the detector's threshold on the finished recording.
-    pub verify_threshold: f32,
 }
 
 impl Studio {
@@ -51,10 +49,11 @@ impl Studio {
             .acquire_owned()
             .await
             .map_err(|_| Trouble::transient("stopping", "the mill is stopping"))?;
-        let limits = Limits::default();
+        let limits = Limits { threads: self.threads, ..Limits::default() };
         let result = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work(&limits)
+            let result = work(&limits);
+            drop(permit);
+            result
         })
         .await;
         match result {
@@ -71,6 +70,13 @@ impl Studio {
         };
         self.store.upload(file, &ObjectRef::new(bucket, key), put).await.map(drop)
     }
+}
+
+/// The source as `cut` found it.
+fn probe(manifest: &Manifest) -> Result<Probe, Trouble> {
+    serde_json::from_value(manifest.probe.clone()).map_err(|e| {
+        Trouble::poison("malformed_manifest", format!("the manifest's probe cannot be read: {e}"))
+    })
 }
 
 /// Whose fault a media failure is.

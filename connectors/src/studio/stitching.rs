@@ -1,6 +1,6 @@
 //! `StitchClips`: the masked cores become one film with the source's sound, staged but not published.
 
-use super::{Studio, masking};
+use super::{Studio, masking, probe};
 use engine::{Connector, Trouble};
 use futures::{StreamExt, TryStreamExt, stream};
 use media::Stitch;
@@ -20,9 +20,9 @@ impl Connector<StitchClips> for Studio {
         let source_at = ObjectRef::new(&manifest.source.bucket, &manifest.source.key);
         self.store.download(&source_at, &source).await?;
 
-        let out = staged.clone();
+        let (out, probe) = (staged.clone(), probe(&manifest)?);
         let report = if manifest.render == RenderMode::Copy {
-            self.on_cpu(move |limits| media::copy_all(&source, &out, limits)).await?
+            self.on_cpu(move |limits| media::copy_all(&source, &probe, &out, limits)).await?
         } else {
             let parts: Vec<_> = manifest
                 .clips
@@ -32,24 +32,28 @@ impl Connector<StitchClips> for Studio {
                     (ObjectRef::new(&effect.bucket, key), job.path(&format!("{}.mp4", clip.index)))
                 })
                 .collect();
-            stream::iter(&parts)
-                .map(|(at, file)| self.store.download(at, file))
+            stream::iter(parts.clone())
+                .map(|(at, file)| async move { self.store.download(&at, &file).await })
                 .buffer_unordered(DOWNLOADS_AT_ONCE)
                 .try_for_each(|_| async { Ok(()) })
                 .await?;
             let spans: Vec<_> = manifest.clips.iter().map(masking::span).collect();
             let files: Vec<_> = parts.into_iter().map(|(_, file)| file).collect();
             self.on_cpu(move |limits| {
-                media::stitch(
-                    &Stitch { parts: &files, spans: &spans, source: &source, out: &out },
+                media::stitch(&Stitch {
+                    parts: &files,
+                    spans: &spans,
+                    probe: &probe,
+                    source: &source,
+                    out: &out,
                     limits,
-                )
+                })
             })
             .await?
         };
         self.upload(&staged, &effect.bucket, &effect.staged_key).await?;
         Ok(Stitched {
-            frames: report.frames,
+            frames: i64::try_from(report.frames).unwrap_or(i64::MAX),
             duration_ms: report.duration_ms,
             size_bytes: i64::try_from(report.bytes).unwrap_or(i64::MAX),
         })

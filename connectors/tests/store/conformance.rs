@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Runs the whole suite.
-pub async fn store(store: &dyn Store, bucket: &str) {
+pub(crate) async fn store(store: &dyn Store, bucket: &str) {
     an_object_comes_back_as_it_was(store, bucket).await;
     what_is_missing_is_told_from_what_is_broken(store, bucket).await;
     ranges_are_half_open_and_cut_to_the_end(store, bucket).await;

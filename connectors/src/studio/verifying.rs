@@ -1,0 +1,252 @@
+//! `VerifyRecording`: the staged film is held against its source, frame by frame; only a film that
+//! passes is published.
+//!
+//! Two things run side by side: this thread decodes both films in lock step and holds every tracked
+//! box against the mask that should be there; a second one runs the detector over every frame of
+//! the output.
+
+use super::{Studio, masking};
+use engine::{Connector, Trouble};
+use media::{Compared, Limits, MaskStyle, MediaError, Region};
+use ports::ObjectRef;
+use processors::verify::{Verified, VerifyRecording, judge, recording_key, statement};
+use schemas::{AudioPlan, Blur, Checks, Manifest, Receipt, Tracks, keys};
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, sync_channel},
+    thread,
+};
+use vision::{FaceBox, FaceDetector, FaceEmbedder, Models, VisionError};
+
+const MAX_TRACKS_BYTES: u64 = 256 << 20;
+const SCRATCH_FLOOR: u64 = 8 << 20;
+/// The detector's working width.
+const DETECTOR_WIDTH: u32 = 640;
+/// Frames the detector may be behind: bounds memory.
+const FRAMES_IN_FLIGHT: usize = 4;
+/// A detection on the output is a leak when less of its box than this lies inside masks.
+const COVERED: f32 = 0.95;
+/// A masked face may come as close as 0.49 to itself (measured with six blocks across a face);
+/// the same person unmasked lies between 0.11 and 0.48.
+const RECOGNISED: f32 = 0.45;
+
+impl Connector<VerifyRecording> for Studio {
+    async fn perform(&self, effect: &VerifyRecording) -> Result<Verified, Trouble> {
+        let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
+        let staged_at = ObjectRef::new(&effect.bucket, &effect.staged_key);
+        let recording_at = ObjectRef::new(&effect.bucket, recording_key(&manifest));
+        let Some(staged) = self.store.head(&staged_at).await? else {
+            return Err(Trouble::poison("missing_object", format!("{staged_at} is gone")));
+        };
+        let job = self.scratch.job(manifest.source.bytes + staged.bytes + SCRATCH_FLOOR)?;
+        let films = Films { source: job.path("source"), output: job.path("staged.mp4") };
+        let source_at = ObjectRef::new(&manifest.source.bucket, &manifest.source.key);
+        self.store.download(&source_at, &films.source).await?;
+        self.store.download(&staged_at, &films.output).await?;
+
+        let mut tracks = Vec::new();
+        if manifest.masking.blur == Blur::All {
+            for clip in &manifest.clips {
+                let key = keys::tracks(&manifest.video_id, &manifest.run_id, clip.index);
+                let at = ObjectRef::new(&effect.bucket, key);
+                tracks.push(Tracks::from_avro(&self.store.read(&at, MAX_TRACKS_BYTES).await?)?);
+            }
+        }
+
+        let film = films.output.clone();
+        let inspection = Inspection {
+            films,
+            tracks,
+            style: masking::style(&manifest),
+            manifest: manifest.clone(),
+            models: self.models.clone(),
+            threshold: manifest.masking.verify_threshold,
+            threads: self.threads,
+        };
+        let (checks, output_sha256) = self.on_cpu(move |limits| inspection.run(limits)).await?;
+        judge(&manifest, &checks).map_err(|poison| Trouble::from(engine::Refusal::from(poison)))?;
+        self.publish(&film, &recording_at, &manifest).await?;
+        Ok(Verified {
+            recording_key: recording_at.key,
+            recorded_at_ms: manifest.recorded_at_ms,
+            frames: checks.frames_output,
+            duration_ms: checks.duration_output_ms,
+            size_bytes: i64::try_from(staged.bytes).unwrap_or(i64::MAX),
+            receipt: Receipt {
+                version: 1,
+                video_id: manifest.video_id.clone(),
+                run_id: manifest.run_id.clone(),
+                statement: statement(&manifest),
+                source_sha256: manifest.source.sha256.clone(),
+                output_sha256,
+                masking: manifest.masking.clone(),
+                checks,
+            },
+        })
+    }
+}
+
+struct Films {
+    source: PathBuf,
+    output: PathBuf,
+}
+
+/// All that a verification looks at.
+struct Inspection {
+    films: Films,
+    manifest: Manifest,
+    /// By clip; none where nothing is masked.
+    tracks: Vec<Tracks>,
+    style: MaskStyle,
+    models: std::sync::Arc<Models>,
+    threshold: f32,
+    threads: usize,
+}
+
+/// One frame for the detector: both pictures, and where masks were drawn.
+struct Shot {
+    source: Option<media::RgbImage>,
+    output: media::RgbImage,
+    regions: Vec<Region>,
+}
+
+/// What the detector found.
+#[derive(Default)]
+struct Found {
+    under_mask: i64,
+    leaks: i64,
+}
+
+impl Inspection {
+    fn run(&self, limits: &Limits) -> Result<(Checks, String), MediaError> {
+        let masked = self.manifest.masking.blur == Blur::All;
+        let (shots, queue) = sync_channel::<Shot>(FRAMES_IN_FLIGHT);
+        let (compared, found) = thread::scope(|scope| {
+            let detector = scope.spawn(move || {
+                if masked { self.detect(&queue) } else { Ok(Found::default()) }
+            });
+            let mut boxes = (0_i64, 0_i64);
+            let compared = media::compare(&self.films.source, &self.films.output, limits, &mut |pair| {
+                if masked {
+                    let shot = self.look(pair, &mut boxes)?;
+                    // A closed queue means that the detector failed; its error is the one to tell.
+                    shots.send(shot).map_err(|_| MediaError::Cancelled)?;
+                }
+                Ok(())
+            });
+            drop(shots);
+            let found = detector.join().unwrap_or_else(|_| {
+                Err(VisionError::Inference {
+                    model: vision::DETECTOR,
+                    detail: "its thread has panicked".to_owned(),
+                })
+            });
+            (compared.map(|report| (report, boxes)), found)
+        });
+        let found = found.map_err(|e| MediaError::Internal(e.to_string()))?;
+        let (report, (boxes, boxes_masked)) = compared?;
+        let frames = i64::from(report.frames);
+        let output = media::probe(&self.films.output, limits)?;
+        let checks = Checks {
+            frames_source: frames,
+            frames_output: frames,
+            duration_source_ms: self.manifest.duration_ms,
+            duration_output_ms: output.duration_ms,
+            sound: self.sound(limits)?,
+            tracks: self.tracks.iter().map(|t| t.tracks.len() as i64).sum(),
+            boxes,
+            boxes_masked,
+            detections_under_mask: found.under_mask,
+            leaks: found.leaks,
+        };
+        Ok((checks, media::file_sha256(&self.films.output)?))
+    }
+
+    /// Holds the boxes of one moment against their masks; the pictures go on to the detector.
+    fn look(&self, pair: &mut Compared<'_>, boxes: &mut (i64, i64)) -> Result<Shot, MediaError> {
+        let regions = self.regions(pair.source.pts());
+        if regions.is_empty() {
+            return Ok(Shot { source: None, output: pair.output.rgb(DETECTOR_WIDTH)?, regions });
+        }
+        let evidence =
+            media::mask_evidence(&mut pair.source, &mut pair.output, &regions, self.style)?;
+        boxes.0 += evidence.len() as i64;
+        boxes.1 += evidence.iter().filter(|e| e.is_masked()).count() as i64;
+        Ok(Shot {
+            source: Some(pair.source.rgb(DETECTOR_WIDTH)?),
+            output: pair.output.rgb(DETECTOR_WIDTH)?,
+            regions,
+        })
+    }
+
+    /// The boxes masked at a time of the source: those of the clip whose core holds it.
+    fn regions(&self, pts: i64) -> Vec<Region> {
+        let clips = &self.manifest.clips;
+        let index = clips.partition_point(|clip| clip.core_end <= pts).min(clips.len().saturating_sub(1));
+        let Some(tracks) = self.tracks.get(index) else { return Vec::new() };
+        tracks.regions_at(pts).iter().map(masking::region).collect()
+    }
+
+    fn detect(&self, queue: &Receiver<Shot>) -> Result<Found, VisionError> {
+        let mut detector = FaceDetector::new(&self.models, self.threads)?;
+        let mut embedder = None;
+        let mut found = Found::default();
+        for shot in queue {
+            for face in detector.detect(&shot.output, self.threshold)? {
+                let b = face.region;
+                let region = Region { left: b.left, top: b.top, width: b.width, height: b.height };
+                if media::mask_coverage(&region, &shot.regions) < COVERED {
+                    found.leaks += 1;
+                    continue;
+                }
+                let embedder = match &mut embedder {
+                    Some(embedder) => embedder,
+                    none => none.insert(FaceEmbedder::new(&self.models, self.threads)?),
+                };
+                if self.recognised(&mut detector, embedder, &shot, &face)? {
+                    found.leaks += 1;
+                } else {
+                    found.under_mask += 1;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a face found under a mask is still the one the source shows there.
+    fn recognised(
+        &self,
+        detector: &mut FaceDetector,
+        embedder: &mut FaceEmbedder,
+        shot: &Shot,
+        masked: &FaceBox,
+    ) -> Result<bool, VisionError> {
+        let Some(source) = &shot.source else { return Ok(false) };
+        let there = detector.detect(source, self.manifest.masking.threshold)?;
+        let Some(clear) = there.iter().find(|face| overlap(face, masked)) else { return Ok(false) };
+        let before = embedder.embed(source, &clear.landmarks)?;
+        let after = embedder.embed(&shot.output, &masked.landmarks)?;
+        Ok(vision::distance(&before, &after) < RECOGNISED)
+    }
+
+    fn sound(&self, limits: &Limits) -> Result<Option<String>, MediaError> {
+        let of = |film: &Path| media::elementary_sha256(film, media::Track::Audio, limits);
+        let (source, output) = (of(&self.films.source)?, of(&self.films.output)?);
+        let word = match self.manifest.audio {
+            AudioPlan::None if output.packets == 0 => return Ok(None),
+            AudioPlan::None => "from nowhere",
+            _ if output.packets == 0 => "lost",
+            AudioPlan::Copy if source == output => Checks::SOUND_IDENTICAL,
+            AudioPlan::Copy => "changed",
+            AudioPlan::Transcode => Checks::SOUND_TRANSCODED,
+        };
+        Ok(Some(word.to_owned()))
+    }
+}
+
+fn overlap(a: &FaceBox, b: &FaceBox) -> bool {
+    let (a, b) = (&a.region, &b.region);
+    let width = (a.left + a.width).min(b.left + b.width) - a.left.max(b.left);
+    let height = (a.top + a.height).min(b.top + b.height) - a.top.max(b.top);
+    width > 0.0 && height > 0.0 && width * height > 0.3 * a.width * a.height
+}
