@@ -8,7 +8,7 @@ use std::{fmt, io, path::PathBuf};
 pub enum VisionError {
     /// No shared library of ONNX Runtime is where it is looked for.
     #[error(
-        "ONNX Runtime's shared library was not found ({}); run `make onnxruntime`, or name the library with --onnxruntime or REELMILL_ONNXRUNTIME",
+        "ONNX Runtime's shared library was not found ({}); run `make setup`, or name the library with --onnxruntime or REELMILL_ONNXRUNTIME",
         Searched(.searched)
     )]
     RuntimeMissing {
@@ -16,7 +16,7 @@ pub enum VisionError {
         searched: Vec<PathBuf>,
     },
     /// There is a library, but it does not load.
-    #[error("{} does not load as ONNX Runtime: {detail}; run `make onnxruntime`, or name another library with --onnxruntime", path.display())]
+    #[error("{} does not load as ONNX Runtime: {detail}; run `make setup`, or name another library with --onnxruntime", path.display())]
     RuntimeUnusable {
         /// The library.
         path: PathBuf,

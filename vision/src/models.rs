@@ -207,7 +207,7 @@ mod tests {
     fn a_missing_runtime_names_the_remedy_and_where_it_was_looked_for() {
         let folder = tempfile::tempdir().unwrap();
         let error = locate(vec![folder.path().join("nothing")]).unwrap_err().to_string();
-        assert!(error.contains("make onnxruntime"), "{error}");
+        assert!(error.contains("make setup"), "{error}");
         assert!(error.contains("--onnxruntime"), "{error}");
         assert!(error.contains("/nothing"), "{error}");
     }

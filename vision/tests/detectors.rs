@@ -1,4 +1,4 @@
-//! The models against photographs and footage. Needs ONNX Runtime (`make onnxruntime`).
+//! The models against photographs and footage. Needs ONNX Runtime (`make setup`).
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot prepare itself has failed")]
 

@@ -1,4 +1,4 @@
-//! The server as the AWS SDK sees it. Needs ONNX Runtime (`make onnxruntime`).
+//! The server as the AWS SDK sees it. Needs ONNX Runtime (`make setup`).
 
 #![expect(
     clippy::unwrap_used,
@@ -24,7 +24,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use support::{footage, models};
 use tempfile::TempDir;
 use tokio::{sync::Semaphore, time::sleep};
-use vision::{FACE_THRESHOLD, MEDIA_FAULT, Server, ServerOptions};
+use vision::{FACE_THRESHOLD, PASSING_REASONS, Server, ServerOptions};
 
 /// A server over a store in memory, with its data in a folder of its own.
 struct Bench {
@@ -39,7 +39,7 @@ fn options(data: &Path, store: Arc<dyn Store>) -> ServerOptions {
     ServerOptions {
         port: 0,
         data: data.to_owned(),
-        models: models(),
+        models: Arc::new(models()),
         store,
         permits: Arc::new(Semaphore::new(2)),
         threads: 1,
@@ -83,25 +83,25 @@ async fn start_faces(client: &Client, key: &str, token: Option<&str>) -> String 
 
 /// Polls until the job is no longer in progress.
 async fn faces(client: &Client, job: &str) -> GetFaceDetectionOutput {
-    for _ in 0..1200 {
+    for _ in 0..6000 {
         let answer = client.get_face_detection().job_id(job).send().await.unwrap();
         if answer.job_status() != Some(&VideoJobStatus::InProgress) {
             return answer;
         }
         sleep(Duration::from_millis(50)).await;
     }
-    panic!("job {job} did not end within a minute");
+    panic!("job {job} did not end within five minutes");
 }
 
 async fn labels(client: &Client, job: &str) -> GetLabelDetectionOutput {
-    for _ in 0..1200 {
+    for _ in 0..6000 {
         let answer = client.get_label_detection().job_id(job).send().await.unwrap();
         if answer.job_status() != Some(&VideoJobStatus::InProgress) {
             return answer;
         }
         sleep(Duration::from_millis(50)).await;
     }
-    panic!("job {job} did not end within a minute");
+    panic!("job {job} did not end within five minutes");
 }
 
 /// The exception's name of a refused call.
@@ -255,7 +255,7 @@ async fn a_text_file_fails_by_the_videos_fault_and_leaves_no_file_behind() {
     let answer = faces(&bench.client, &job).await;
     assert_eq!(answer.job_status(), Some(&VideoJobStatus::Failed));
     let message = answer.status_message().unwrap();
-    assert!(message.starts_with(&format!("{MEDIA_FAULT}not_media: ")), "{message}");
+    assert!(message.starts_with("not_media: "), "{message}");
     assert!(answer.faces().is_empty());
     assert_eq!(start_faces(&bench.client, "notes.mp4", Some("notes")).await, job);
     let left: Vec<_> = std::fs::read_dir(bench.data.path().join("scratch")).unwrap().collect();
@@ -274,7 +274,8 @@ async fn a_store_that_recovers_is_waited_for_and_one_that_does_not_is_not_the_vi
     let job = start_faces(&bench.client, "pose.mp4", Some("again")).await;
     let answer = faces(&bench.client, &job).await;
     assert_eq!(answer.job_status(), Some(&VideoJobStatus::Failed));
-    assert!(answer.status_message().unwrap().starts_with("store: "), "{answer:?}");
+    let word = answer.status_message().and_then(|m| m.split(':').next()).unwrap();
+    assert!(PASSING_REASONS.contains(&word), "{answer:?}");
     bench.store.fail_downloads(0);
     let second = start_faces(&bench.client, "pose.mp4", Some("again")).await;
     assert_ne!(second, job, "a failure of the store does not bind the token");

@@ -24,11 +24,12 @@ use std::{
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::timeout};
 use worker::Worker;
 
-/// How a job's `StatusMessage` begins where the video is at fault and no retry can help; the
-/// reason word and a sentence follow: `media: no_video: the file has no video stream; …`. Other
-/// failures begin with `store: ` (the video could not be fetched) or `internal: `; starting such
-/// a job again, also with the same token, runs it again.
-pub const MEDIA_FAULT: &str = "media: ";
+/// A failed job's `StatusMessage` is a reason word and a sentence: `no_video: the file has no video
+/// stream; …`. These words mean that the video is not at fault (it could not be fetched or read,
+/// or the server failed): starting the job again, also with the same token, runs it again. Any
+/// other word means that it is: the words of [`media::MediaError::reason`], or those with which
+/// the store refused the object.
+pub const PASSING_REASONS: [&str; 2] = ["io", "internal"];
 
 /// How long [`Server::stop`] waits for requests and for running jobs, each.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -41,7 +42,7 @@ pub struct ServerOptions {
     /// Jobs and their results are kept here for seven days; unfinished jobs run again after a
     /// restart. One server per folder.
     pub data: PathBuf,
-    pub models: Models,
+    pub models: Arc<Models>,
     /// Where the videos are.
     pub store: Arc<dyn Store>,
     /// One permit is held while a video is analysed.

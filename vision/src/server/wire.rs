@@ -146,3 +146,47 @@ fn bounding_box(region: &BoundingBox) -> Value {
         "Top": region.top,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_gathers_its_instances_under_its_name_with_parents_and_the_surest_confidence() {
+        let region = BoundingBox { left: 0.25, top: 0.5, width: 0.125, height: 0.25 };
+        let thing = |name, parents, confidence| LabelBox { name, parents, confidence, region };
+        let vehicle: &[&str] = &["Vehicle", "Transportation"];
+        let sample = LabelSample {
+            at_ms: 2000,
+            labels: vec![
+                thing("Car", vehicle, 75.0),
+                thing("Person", &[], 62.5),
+                thing("Car", vehicle, 50.0),
+                thing("Tie", &[], 31.0),
+            ],
+        };
+        let at = json!({"Left": 0.25, "Top": 0.5, "Width": 0.125, "Height": 0.25});
+        let car = json!({
+            "Timestamp": 2000,
+            "Label": {
+                "Name": "Car",
+                "Confidence": 75.0,
+                "Instances": [
+                    {"BoundingBox": at, "Confidence": 75.0},
+                    {"BoundingBox": at, "Confidence": 50.0},
+                ],
+                "Parents": [{"Name": "Vehicle"}, {"Name": "Transportation"}],
+            },
+        });
+        let person = json!({
+            "Timestamp": 2000,
+            "Label": {
+                "Name": "Person",
+                "Confidence": 62.5,
+                "Instances": [{"BoundingBox": at, "Confidence": 62.5}],
+                "Parents": [],
+            },
+        });
+        assert_eq!(labels(&sample, 50.0), [car, person]);
+    }
+}

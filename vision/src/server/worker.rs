@@ -1,7 +1,7 @@
 //! Runs jobs: fetches the video, looks at it under a permit, keeps the results.
 
 use super::{
-    MEDIA_FAULT, ServerOptions,
+    ServerOptions,
     jobs::{Job, Jobs, NotStarted, Page, Params, Started, State},
     wire::{self, Kind, VideoMetadata},
 };
@@ -30,7 +30,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The video's name in its private folder.
 const VIDEO: &str = "video";
 
-/// Why a job did not succeed.
+/// Why a job did not succeed; the message begins with its reason word.
 #[derive(Debug)]
 enum Failure {
     /// The video's fault.
@@ -169,9 +169,7 @@ impl Worker {
         let state = match self.work(&job).await {
             Ok(video) => State::Succeeded(video),
             Err(Failure::Stopped) => return,
-            Err(Failure::Video(message)) => {
-                State::Failed { message: format!("{MEDIA_FAULT}{message}"), lasting: true }
-            }
+            Err(Failure::Video(message)) => State::Failed { message, lasting: true },
             Err(Failure::Other(message)) => State::Failed { message, lasting: false },
         };
         if let State::Failed { message, .. } = &state {
@@ -199,6 +197,7 @@ impl Worker {
             VisionError::Media(media) if media.blames_input() => {
                 Failure::Video(format!("{}: {media}", media.reason()))
             }
+            VisionError::Media(media) => Failure::Other(format!("{}: {media}", media.reason())),
             other => internal(other),
         })?;
         Ok(VideoMetadata::from(&info))
@@ -233,7 +232,10 @@ impl Worker {
                     wait *= 2;
                     attempt += 1;
                 }
-                other => return Err(Failure::Other(format!("store: {other}"))),
+                other => {
+                    let message = format!("io: {object} could not be fetched: {other}");
+                    return Err(Failure::Other(message));
+                }
             }
         }
     }
