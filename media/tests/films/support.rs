@@ -10,30 +10,30 @@ use media::{
 use tempfile::TempDir;
 
 /// A folder that goes with the test.
-pub struct Studio {
+pub(crate) struct Studio {
     folder: TempDir,
 }
 
 /// A film that went the whole way.
-pub struct Film {
-    pub path: PathBuf,
-    pub plan: CutPlan,
-    pub masked: Vec<MaskReport>,
-    pub clips: Vec<PathBuf>,
-    pub report: StitchReport,
+pub(crate) struct Film {
+    pub(crate) path: PathBuf,
+    pub(crate) plan: CutPlan,
+    pub(crate) masked: Vec<MaskReport>,
+    pub(crate) clips: Vec<PathBuf>,
+    pub(crate) report: StitchReport,
 }
 
 impl Studio {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: TempDir::new().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Runs ffmpeg with `arguments` (split at spaces) and `name` as its output.
-    pub fn make(&self, name: &str, arguments: &str) -> PathBuf {
+    pub(crate) fn make(&self, name: &str, arguments: &str) -> PathBuf {
         let out = self.path(name);
         let run = Command::new("ffmpeg")
             .args(["-v", "error", "-nostdin", "-y"])
@@ -49,14 +49,14 @@ impl Studio {
         out
     }
 
-    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let out = self.path(name);
         std::fs::write(&out, bytes).unwrap();
         out
     }
 
     /// Cuts, masks `regions` in the frames that `has_regions` names (by source PTS), stitches.
-    pub fn whole_way(
+    pub(crate) fn whole_way(
         &self,
         source: &Path,
         clip_seconds: f64,
@@ -96,20 +96,20 @@ impl Studio {
     }
 }
 
-pub fn footage(name: &str) -> PathBuf {
+pub(crate) fn footage(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/footage").join(name)
 }
 
-pub fn nothing(_: i64) -> Vec<Region> {
+pub(crate) fn nothing(_: i64) -> Vec<Region> {
     Vec::new()
 }
 
-pub fn quick() -> Render {
+pub(crate) fn quick() -> Render {
     Render { preset: "ultrafast".to_owned(), ..Render::default() }
 }
 
 /// Presentation times of all displayed frames in microseconds, as ffprobe sees them.
-pub fn frame_times(path: &Path) -> Vec<i64> {
+pub(crate) fn frame_times(path: &Path) -> Vec<i64> {
     ffprobe(path, "v:0", "frame=pts_time")
         .lines()
         // Side data is printed as an empty value.
@@ -119,7 +119,7 @@ pub fn frame_times(path: &Path) -> Vec<i64> {
 }
 
 /// What ffprobe says about one stream, one value a line.
-pub fn ffprobe(path: &Path, stream: &str, entries: &str) -> String {
+pub(crate) fn ffprobe(path: &Path, stream: &str, entries: &str) -> String {
     let run = Command::new("ffprobe")
         .args(["-v", "error", "-select_streams", stream, "-show_entries", entries])
         .args(["-of", "csv=p=0"])
@@ -131,7 +131,7 @@ pub fn ffprobe(path: &Path, stream: &str, entries: &str) -> String {
 }
 
 /// A strict decode of the whole file by the ffmpeg command line; answers its complaints.
-pub fn strict_decode(path: &Path) -> String {
+pub(crate) fn strict_decode(path: &Path) -> String {
     let run = Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-xerror", "-err_detect", "explode", "-i"])
         .arg(path)
@@ -143,7 +143,7 @@ pub fn strict_decode(path: &Path) -> String {
 }
 
 /// SHA-256 of every packet of a stream, one a line, as the ffmpeg command line sees them.
-pub fn packet_hashes(path: &Path, stream: &str) -> Vec<String> {
+pub(crate) fn packet_hashes(path: &Path, stream: &str) -> Vec<String> {
     let run = Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-i"])
         .arg(path)
@@ -161,7 +161,7 @@ pub fn packet_hashes(path: &Path, stream: &str) -> Vec<String> {
 }
 
 /// The spans lie side by side and hold every frame.
-pub fn assert_gapless(plan: &CutPlan) {
+pub(crate) fn assert_gapless(plan: &CutPlan) {
     let spans: &[ClipSpan] = &plan.clips;
     assert_eq!(spans[0].core_start, plan.probe.start_pts);
     let end = plan.probe.start_pts + plan.probe.duration_ticks;
