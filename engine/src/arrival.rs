@@ -20,6 +20,8 @@ pub(crate) struct Arrival {
     pub(crate) since_ms: i64,
     /// Not to be looked at earlier, ms since 1970; 0 for no wait.
     pub(crate) not_before_ms: i64,
+    /// Why the last attempt failed.
+    pub(crate) reason: Option<String>,
 }
 
 impl Arrival {
@@ -40,6 +42,7 @@ impl Arrival {
         let attempt = number(header::ATTEMPT).and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
         let since_ms = number(header::SINCE).unwrap_or(now_ms);
         let not_before_ms = number(header::NOT_BEFORE).unwrap_or(0);
+        let reason = record.headers.text(header::REASON).map(str::to_owned);
         let id = match record.headers.text("ce_id") {
             Some(id) if !id.is_empty() => id.to_owned(),
             _ => ids::foreign(&origin.topic, origin.partition, origin.offset),
@@ -49,6 +52,6 @@ impl Arrival {
         record.position = Some(origin.clone());
         record.timestamp_ms = Some(at_ms);
         let attempt = attempt.max(1);
-        Self { record, origin, id, at_ms, attempt, since_ms, not_before_ms }
+        Self { record, origin, id, at_ms, attempt, since_ms, not_before_ms, reason }
     }
 }

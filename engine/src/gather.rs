@@ -6,13 +6,22 @@ use ports::{ObjectRef, Put, PutOutcome, Store};
 use schemas::keys;
 use std::collections::HashSet;
 
-/// Claims hold an event's id.
-const CLAIM_BYTES: u64 = 4096;
+/// Registers hold a word or an event's id.
+const REGISTER_BYTES: u64 = 4096;
+
+/// What an event says about its run, once and for all its deliveries.
+const PASSES: &[u8] = b"passes";
+const CLAIMS: &[u8] = b"claims";
 
 /// Passes when all parts of the run are stored and `input_id` holds `processor`'s claim on it.
 ///
 /// Parts are written before their event commits, so whoever comes last sees all. A crash brings
 /// the claimant's event back, and with it the same id.
+///
+/// An event may be under way twice, here and with a member that has lost its partition and does
+/// not know yet. Would one delivery pass (and commit that) and the other claim, then nobody would
+/// do the work: so each event first writes down which of the two it does, and all its deliveries
+/// keep to it.
 pub(crate) async fn claim(
     store: &dyn Store,
     gather: &Gather,
@@ -21,24 +30,33 @@ pub(crate) async fn claim(
 ) -> Result<(), Trouble> {
     let stored = store.list(&gather.bucket, &keys::run(&gather.video_id, &gather.run_id)).await?;
     let stored: HashSet<&str> = stored.iter().map(|object| object.key.as_str()).collect();
-    if !gather.parts.iter().all(|part| stored.contains(part.as_str())) {
+    let complete = gather.parts.iter().all(|part| stored.contains(part.as_str()));
+
+    let claim = keys::claim(&gather.video_id, &gather.run_id, processor);
+    let of_event = ObjectRef::new(&gather.bucket, format!("{claim}.{}", keys::safe(input_id)));
+    let word = first(store, &of_event, if complete { CLAIMS } else { PASSES }).await?;
+    if word != CLAIMS {
         return Err(Refusal::Skip("waiting_for_parts").into());
     }
-    let key = keys::claim(&gather.video_id, &gather.run_id, processor);
-    let claim = ObjectRef::new(&gather.bucket, key);
+    let of_run = ObjectRef::new(&gather.bucket, claim);
+    let holder = first(store, &of_run, input_id.as_bytes()).await?;
+    if holder == input_id.as_bytes() { Ok(()) } else { Err(Refusal::Skip("claimed").into()) }
+}
+
+/// A register that keeps the first value written: writes, and returns what it holds.
+async fn first(store: &dyn Store, register: &ObjectRef, value: &[u8]) -> Result<Bytes, Trouble> {
+    let body = Bytes::copy_from_slice(value);
     let put = Put { only_if_absent: true, ..Put::default() };
-    match store.write(&claim, Bytes::copy_from_slice(input_id.as_bytes()), put).await? {
-        PutOutcome::Written { .. } => return Ok(()),
-        PutOutcome::Exists => {}
+    if let PutOutcome::Written { .. } = store.write(register, body.clone(), put).await? {
+        return Ok(body);
     }
-    let holder = match store.read(&claim, CLAIM_BYTES).await {
+    match store.read(register, REGISTER_BYTES).await {
         Err(Trouble::Refused(Refusal::Poison(poison))) if poison.reason == "missing_object" => {
             // Removed since we were told it exists; the next try finds out by whom.
-            return Err(Trouble::transient("claim_vanished", poison.detail));
+            Err(Trouble::transient("claim_vanished", poison.detail))
         }
-        other => other?,
-    };
-    if holder == input_id.as_bytes() { Ok(()) } else { Err(Refusal::Skip("claimed").into()) }
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -70,7 +88,29 @@ mod tests {
         let store = store(1).await;
         let refused = claim(&store, &gather(), "stitch", "one").await.unwrap_err();
         assert_eq!(refused, Refusal::Skip("waiting_for_parts").into());
-        assert_eq!(store.keys("b"), [keys::masked("v", "r", 0)]);
+        assert!(store.get(&ObjectRef::new("b", keys::claim("v", "r", "stitch"))).is_none());
+    }
+
+    #[tokio::test]
+    async fn an_event_that_passed_never_claims_in_another_delivery() {
+        let store = store(1).await;
+        assert!(claim(&store, &gather(), "stitch", "first").await.is_err());
+        let part = ObjectRef::new("b", keys::masked("v", "r", 1));
+        store.write(&part, Bytes::new(), Put::default()).await.unwrap();
+        // A delivery of the first to a member that has lost its partition comes late.
+        let zombie = claim(&store, &gather(), "stitch", "first").await.unwrap_err();
+        assert_eq!(zombie, Refusal::Skip("waiting_for_parts").into());
+        claim(&store, &gather(), "stitch", "last").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_event_that_claimed_never_passes_in_another_delivery() {
+        let store = store(2).await;
+        claim(&store, &gather(), "stitch", "last").await.unwrap();
+        // Another delivery of it had listed the parts when one was still missing.
+        store.delete("b", &[keys::masked("v", "r", 1)]).await.unwrap();
+        claim(&store, &gather(), "stitch", "last").await.unwrap();
+        assert!(claim(&store, &gather(), "stitch", "first").await.is_err());
     }
 
     #[tokio::test]

@@ -38,9 +38,22 @@ impl Verdict {
 /// A verdict and all the log must write with it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Judged {
-    pub(crate) verdict: Verdict,
+    /// None where a record only waits on: it was not judged yet.
+    pub(crate) verdict: Option<Verdict>,
     pub(crate) outputs: Vec<Record>,
     pub(crate) sign: Sign,
+}
+
+impl Judged {
+    fn new(verdict: Verdict, outputs: Vec<Record>, sign: Sign) -> Self {
+        Self { verdict: Some(verdict), outputs, sign }
+    }
+
+    /// Puts an event whose time has not come back to the end of the retry topic.
+    pub(crate) fn postponed(arrival: Arrival, processor: &str) -> Self {
+        let outputs = vec![letters::postponed(arrival, processor)];
+        Self { verdict: None, outputs, sign: Sign::None }
+    }
 }
 
 /// Where in an event's life something went wrong.
@@ -102,7 +115,7 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
         let life = AssertUnwindSafe(self.live(arrival)).catch_unwind().await;
         let (step, trouble) = match life.unwrap_or_else(|panic| Err(bug(panic.as_ref()))) {
             Ok(outputs) => {
-                return Ok(Judged { verdict: Verdict::Emitted, outputs, sign: Sign::Good });
+                return Ok(Judged::new(Verdict::Emitted, outputs, Sign::Good));
             }
             Err(End::Bug(step, poison)) => {
                 tracing::error!(processor = P::NAME, %poison, "a bug of ours: please report it");
@@ -112,8 +125,7 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
         };
         match trouble {
             Trouble::Refused(Refusal::Skip(reason)) => {
-                let verdict = Verdict::Skipped(reason);
-                Ok(Judged { verdict, outputs: Vec::new(), sign: Sign::Good })
+                Ok(Judged::new(Verdict::Skipped(reason), Vec::new(), Sign::Good))
             }
             Trouble::Refused(Refusal::Poison(poison)) => {
                 Ok(self.dead(arrival, step, &poison, Sign::None))
@@ -133,8 +145,7 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
                             "failed for now, will be tried again from the retry topic"
                         );
                         let retry = letters::retry(arrival, P::NAME, reason, not_before_ms);
-                        let verdict = Verdict::Retried(reason);
-                        Ok(Judged { verdict, outputs: vec![retry], sign: Sign::None })
+                        Ok(Judged::new(Verdict::Retried(reason), vec![retry], Sign::None))
                     }
                     Next::GiveUp(why) => {
                         let why = match why {
@@ -154,11 +165,8 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
             processor = P::NAME, event = arrival.id, stage = step.label(), %poison,
             "dead-lettered: correct the cause, then redrive it"
         );
-        Judged {
-            verdict: Verdict::DeadLettered(poison.reason),
-            outputs: vec![letters::dead(arrival, P::NAME, step.label(), poison)],
-            sign,
-        }
+        let letter = letters::dead(arrival, P::NAME, step.label(), poison);
+        Judged::new(Verdict::DeadLettered(poison.reason), vec![letter], sign)
     }
 
     /// The whole life of an event: what it gives rise to, ready to be sent.

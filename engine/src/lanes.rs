@@ -66,6 +66,22 @@ impl<R, S> Lanes<R, S> {
         }
     }
 
+    /// Lets what is settled pass by what only waits for its time: turns each such record with a
+    /// settled one behind it into a settled one.
+    pub(crate) fn overtake(&mut self, now_ms: i64, postpone: impl Fn(R) -> S) {
+        for lane in self.lanes.values_mut() {
+            let passable = lane.iter().take_while(|slot| slot.may_be_overtaken(now_ms)).count();
+            let settled = |slot: &Slot<R, S>| matches!(slot.state, State::Settled(_));
+            let Some(last) = lane.iter().take(passable).rposition(settled) else { continue };
+            for slot in lane.iter_mut().take(last) {
+                slot.state = match std::mem::replace(&mut slot.state, State::Running) {
+                    State::Waiting { record, .. } => State::Settled(postpone(record)),
+                    other => other,
+                };
+            }
+        }
+    }
+
     /// Takes out of every lane what is settled up to the first record that is not.
     pub(crate) fn take_heads(&mut self) -> Vec<(Position, S)> {
         let mut heads = Vec::new();
@@ -91,6 +107,14 @@ impl<R, S> Lanes<R, S> {
 }
 
 impl<R, S> Slot<R, S> {
+    fn may_be_overtaken(&self, now_ms: i64) -> bool {
+        match self.state {
+            State::Waiting { not_before_ms, .. } => not_before_ms > now_ms,
+            State::Running => false,
+            State::Settled(_) => true,
+        }
+    }
+
     fn due(&self) -> Option<i64> {
         match self.state {
             State::Waiting { not_before_ms, .. } => Some(not_before_ms),
@@ -137,6 +161,26 @@ mod tests {
         assert_eq!(lanes.next_due(), Some(100));
         assert_eq!(lanes.start_next(100).map(|(_, r)| r), Some("later"));
         assert_eq!(lanes.next_due(), None);
+    }
+
+    #[test]
+    fn what_is_settled_passes_by_what_waits_but_not_by_what_runs() {
+        let mut lanes = Lanes::new();
+        // Due at 100, at once, at 200, at once, at 300.
+        for (offset, due) in [100, 0, 200, 0, 300].into_iter().enumerate() {
+            lanes.push(at(0, i64::try_from(offset).unwrap()), due, due);
+        }
+        assert!(lanes.start_next(0).is_some() && lanes.start_next(0).is_some());
+        lanes.settle(&at(0, 3), "done");
+        lanes.overtake(0, |_| "postponed");
+        assert!(lanes.take_heads().is_empty(), "offset 1 still runs");
+        lanes.settle(&at(0, 1), "done");
+        lanes.overtake(100, |_| "postponed");
+        assert!(lanes.take_heads().is_empty(), "offset 0 is due now");
+        lanes.overtake(99, |_| "postponed");
+        let heads: Vec<_> = lanes.take_heads().into_iter().map(|(_, state)| state).collect();
+        assert_eq!(heads, ["postponed", "done", "postponed", "done"]);
+        assert_eq!(lanes.next_due(), Some(300));
     }
 
     #[test]

@@ -58,11 +58,27 @@ pub(crate) fn retry(
     reason: &'static str,
     not_before_ms: i64,
 ) -> Record {
+    waiting(arrival, processor, arrival.attempt + 1, reason.to_owned(), not_before_ms)
+}
+
+/// The event as it came from the retry topic, to wait there again for the rest of its time.
+pub(crate) fn postponed(arrival: Arrival, processor: &str) -> Record {
+    let reason = arrival.reason.clone().unwrap_or_default();
+    waiting(&arrival, processor, arrival.attempt, reason, arrival.not_before_ms)
+}
+
+fn waiting(
+    arrival: &Arrival,
+    processor: &str,
+    attempt: u32,
+    reason: String,
+    not_before_ms: i64,
+) -> Record {
     let Arrival { record, origin, .. } = arrival;
     let headers = record
         .headers
         .clone()
-        .with(header::ATTEMPT, (arrival.attempt + 1).to_string())
+        .with(header::ATTEMPT, attempt.to_string())
         .with(header::NOT_BEFORE, not_before_ms.to_string())
         .with(header::SINCE, arrival.since_ms.to_string())
         .with(header::REASON, reason)
@@ -141,8 +157,10 @@ mod tests {
         let sent = retry(&first, "cut", "throttled", 6_000);
         assert_eq!(sent.topic, "reelmill.retry.cut");
         let sent = Record { timestamp_ms: Some(1_001), ..sent };
-        let again = Arrival::read(sent, &at("reelmill.retry.cut", 0, 3), 6_500);
-        assert_eq!(again, Arrival { attempt: 2, not_before_ms: 6_000, ..first.clone() });
+        let again = Arrival::read(sent.clone(), &at("reelmill.retry.cut", 0, 3), 6_500);
+        let reason = Some("throttled".to_owned());
+        assert_eq!(again, Arrival { attempt: 2, not_before_ms: 6_000, reason, ..first.clone() });
+        assert_eq!(postponed(again.clone(), "cut"), Record { timestamp_ms: None, ..sent });
         assert_eq!(again.origin, at("video-uploaded", 2, 9));
         assert_eq!((again.at_ms, again.since_ms), (77, 1_000));
         assert_eq!(again.id, schemas::ids::foreign("video-uploaded", 2, 9));

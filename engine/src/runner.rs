@@ -168,6 +168,12 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
 
     /// One transaction for every lane's settled heads, if there are any.
     async fn commit(&mut self) -> Result<(), Fatal> {
+        let now = self.judge.context.clock.now_ms();
+        // One event that waits five minutes must not hold back others that waited five seconds.
+        self.work.lanes.overtake(now, |Arrived { arrival, came_ms }| {
+            let at_ms = arrival.at_ms;
+            Finished { judged: Judged::postponed(arrival, P::NAME), came_ms, at_ms }
+        });
         let heads = self.work.lanes.take_heads();
         if heads.is_empty() {
             return Ok(());
@@ -200,7 +206,9 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
         let Context { clock, metrics, .. } = &self.judge.context;
         let now = clock.now_ms();
         for (_, Finished { judged, came_ms, at_ms }) in heads {
-            metrics.judged(P::NAME, judged.verdict, now - came_ms, now - at_ms);
+            if let Some(verdict) = judged.verdict {
+                metrics.judged(P::NAME, verdict, now - came_ms, now - at_ms);
+            }
         }
         Ok(())
     }

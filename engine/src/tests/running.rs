@@ -234,6 +234,33 @@ async fn a_retry_waits_for_its_time_and_nobody_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_retry_that_waits_long_holds_back_none_that_waits_less() {
+    let mut world = World::with_clock(1, TestClock::manual(NOW));
+    world.context.policy.tries = 1;
+    let tried = Arc::new(Mutex::new(BTreeMap::new()));
+    let mouth = Mouth(move |word: String| {
+        let again = tried.lock().unwrap().insert(word.clone(), ()).is_some();
+        let after = (word == "long").then_some(Duration::from_secs(300));
+        let (reason, detail) = ("busy", "later".to_owned());
+        async move { if again { Ok(word) } else { Err(Trouble::Transient { reason, detail, after }) } }
+    });
+    world.ask(&["long", "short"]).await;
+    let started = world.start(mouth);
+    eventually(|| world.broker.on(RETRY).len() == 2).await;
+    a_while().await;
+    world.clock.advance(Duration::from_secs(5));
+    eventually(|| world.words(SAID) == ["short"]).await;
+    world.clock.advance(Duration::from_millis(294_999));
+    a_while().await;
+    assert_eq!(world.words(SAID), ["short"]);
+    world.clock.advance(Duration::from_millis(1));
+    eventually(|| world.words(SAID) == ["short", "long"]).await;
+    eventually(|| world.broker.lag(&started.spec) == 0).await;
+    world.stop(started).await.unwrap();
+    assert_eq!((world.counted("retried", None), world.counted("emitted", None)), (2, 2));
+}
+
+#[tokio::test]
 async fn a_graceful_stop_finishes_what_runs_and_starts_nothing_new() {
     let mut world = World::with_clock(1, TestClock::manual(NOW));
     world.context.concurrency = 1;
