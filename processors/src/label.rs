@@ -162,6 +162,18 @@ mod tests {
     }
 
     #[test]
+    fn a_source_whose_clock_does_not_begin_at_zero_still_begins_at_zero() {
+        let mut input = example::<ClipsReady>(1);
+        input.event.start_pts = 12_800;
+        let found = of_the_core(
+            &input.event,
+            clip_times(&input.event).unwrap(),
+            FoundLabels { labels: vec![seen(2000, "Car")] },
+        );
+        assert_eq!(found[0].at_ms, 19_000);
+    }
+
+    #[test]
     fn what_is_seen_in_a_margin_is_left_to_the_neighbour() {
         let before = labels(1, vec![seen(0, "Car"), seen(1960, "Car")]);
         assert_eq!(before.labels, []);

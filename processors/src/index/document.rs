@@ -174,7 +174,7 @@ mod tests {
 
     /// Seconds of the recording in ticks of the test manifest, which starts at tick 100.
     fn tick(seconds: f64) -> i64 {
-        100 + (seconds * 12_800.0) as i64
+        100 + (seconds * 12_800.0).round() as i64
     }
 
     fn label(at_ms: i64, name: &str, confidence: f32) -> Label {
@@ -192,18 +192,14 @@ mod tests {
         Labels { video_id: "v".into(), run_id: "r".into(), index, labels }
     }
 
-    /// A face that stands still; the outer two points are extensions.
+    /// A face that stands still, seen on every frame; the outer two points are extensions.
     fn face(id: i32, from: f64, to: f64, left: f32, confidence: f32) -> Track {
         let region = BoundingBox { left, top: 0.4, width: 0.1, height: 0.1 };
         let point = |seconds, confidence| TrackPoint { pts: tick(seconds), region, confidence };
-        let points = vec![
-            point(from - 1.0, 0.0),
-            point(from, confidence),
-            // As a detector would: on many frames.
-            point((from + to) / 2.0, confidence),
-            point(to, confidence),
-            point(to + 1.0, 0.0),
-        ];
+        let frames = (from * 25.0).round() as i64..=(to * 25.0).round() as i64;
+        let mut points = vec![point(from - 1.0, 0.0)];
+        points.extend(frames.map(|frame| point(frame as f64 / 25.0, confidence)));
+        points.push(point(to + 1.0, 0.0));
         Track { id, points }
     }
 
@@ -289,15 +285,45 @@ mod tests {
     }
 
     #[test]
-    fn a_face_in_a_margin_only_is_its_neighbours() {
+    fn a_face_that_ends_at_a_border_is_not_the_one_that_begins_there() {
         let found = moments(
             &[
-                tracks(0, vec![face(0, 10.5, 11.5, 0.3, 70.0)]),
-                tracks(1, vec![face(0, 10.5, 12.0, 0.3, 70.0)]),
+                tracks(0, vec![face(0, 8.0, 12.0, 0.1, 70.0)]),
+                tracks(1, vec![face(0, 8.0, 14.0, 0.6, 80.0)]),
             ],
             &[],
         );
-        assert_eq!(found, [("Face".into(), 10_500, 12_040, 70.0)]);
+        assert_eq!(
+            found,
+            [("Face".into(), 8000, 10_000, 70.0), ("Face".into(), 10_000, 14_040, 80.0)]
+        );
+    }
+
+    #[test]
+    fn a_face_that_was_away_at_the_border_is_two_moments_though_its_masks_meet() {
+        let found = moments(
+            &[
+                tracks(0, vec![face(0, 8.0, 9.2, 0.3, 70.0), face(1, 10.6, 11.6, 0.3, 80.0)]),
+                tracks(1, vec![face(0, 8.0, 9.2, 0.3, 70.0), face(1, 10.6, 11.6, 0.3, 80.0)]),
+            ],
+            &[],
+        );
+        assert_eq!(
+            found,
+            [("Face".into(), 8000, 9240, 70.0), ("Face".into(), 10_600, 11_640, 80.0)]
+        );
+    }
+
+    #[test]
+    fn a_face_in_a_margin_only_is_its_neighbours() {
+        let found = moments(
+            &[
+                tracks(0, vec![face(0, 10.6, 11.6, 0.3, 70.0)]),
+                tracks(1, vec![face(0, 10.6, 12.0, 0.3, 70.0)]),
+            ],
+            &[],
+        );
+        assert_eq!(found, [("Face".into(), 10_600, 12_040, 70.0)]);
     }
 
     #[test]

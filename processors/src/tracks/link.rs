@@ -10,8 +10,10 @@ pub(super) type Chain = Vec<Sighting>;
 const MOST_GROWTH: f32 = 1.8;
 /// Overlap (intersection over union) from which on two boxes are the same face.
 const LEAST_OVERLAP: f32 = 0.15;
-/// Without enough overlap: distance of the centres, in mean box sizes, up to which they are.
-const MOST_DISTANCE: f32 = 0.6;
+/// Without enough overlap: how far a face may be from where it was or is led, in box sizes per
+/// [`Rules::longest_gap`]. From frame to frame that is next to nothing: a new face beside one that
+/// is lost must not end the lost one's mask.
+const MOST_SPEED: f32 = 3.0;
 
 /// Links frame by frame, the likeliest pairs first.
 pub(super) fn link(mut sightings: Vec<Sighting>, rules: Rules) -> Vec<Chain> {
@@ -81,14 +83,12 @@ fn likeness(chain: &Chain, seen: &Sighting, rules: Rules) -> Option<f32> {
     let led = moved(was, right * ticks, down * ticks);
     // A face may stop as well as go on.
     let overlap = led.iou(is).max(was.iou(is));
-    let distance = distance(&led, is).min(distance(was, is));
     if overlap >= LEAST_OVERLAP {
-        Some(1.0 + overlap)
-    } else if distance <= MOST_DISTANCE {
-        Some(1.0 - distance)
-    } else {
-        None
+        return Some(overlap);
     }
+    let distance = distance(&led, is).min(distance(was, is));
+    let reach = MOST_SPEED * (seen.pts - last.pts) as f32 / rules.longest_gap.max(1) as f32;
+    (distance <= reach).then_some(-distance)
 }
 
 /// Change of place per tick at a chain's end, as shares of the picture.

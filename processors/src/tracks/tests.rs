@@ -208,3 +208,32 @@ fn no_sighting_is_ever_lost_and_the_order_does_not_matter() {
         assert_eq!(tracks(crowd, RULES), found);
     }
 }
+
+#[test]
+fn a_face_that_hurries_is_followed_where_its_motion_leads() {
+    // Ever faster, in the end by more than its own size from sample to sample.
+    let at = |n: i64| seen(n * 200, 0.1 + (n * n) as f32 * 0.01, 0.3, 0.06);
+    let tracks = tracks((0..8).map(at).collect(), RULES);
+    assert_eq!(tracks.tracks.len(), 1);
+}
+
+#[test]
+fn a_small_face_is_followed_from_its_first_step_between_sparse_samples() {
+    let at = |pts: i64| seen(pts, 0.2 + pts as f32 * 0.000_12, 0.3, 0.05);
+    let tracks = tracks(vec![at(0), at(500)], RULES);
+    assert_eq!(tracks.tracks.len(), 1);
+    for pts in (0..=500).step_by(40) {
+        assert!(covered(&tracks, pts, &at(pts).region), "clear at {pts} ms");
+    }
+}
+
+#[test]
+fn a_lost_face_stays_masked_when_another_appears_beside_it() {
+    let lost = |n: i64| seen(n * 40, 0.3, 0.3, 0.1);
+    let new = |n: i64| seen(n * 40, 0.41, 0.3, 0.1);
+    let tracks = tracks((0..25).map(lost).chain((25..50).map(new)).collect(), RULES);
+    assert_eq!(tracks.tracks.len(), 2);
+    for n in 0..50 {
+        assert!(covered(&tracks, n * 40, &lost(0).region), "clear at {n}");
+    }
+}
