@@ -131,7 +131,7 @@ impl MaskEvidence {
     /// Where mask and source hardly differ (a flat wall, a face too dark to see) the comparison
     /// says nothing and there is nothing to hide; then the output must only be near the mask.
     pub fn is_masked(&self) -> bool {
-        const FLAT: f32 = 1.5;
+        const FLAT: f32 = 2.5;
         const ENCODING_NOISE: f32 = 6.0;
         if self.contrast < FLAT {
             self.to_expected < ENCODING_NOISE

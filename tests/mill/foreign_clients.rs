@@ -1,7 +1,6 @@
 //! Clients that are not ours: kcat and Python's confluent-kafka produce `video-uploaded`.
 
-mod support;
-
+use crate::support::{Mill, footage, program};
 use std::{
     fs,
     io::Write,
@@ -9,11 +8,11 @@ use std::{
     process::{Command, Stdio},
     time::Duration,
 };
-use support::{Mill, footage, program};
 
 /// Whether a client is there; where services are required, its absence is a failure.
 fn present(name: &str, probe: &mut Command) -> bool {
-    let there = probe.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+    let there =
+        probe.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
     if !there {
         assert!(
             std::env::var_os("REELMILL_REQUIRE_SERVICES").is_none(),
@@ -128,12 +127,15 @@ fn kcat_produces_an_upload_and_garbage_next_to_it_harms_nobody() {
 #[test]
 fn python_produces_an_upload_with_the_registrys_schema() {
     let mut python = Command::new("python3");
-    if !present("confluent-kafka for python", python.args(["-c", "import confluent_kafka, fastavro"])) {
+    if !present(
+        "confluent-kafka for python",
+        python.args(["-c", "import confluent_kafka, fastavro"]),
+    ) {
         return;
     }
     let mill = Mill::start(&["--clip-seconds", "10"]);
     put(&mill, &footage("head-pose-two.mp4"), "uploads/bob/pose.mp4");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/produce.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mill/produce.py");
     let output = Command::new("python3")
         .arg(script)
         .args([&mill.endpoints["REELMILL_KAFKA"], &mill.endpoints["REELMILL_REGISTRY"]])

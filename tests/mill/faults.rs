@@ -1,9 +1,7 @@
 //! What goes wrong goes wrong for that one video, with a reason, and holds nothing else up.
 
-mod support;
-
+use crate::support::{Mill, ffmpeg, footage};
 use std::{fs, path::PathBuf, time::Duration};
-use support::{Mill, ffmpeg, footage};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -73,7 +71,16 @@ fn a_film_of_one_frame_is_a_film() {
     let one = mill.dir().join("one.mp4");
     let face = footage("obama.jpg");
     ffmpeg(
-        &["-i", &face.to_string_lossy(), "-vf", "scale=640:-2", "-frames:v", "1", "-pix_fmt", "yuv420p"],
+        &[
+            "-i",
+            &face.to_string_lossy(),
+            "-vf",
+            "scale=640:-2",
+            "-frames:v",
+            "1",
+            "-pix_fmt",
+            "yuv420p",
+        ],
         &one,
     );
     let video = mill.upload(&one, "filename=one.mp4");
@@ -95,6 +102,10 @@ fn odd_names_stay_names_and_never_become_paths() {
         assert_eq!(row["title"], name);
         assert_eq!(row["assessment"], name);
     }
-    assert!(mill.keys().iter().all(|key| !key.contains("..") && key.is_ascii()), "{:?}", mill.keys());
+    assert!(
+        mill.keys().iter().all(|key| !key.contains("..") && key.is_ascii()),
+        "{:?}",
+        mill.keys()
+    );
     assert!(!mill.dir().join("etc").exists());
 }

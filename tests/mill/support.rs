@@ -15,34 +15,32 @@ use tempfile::TempDir;
 const START: Duration = Duration::from_secs(60);
 
 /// The program under test.
-pub fn program() -> Command {
+pub(crate) fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_reelmill"))
 }
 
 /// A file of the test footage.
-pub fn footage(name: &str) -> PathBuf {
+pub(crate) fn footage(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/footage").join(name)
 }
 
 /// A running mill on free ports; killed and removed when dropped.
-pub struct Mill {
+pub(crate) struct Mill {
     dir: TempDir,
     child: Child,
     arguments: Vec<String>,
     /// What `up` published of itself, e.g. `REELMILL_URL`.
-    pub endpoints: BTreeMap<String, String>,
+    pub(crate) endpoints: BTreeMap<String, String>,
     http: reqwest::blocking::Client,
 }
 
 impl Mill {
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
         let arguments: Vec<_> = arguments.iter().map(|a| (*a).to_owned()).collect();
         let child = spawn(dir.path(), &arguments);
-        let http = reqwest::blocking::Client::builder()
-            .timeout(Duration::from_secs(120))
-            .build()
-            .unwrap();
+        let http =
+            reqwest::blocking::Client::builder().timeout(Duration::from_secs(120)).build().unwrap();
         let mut mill = Self { dir, child, arguments, endpoints: BTreeMap::new(), http };
         mill.wait_until_up();
         mill
@@ -71,57 +69,53 @@ impl Mill {
     }
 
     /// kill -9, then the same mill on the same data.
-    pub fn kill_and_restart(&mut self) {
+    pub(crate) fn kill_and_restart(&mut self) {
         self.kill();
         std::fs::remove_file(self.data().join("endpoints.env")).ok();
         self.child = spawn(self.dir.path(), &self.arguments);
         self.wait_until_up();
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// SIGTERM, and how it ended.
-    pub fn stop(&mut self) -> ExitStatus {
+    pub(crate) fn stop(&mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.child.wait().unwrap()
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("up.log")).unwrap_or_default()
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.endpoints["REELMILL_URL"])
     }
 
     /// The program as a client of this mill.
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         program().args(arguments).envs(&self.endpoints).output().unwrap()
     }
 
-    pub fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
         let response = self.http.get(self.url(path)).send().unwrap();
         (response.status().as_u16(), response.json().unwrap_or(Value::Null))
     }
 
     /// Uploads a file over HTTP; `query` like `assessment=a&blur=none`. Returns the video id.
-    pub fn upload(&self, file: &Path, query: &str) -> String {
+    pub(crate) fn upload(&self, file: &Path, query: &str) -> String {
         let body = std::fs::read(file).unwrap();
         let response =
             self.http.post(self.url(&format!("/api/videos?{query}"))).body(body).send().unwrap();
@@ -130,7 +124,7 @@ impl Mill {
     }
 
     /// Waits until a video is ready and searchable, or has failed, and returns its row.
-    pub fn settled(&self, video: &str, patience: Duration) -> Value {
+    pub(crate) fn settled(&self, video: &str, patience: Duration) -> Value {
         let started = Instant::now();
         loop {
             let (status, row) = self.get(&format!("/api/videos/{video}"));
@@ -151,14 +145,14 @@ impl Mill {
     }
 
     /// The same, and it must be ready.
-    pub fn ready(&self, video: &str) -> Value {
+    pub(crate) fn ready(&self, video: &str) -> Value {
         let row = self.settled(video, Duration::from_secs(300));
         assert_eq!(row["state"], "ready", "{row:#}\n{}", self.log());
         row
     }
 
     /// Downloads a recording into the mill's directory.
-    pub fn recording(&self, video: &str) -> PathBuf {
+    pub(crate) fn recording(&self, video: &str) -> PathBuf {
         let file = self.dir.path().join(format!("{video}.mp4"));
         let response =
             self.http.get(self.url(&format!("/api/videos/{video}/recording"))).send().unwrap();
@@ -168,7 +162,7 @@ impl Mill {
     }
 
     /// The keys of the embedded store's bucket, as its files.
-    pub fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<String> {
         let root = self.data().join("store/objects/reelmill");
         let mut keys = Vec::new();
         walk(&root, &root, &mut keys);
@@ -210,7 +204,7 @@ fn walk(root: &Path, dir: &Path, keys: &mut Vec<String>) {
 }
 
 /// Runs ffmpeg with these words, on a file it makes.
-pub fn ffmpeg(arguments: &[&str], out: &Path) {
+pub(crate) fn ffmpeg(arguments: &[&str], out: &Path) {
     let output = Command::new("ffmpeg")
         .args(["-nostdin", "-loglevel", "error", "-y"])
         .args(arguments)

@@ -1,12 +1,10 @@
 //! The main job, through the doors a user has: footage in, verified blurred recording and search out.
 
-mod support;
-
+use crate::support::{Mill, ffmpeg, footage};
 use media::{Limits, Region, Track};
 use serde_json::Value;
 use std::{ops::ControlFlow, path::Path};
-use support::{Mill, ffmpeg, footage};
-use vision::{FaceDetector, Models, RgbImage};
+use vision::{FaceDetector, Models};
 
 /// Surer than the mask's threshold: what the detector is surely able to see.
 const SURE: f32 = 0.6;
@@ -24,8 +22,7 @@ fn assert_faces_are_hidden(source: &Path, film: &Path) -> usize {
     media::compare(source, film, &limits(), &mut |pair| {
         let before = pair.source.rgb(640)?;
         let after = pair.output.rgb(640)?;
-        let picture = RgbImage { width: before.width, height: before.height, data: &before.data };
-        for face in detector.detect(&picture, SURE).unwrap() {
+        for face in detector.detect(&before, SURE).unwrap() {
             boxes += 1;
             let region = Region {
                 left: face.region.left,
@@ -106,9 +103,7 @@ fn turn(mill: &Mill, source: &Path, clips: Option<i64>) -> usize {
         .keys()
         .into_iter()
         .filter(|key| key.contains(&video))
-        .filter(|key| {
-            key.contains("/clips/") || key.contains("/masked/") || key.contains("staged")
-        })
+        .filter(|key| key.contains("/clips/") || key.contains("/masked/") || key.contains("staged"))
         .collect();
     // `sweep` follows `recording-ready`; give it a moment before judging.
     if !leftovers.is_empty() {
@@ -156,11 +151,38 @@ fn a_face_that_appears_one_frame_after_a_clip_border_is_masked_from_its_first_fr
     // 25 frames a second, a key frame every 2 s: frame 50 opens the second clip, 51 shows the face.
     ffmpeg(
         &[
-            "-loop", "1", "-r", "25", "-t", "6", "-i", &rocket, "-loop", "1", "-r", "25", "-t", "6",
-            "-i", &face, "-filter_complex",
+            "-loop",
+            "1",
+            "-r",
+            "25",
+            "-t",
+            "6",
+            "-i",
+            &rocket,
+            "-loop",
+            "1",
+            "-r",
+            "25",
+            "-t",
+            "6",
+            "-i",
+            &face,
+            "-filter_complex",
             "[0]scale=640:360,setsar=1[a];[1]scale=640:360:force_original_aspect_ratio=increase,crop=640:360,setsar=1[b];[a][b]overlay=enable='gte(n,51)'",
-            "-c:v", "libx264", "-pix_fmt", "yuv420p", "-g", "50", "-keyint_min", "50",
-            "-sc_threshold", "0", "-r", "25", "-t", "6",
+            "-c:v",
+            "libx264",
+            "-pix_fmt",
+            "yuv420p",
+            "-g",
+            "50",
+            "-keyint_min",
+            "50",
+            "-sc_threshold",
+            "0",
+            "-r",
+            "25",
+            "-t",
+            "6",
         ],
         &source,
     );

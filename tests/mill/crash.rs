@@ -1,9 +1,7 @@
 //! kill -9 at any moment after the 201: exactly one recording, one set of documents, nothing left over.
 
-mod support;
-
+use crate::support::{Mill, footage};
 use std::{thread::sleep, time::Duration};
-use support::{Mill, footage};
 
 /// Spread over the few seconds a video of this size takes; a prime step keeps them off any beat.
 fn moments() -> impl Iterator<Item = Duration> {
