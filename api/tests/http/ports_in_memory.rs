@@ -26,7 +26,8 @@ use tokio::sync::Semaphore;
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore {
     pub(crate) objects: Mutex<BTreeMap<String, (ObjectInfo, Bytes)>>,
-    /// Streamed writes that have begun, and that have ended in whatever way.
+    /// Streamed writes that have begun, and that ran to their end or saw the body fail. One whose
+    /// future is dropped could not abort its parts, and never counts as ended.
     pub(crate) begun: AtomicUsize,
     pub(crate) ended: AtomicUsize,
     /// Streams break off after their first piece.
@@ -55,15 +56,6 @@ impl MemoryStore {
     fn get(&self, object: &ObjectRef) -> Result<(ObjectInfo, Bytes), Trouble> {
         let kept = self.objects.lock().unwrap().get(&object.to_string()).cloned();
         kept.ok_or_else(|| Trouble::poison("missing_object", format!("{object} is not there")))
-    }
-}
-
-/// Counts a streamed write as ended even where its future is dropped.
-struct Ended<'a>(&'a AtomicUsize);
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -122,15 +114,19 @@ impl Store for MemoryStore {
         put: Put,
     ) -> Result<ObjectInfo, Trouble> {
         self.begun.fetch_add(1, Ordering::SeqCst);
-        let _ended = Ended(&self.ended);
-        let mut whole = Vec::new();
-        while let Some(piece) = body.next().await {
-            whole.extend_from_slice(&piece?);
-            if whole.len() as u64 > limit {
-                return Err(Trouble::poison("object_too_large", format!("over {limit} bytes")));
+        let mut whole = Ok(Vec::new());
+        while let (Ok(bytes), Some(piece)) = (&mut whole, body.next().await) {
+            match piece {
+                Ok(piece) if (bytes.len() + piece.len()) as u64 > limit => {
+                    let detail = format!("over {limit} bytes");
+                    whole = Err(Trouble::poison("object_too_large", detail));
+                }
+                Ok(piece) => bytes.extend_from_slice(&piece),
+                Err(trouble) => whole = Err(trouble),
             }
         }
-        Ok(self.insert(object, &whole, put))
+        self.ended.fetch_add(1, Ordering::SeqCst);
+        Ok(self.insert(object, &whole?, put))
     }
 
     async fn list(&self, _: &str, _: &str) -> Result<Vec<ObjectInfo>, Trouble> {

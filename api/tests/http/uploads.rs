@@ -20,6 +20,13 @@ async fn all_writes_ended(store: &MemoryStore) {
     .await;
 }
 
+async fn status_line(connection: &mut TcpStream) -> Vec<u8> {
+    let mut line = vec![0; 12];
+    let read = connection.read_exact(&mut line);
+    tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
+    line
+}
+
 fn chunked(pieces: Vec<&'static str>) -> reqwest::Body {
     reqwest::Body::wrap_stream(stream::iter(pieces.into_iter().map(io::Result::Ok)))
 }
@@ -160,6 +167,27 @@ async fn a_client_that_goes_away_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_away_after_its_last_byte_takes_nothing_back() {
+    let mill = Mill::start().await;
+    mill.uploads.acks.forget_permits(usize::MAX);
+    let mut connection = TcpStream::connect(mill.address).await.unwrap();
+    let upload = "POST /api/videos HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nfilm";
+    connection.write_all(upload.as_bytes()).await.unwrap();
+    eventually("the upload is announced", || async {
+        !mill.uploads.announced.lock().unwrap().is_empty()
+    })
+    .await;
+    drop(connection);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    mill.uploads.acks.add_permits(1);
+    eventually("the video is in the catalogue", || async {
+        !mill.catalog.rows.lock().unwrap().is_empty()
+    })
+    .await;
+    assert_eq!(mill.store.keys().len(), 1);
+}
+
+#[tokio::test]
 async fn a_client_that_stands_still_is_given_up() {
     let limits =
         UploadLimits { max_silence: Duration::from_millis(100), ..UploadLimits::default() };
@@ -167,8 +195,7 @@ async fn a_client_that_stands_still_is_given_up() {
     let mut connection = TcpStream::connect(mill.address).await.unwrap();
     let head = "POST /api/videos HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nfilm";
     connection.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = vec![0; 12];
-    connection.read_exact(&mut answer).await.unwrap();
+    let answer = status_line(&mut connection).await;
     assert_eq!(answer, b"HTTP/1.1 408");
     all_writes_ended(&mill.store).await;
     assert!(mill.store.keys().is_empty());
@@ -182,8 +209,7 @@ async fn an_upload_under_way_is_aborted_when_the_mill_stops() {
     connection.write_all(head.as_bytes()).await.unwrap();
     eventually("the body arrives", || async { mill.store.begun.load(Ordering::SeqCst) == 1 }).await;
     mill.stopping.cancel();
-    let mut answer = vec![0; 12];
-    connection.read_exact(&mut answer).await.unwrap();
+    let answer = status_line(&mut connection).await;
     assert_eq!(answer, b"HTTP/1.1 503");
     all_writes_ended(&mill.store).await;
     assert!(mill.store.keys().is_empty());
