@@ -333,7 +333,7 @@ async fn listings_are_newest_first_in_pages_and_filtered_exactly() {
 #[tokio::test]
 async fn a_batch_is_recorded_whole_or_not_at_all() {
     let (catalog, _dir) = empty().await;
-    // SQLite refuses what is not an integer; the facts before it must not stay.
+    // The second fact is refused; the first must not stay.
     sqlx::query(
         "CREATE TRIGGER refuse BEFORE INSERT ON searchable BEGIN SELECT RAISE(ABORT, 'no'); END",
     )

@@ -6,6 +6,7 @@
 
 mod blame;
 mod document;
+mod excluded;
 mod query;
 mod schema;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use ::tantivy::schema::{IndexRecordOption, TantivyDocument, Value};
 use ::tantivy::{IndexReader, IndexWriter, Order, ReloadPolicy, Searcher, TantivyError, Term};
 use async_trait::async_trait;
 use ports::{Document, Hit, Moment, Page, Search, SearchRequest, Trouble};
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, fs, io};
@@ -93,6 +95,14 @@ impl Tantivy {
     /// In use by another process, written by another version, damaged, or not readable.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         let dir = dir.as_ref();
+        // tantivy panics on files that are cut short.
+        catch_unwind(|| Self::open_sound(dir)).unwrap_or_else(|_| {
+            let cause = "a file of it is cut short or changed".to_owned();
+            Err(OpenError::Damaged { dir: dir.to_owned(), cause })
+        })
+    }
+
+    fn open_sound(dir: &Path) -> Result<Self, OpenError> {
         let sort = |error| sort_open_error(dir, error);
         fs::create_dir_all(dir).map_err(|error| sort(error.into()))?;
         let (schema, fields) = schema::schema();

@@ -1,5 +1,6 @@
 //! Query trees into tantivy's, without any text of ours being parsed by it.
 
+use super::excluded::Excluded;
 use super::schema::{Fields, NameFields, VIDEO};
 use ::tantivy::index::Index;
 use ::tantivy::query::{
@@ -85,7 +86,9 @@ impl Translator<'_> {
         let mut clauses = Vec::with_capacity(parts.len() + 1);
         for part in parts {
             clauses.push(match part {
-                Query::Not(inner) => (Occur::MustNot, self.videos(inner)?),
+                Query::Not(inner) => {
+                    (Occur::MustNot, Box::new(Excluded(self.videos(inner)?)) as BoxQuery)
+                }
                 part => (Occur::Must, self.videos(part)?),
             });
         }

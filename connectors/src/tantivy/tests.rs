@@ -108,6 +108,88 @@ async fn words_operators_and_phrases_find_the_videos_they_mean() {
     }
 }
 
+/// What a query means, said without an index: a video's texts are lists of words.
+fn is_meant(query: &ports::Query, texts: &[Vec<&str>]) -> bool {
+    use ports::{Match, Query};
+    match query {
+        Query::All => true,
+        Query::Term(Match { word, .. }) => texts.iter().flatten().any(|text| text == word),
+        Query::Phrase(words) => {
+            texts.iter().any(|text| text.windows(words.len()).any(|w| w == words))
+        }
+        Query::And(parts) => parts.iter().all(|part| is_meant(part, texts)),
+        Query::Or(parts) => parts.iter().any(|part| is_meant(part, texts)),
+        Query::Not(inner) => !is_meant(inner, texts),
+    }
+}
+
+#[tokio::test]
+async fn random_queries_find_exactly_what_they_mean() {
+    // xorshift64, so that a failing query is made again.
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut below = move |n: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as usize % n
+    };
+    let words = ["red", "green", "blue", "car", "bus", "tram"];
+    let videos: Vec<(String, Vec<Vec<&str>>)> = (0..24)
+        .map(|n| {
+            let names = (0..below(4)).map(|_| (0..=below(3)).map(|_| words[below(6)]).collect());
+            (format!("v{n:02}"), names.collect())
+        })
+        .collect();
+    let documents: Vec<Document> = videos
+        .iter()
+        .map(|(id, names)| {
+            let names: Vec<String> = names.iter().map(|name| name.join(" ")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            Document {
+                owner: String::new(),
+                assessment: String::new(),
+                ..document(id, labels(&names))
+            }
+        })
+        .collect();
+    let (index, _dir) = index_of(&documents).await;
+    let mut with_hits = 0;
+    for _ in 0..600 {
+        let mut text = String::new();
+        let mut open = 0;
+        for n in 0..=below(5) {
+            text += if n == 0 { "" } else { [" ", " AND ", " OR "][below(3)] };
+            text += ["", "", "-", "NOT -"][below(4)];
+            if below(4) == 0 {
+                text += "(";
+                open += 1;
+            }
+            text += &match below(3) {
+                0 => format!("\"{} {}\"", words[below(6)], words[below(6)]),
+                _ => words[below(6)].to_owned(),
+            };
+            if open > 0 && below(2) == 0 {
+                text += ")";
+                open -= 1;
+            }
+        }
+        text += &")".repeat(open);
+        let query = parse_query(&text).unwrap();
+        let meant: Vec<&str> = videos
+            .iter()
+            .filter(|(_, names)| is_meant(&query, names))
+            .map(|(id, _)| id.as_str())
+            .collect();
+        let page = SearchRequest { page_size: 100, ..request(&text) };
+        let hits = index.search(&page).await.unwrap().hits;
+        let mut found: Vec<&str> = hits.iter().map(|hit| hit.video_id.as_str()).collect();
+        found.sort();
+        assert_eq!(found, meant, "{text}");
+        with_hits += usize::from(!meant.is_empty() && meant.len() < videos.len());
+    }
+    assert!(with_hits > 200, "only {with_hits} queries told videos apart");
+}
+
 #[tokio::test]
 async fn a_field_takes_only_what_is_in_it() {
     let (index, _dir) = index_of(&[
