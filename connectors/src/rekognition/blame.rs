@@ -8,8 +8,8 @@ use std::time::Duration;
 const USED_UP: Duration = Duration::from_secs(30);
 
 /// Words that a failed job's message may begin with: the local detector says what is wrong with
-/// the media in the words that every other step uses.
-const MEDIA_REASONS: [&str; 8] = [
+/// the media, or why the store refused it, in the words that every other step uses.
+const MEDIA_REASONS: [&str; 13] = [
     "empty",
     "not_media",
     "playlist",
@@ -18,6 +18,11 @@ const MEDIA_REASONS: [&str; 8] = [
     "unsupported",
     "too_large",
     "broken",
+    "missing_object",
+    "foreign_bucket",
+    "object_too_large",
+    "archived_object",
+    "invalid_key",
 ];
 
 /// Words for what is wrong at the detector, not with the media.
@@ -141,6 +146,7 @@ mod tests {
         let table = [
             ("no_video: the file has no video stream", "poison no_video"),
             ("truncated: the file is cut short", "poison truncated"),
+            ("missing_object: s3://bucket/clip does not exist", "poison missing_object"),
             ("io: the disk is full", "transient detector_failed"),
             ("Unsupported codec/format: hevc", "poison undetectable_media"),
             ("", "poison undetectable_media"),

@@ -144,8 +144,8 @@ async fn one_of_many_conditional_writers_wins(store: &dyn Store, bucket: &str) {
 async fn files_of_any_size_go_up_and_come_down(store: &dyn Store, bucket: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (up, down) = (folder.path().join("up"), folder.path().join("down"));
-    // None; small; exactly one, two and three parts; not a multiple of a part.
-    for bytes in [0, 1, 8 << 20, 16 << 20, 24 << 20, (33 << 20) + 7] {
+    // None; one; the most that is sent at once; parts, of which the last is small.
+    for bytes in [0, 1, 16 << 20, (24 << 20) + 7] {
         let object = ObjectRef::new(bucket, format!("files/{bytes}"));
         let body = pattern(bytes);
         std::fs::write(&up, &body).unwrap();
@@ -180,7 +180,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 async fn a_stream_too_large_writes_nothing(store: &dyn Store, bucket: &str) {
-    for limit in [5 << 20, 30 << 20] {
+    for limit in [5 << 20, 20 << 20] {
         let object = ObjectRef::new(bucket, "too-large");
         let body = stream::repeat_with(|| Ok(Bytes::from(vec![0; 1 << 20]))).boxed();
         let refused = store.write_stream(&object, body, limit, Put::default()).await.unwrap_err();
@@ -190,7 +190,7 @@ async fn a_stream_too_large_writes_nothing(store: &dyn Store, bucket: &str) {
 }
 
 async fn a_broken_stream_writes_nothing(store: &dyn Store, bucket: &str) {
-    for pieces in [1, 30] {
+    for pieces in [1, 26] {
         let object = ObjectRef::new(bucket, "broken");
         let body = stream::iter(0..pieces)
             .map(|_| Ok(Bytes::from(vec![0; 1 << 20])))
