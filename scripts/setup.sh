@@ -3,7 +3,7 @@
 # Python environment for the foreign-client tests. Does nothing where all is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cache=${REELMILL_CACHE:-$HOME/.cache/reelmill}
+cache=$HOME/.cache/reelmill
 mkdir -p "$cache"
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -27,7 +27,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   command -v apt-get >/dev/null || fail "needs Debian's apt-get, or these by hand: ${missing[*]}"
   say "installing ${missing[*]}"
   $sudo apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
 scripts/onnxruntime.sh

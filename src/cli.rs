@@ -45,7 +45,7 @@ pub struct MillArgs {
     #[arg(long, env = "REELMILL_MASK", value_enum, default_value_t = Mask::Pixelate)]
     pub mask: Mask,
     /// Faces the detector is less sure of than this are not masked (0 to 1)
-    #[arg(long, env = "REELMILL_FACE_THRESHOLD", default_value_t = 0.4, value_parser = share)]
+    #[arg(long, env = "REELMILL_FACE_THRESHOLD", default_value_t = 0.3, value_parser = share)]
     pub face_threshold: f32,
     /// The published recording must show no face the detector is surer of than this (0 to 1)
     #[arg(long, env = "REELMILL_VERIFY_THRESHOLD", default_value_t = 0.6, value_parser = share)]
@@ -76,7 +76,7 @@ impl Default for MillArgs {
         Self {
             clip_seconds: 60.0,
             mask: Mask::Pixelate,
-            face_threshold: 0.4,
+            face_threshold: 0.3,
             verify_threshold: 0.6,
             bucket: "reelmill".to_owned(),
             allowed_buckets: Vec::new(),

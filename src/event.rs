@@ -19,7 +19,7 @@ fn kind(topic: &str) -> Result<&'static EventKind, Trouble> {
 /// One JSON object to one message in Confluent's wire format. Missing fields take their defaults.
 pub async fn encode(topic: &str, json: &[u8], registry: &str) -> Result<Vec<u8>, Trouble> {
     let kind = kind(topic)?;
-    let json = serde_json::from_slice(json)
+    let json = std::str::from_utf8(json)
         .map_err(|e| Trouble::poison("malformed_event", format!("not a JSON object: {e}")))?;
     let value = encode_json(kind.topic, json)?;
     ConfluentRegistry::new(registry)?.encode(kind.topic, kind.schema, value).await

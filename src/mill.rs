@@ -40,6 +40,13 @@ pub const LOCAL_SECRET: &str = "reelmill-local";
 /// Seen on both sides of a clip, at least: a track may be extended by as much.
 const MARGIN_SECONDS: f64 = 1.0;
 const EXTEND_MS: i64 = 1000;
+/// Effects at once per processor: `detect` and `label` together stay below the detector's 20 jobs.
+const MOST_EFFECTS: usize = 8;
+/// Threads of one encoder or decoder; clips run side by side, so more would only queue.
+const MOST_THREADS: usize = 2;
+/// Scratch a step may need, in sizes of the source, and a floor.
+const SCRATCH_PER_SOURCE: u64 = 3;
+const SCRATCH_FLOOR: u64 = 1 << 30;
 /// The user of a machine without accounts.
 const LOCAL_OWNER: &str = "local";
 /// What is not stopped by then is left behind.
@@ -98,13 +105,12 @@ impl From<std::io::Error> for Failure {
 pub async fn up(args: UpArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let data = data_directory(args.data)?;
-    let published = data.join("endpoints.env");
-    // What an earlier mill left there must not be taken for this one's.
-    std::fs::remove_file(&published).or_else(ignore_missing)?;
-
     let listen =
         Listen { kafka: args.kafka_port, registry: args.registry_port, store: args.store_port };
     let embedded = Embedded::start(&data, listen, &args.mill.bucket).await?;
+    // The directory is ours now: what a killed mill left there must not be taken for this one's.
+    let published = data.join("endpoints.env");
+    std::fs::remove_file(&published).or_else(ignore_missing)?;
     let permits = permits(&args.mill);
     let models = models(&args.mill)?;
     let store = s3(&embedded.store.endpoint(), LOCAL_KEY, LOCAL_SECRET).await?;
@@ -187,14 +193,17 @@ impl Mill {
             ALL.iter().map(|kind| (format!("{}-value", kind.topic), kind.schema)).collect();
         let subjects: Vec<_> =
             subjects.iter().map(|(name, schema)| (name.as_str(), *schema)).collect();
+        for (subject, _) in &subjects {
+            registry.set_compatibility(subject, "FULL_TRANSITIVE").await?;
+        }
         registry.register_all(&subjects).await?;
         let catalog: Arc<dyn Catalog> = Arc::new(
-            Sqlite::open(&data.join("catalog.sqlite"))
+            Sqlite::open(data.join("catalog.sqlite"))
                 .await
                 .map_err(|e| Failure::start("the catalogue", &e))?,
         );
         let search: Arc<dyn Search> = Arc::new(
-            Tantivy::open(&data.join("index"))
+            Tantivy::open(data.join("index"))
                 .map_err(|e| Failure::start("the search index", &e))?,
         );
         let scratch = Scratch::open(data.join("scratch"), args.scratch_max_bytes)
@@ -204,7 +213,7 @@ impl Mill {
             store: Arc::clone(&store),
             scratch,
             permits: permits.semaphore,
-            threads: permits.count,
+            threads: permits.count.min(MOST_THREADS),
             models,
         };
         let eyes = Rekognition::new(RekognitionConfig {
@@ -233,7 +242,7 @@ impl Mill {
             policy: Policy::default(),
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
-            concurrency: permits.count.max(2),
+            concurrency: permits.count.clamp(2, MOST_EFFECTS),
         };
         let running = pipeline.start(Arc::clone(&kafka), &context);
 
@@ -246,7 +255,7 @@ impl Mill {
             uploads: Arc::new(Announcer { kafka, registry }),
             bucket: args.bucket.clone(),
             owner: LOCAL_OWNER.to_owned(),
-            limits: UploadLimits::default(),
+            limits: upload_limits(args),
             metrics: Arc::new(move || metrics.gather()),
             readiness: Arc::new(move || {
                 let unready = told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -317,6 +326,13 @@ impl Mill {
             _ => Ok(()),
         }
     }
+}
+
+/// What cannot be worked on is not taken in.
+fn upload_limits(args: &MillArgs) -> UploadLimits {
+    let limits = UploadLimits::default();
+    let workable = args.scratch_max_bytes.saturating_sub(SCRATCH_FLOOR) / SCRATCH_PER_SOURCE;
+    UploadLimits { max_bytes: limits.max_bytes.min(workable), ..limits }
 }
 
 /// Ctrl-C or SIGTERM.

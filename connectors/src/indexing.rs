@@ -39,11 +39,9 @@ impl Connector<IndexRun> for Indexing {
     async fn perform(&self, effect: &IndexRun) -> Result<Indexed, Trouble> {
         let IndexRun { bucket, manifest_key, video_id, run_id, count } = effect;
         let manifest_at = ObjectRef::new(bucket, manifest_key);
-        let manifest =
-            Manifest::from_json(&self.store.read(&manifest_at, MAX_PART_BYTES).await?)?;
+        let manifest = Manifest::from_json(&self.store.read(&manifest_at, MAX_PART_BYTES).await?)?;
         let indexes = 0..*count;
-        let tracks =
-            indexes.clone().map(|index| keys::tracks(video_id, run_id, index)).collect();
+        let tracks = indexes.clone().map(|index| keys::tracks(video_id, run_id, index)).collect();
         let labels = indexes.map(|index| keys::labels(video_id, run_id, index)).collect();
         let tracks = self.parts(bucket, tracks, Tracks::from_avro).await?;
         let labels = self.parts(bucket, labels, Labels::from_avro).await?;

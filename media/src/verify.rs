@@ -132,11 +132,14 @@ impl MaskEvidence {
     /// says nothing and there is nothing to hide; then the output must only be near the mask.
     pub fn is_masked(&self) -> bool {
         const FLAT: f32 = 2.5;
+        // A mask that misses half of the box leaves half of the contrast.
+        const SHARE: f32 = 0.35;
         const ENCODING_NOISE: f32 = 6.0;
         if self.contrast < FLAT {
             self.to_expected < ENCODING_NOISE
         } else {
             self.to_expected < self.to_clear
+                && self.to_expected < ENCODING_NOISE.min(2.0) + SHARE * self.contrast
         }
     }
 }

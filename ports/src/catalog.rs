@@ -93,7 +93,11 @@ pub enum Fact {
         bytes: i64,
         at_ms: i64,
     },
-    Searchable { video_id: String, run_id: String, at_ms: i64 },
+    Searchable {
+        video_id: String,
+        run_id: String,
+        at_ms: i64,
+    },
     /// A dead letter; `video_id` where it could be told.
     Dead(DeadLetterRow),
 }

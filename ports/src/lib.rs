@@ -18,6 +18,7 @@ pub use log::{Committed, Header, Headers, Log, Polled, Position, Record, Settled
 pub use query::{MAX_QUERY_CHARS, MAX_QUERY_DEPTH, QUERY_FIELDS, day_start_ms, parse_query};
 pub use registry::SchemaRegistry;
 pub use search::{
-    Document, Hit, Match, Moment, MomentKind, Page, Query, QueryError, Search, SearchRequest, Viewer,
+    Document, Hit, Match, Moment, MomentKind, Page, Query, QueryError, Search, SearchRequest,
+    Viewer,
 };
 pub use store::{ObjectInfo, ObjectRef, ObjectStream, Put, PutOutcome, Store};

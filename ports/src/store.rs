@@ -51,7 +51,9 @@ pub struct Put {
 /// What a write did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PutOutcome {
-    Written { etag: String },
+    Written {
+        etag: String,
+    },
     /// Only with `only_if_absent`: something was there, and still is.
     Exists,
 }
@@ -66,7 +68,10 @@ pub struct ObjectStream {
 
 impl fmt::Debug for ObjectStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ObjectStream").field("info", &self.info).field("range", &self.range).finish()
+        f.debug_struct("ObjectStream")
+            .field("info", &self.info)
+            .field("range", &self.range)
+            .finish()
     }
 }
 
@@ -95,8 +100,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     -> Result<PutOutcome, Trouble>;
 
     /// From a file; in parts where it is large. Never leaves a part behind after a failure.
-    async fn upload(&self, file: &Path, object: &ObjectRef, put: Put)
-    -> Result<PutOutcome, Trouble>;
+    async fn upload(
+        &self,
+        file: &Path,
+        object: &ObjectRef,
+        put: Put,
+    ) -> Result<PutOutcome, Trouble>;
 
     /// From a stream of unknown length, in parts. More than `limit` bytes is poison
     /// `object_too_large`, and nothing is written. Returns the bytes written and the ETag.

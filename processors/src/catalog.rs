@@ -3,7 +3,7 @@
 use crate::{NAMES, visibility};
 use engine::{Effect, Events, Input, Never, Outcome, Processor, dead_topic, header};
 use ports::{DeadLetterRow, Fact, Position, Record, Refusal};
-use schemas::{AvroValue, Catalogued, Malformed, ids, keys};
+use schemas::{AvroValue, Catalogued, Event, Malformed, VideoUploaded, ids, keys};
 
 /// Applies facts to the catalogue.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,10 +20,12 @@ impl Effect for RecordFacts {
 pub enum News {
     Event(Catalogued),
     Dead(DeadLetter),
+    /// No event of ours. The processor it was meant for has made a dead letter of it.
+    Unreadable,
 }
 
 /// A dead letter, as far as it could be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DeadLetter {
     pub position: Position,
     /// The topic the event had been read from; empty where unknown.
@@ -32,6 +34,8 @@ pub struct DeadLetter {
     pub reason: String,
     pub detail: String,
     pub video_id: Option<String>,
+    /// The upload itself, where it is one that could be read: all that will ever be known of it.
+    pub upload: Option<VideoUploaded>,
 }
 
 /// A person reads the detail; a hostile file's whole error log is of no use to them.
@@ -47,7 +51,8 @@ impl Events for News {
         if let Some(processor) = processor_of(&record.topic) {
             return DeadLetter::read(record, processor, value.ok()).map(Self::Dead);
         }
-        Catalogued::from_value(&record.topic, value?).map(Self::Event)
+        let event = value.and_then(|value| Catalogued::from_value(&record.topic, value));
+        Ok(event.map_or(Self::Unreadable, Self::Event))
     }
 }
 
@@ -71,6 +76,7 @@ impl DeadLetter {
             reason: text(header::DEAD_REASON, "unknown"),
             detail: text(header::DEAD_DETAIL, "the dead letter gives no detail"),
             video_id: value.as_ref().and_then(named_in_value).or_else(|| named_in_key(record)),
+            upload: value.and_then(|value| VideoUploaded::from_value(value).ok()),
         })
     }
 }
@@ -123,16 +129,24 @@ impl Processor for Catalog {
             {
                 return Err(Refusal::Skip("own_dead_letter"));
             }
-            News::Dead(dead) => vec![Fact::Dead(DeadLetterRow {
-                topic: dead.position.topic.clone(),
-                partition: dead.position.partition,
-                offset: dead.position.offset,
-                processor: dead.processor.clone(),
-                video_id: dead.video_id.clone(),
-                reason: dead.reason.clone(),
-                detail: dead.detail.clone(),
-                at_ms: input.at_ms,
-            })],
+            News::Dead(dead) => {
+                let upload = dead.upload.as_ref().zip(dead.video_id.as_deref());
+                upload
+                    .map(|(event, video_id)| uploaded(video_id, event, input.at_ms))
+                    .into_iter()
+                    .chain([Fact::Dead(DeadLetterRow {
+                        topic: dead.position.topic.clone(),
+                        partition: dead.position.partition,
+                        offset: dead.position.offset,
+                        processor: dead.processor.clone(),
+                        video_id: dead.video_id.clone(),
+                        reason: dead.reason.clone(),
+                        detail: dead.detail.clone(),
+                        at_ms: input.at_ms,
+                    })])
+                    .collect()
+            }
+            News::Unreadable => return Err(Refusal::Skip("unreadable")),
         };
         if facts.is_empty() {
             // Its first clip will bring the id.
@@ -146,22 +160,25 @@ impl Processor for Catalog {
     }
 }
 
+fn uploaded(video_id: &str, event: &VideoUploaded, at_ms: i64) -> Fact {
+    Fact::Uploaded {
+        video_id: video_id.to_owned(),
+        owner: event.owner.clone(),
+        assessment: event.assessment.clone(),
+        title: event.title.clone(),
+        visibility: visibility(&event.visibility),
+        recorded_at_ms: event.recorded_at_ms.unwrap_or(at_ms),
+        uploaded_at_ms: at_ms,
+        bytes: event.size_bytes,
+    }
+}
+
 /// What an event of this time tells.
 fn learned(event: &Catalogued, at_ms: i64) -> Vec<Fact> {
     match event {
-        Catalogued::VideoUploaded(e) => match &e.video_id {
-            Some(video_id) => vec![Fact::Uploaded {
-                video_id: video_id.clone(),
-                owner: e.owner.clone(),
-                assessment: e.assessment.clone(),
-                title: e.title.clone(),
-                visibility: visibility(&e.visibility),
-                recorded_at_ms: e.recorded_at_ms.unwrap_or(at_ms),
-                uploaded_at_ms: at_ms,
-                bytes: e.size_bytes,
-            }],
-            None => Vec::new(),
-        },
+        Catalogued::VideoUploaded(e) => {
+            e.video_id.iter().map(|video_id| uploaded(video_id, e, at_ms)).collect()
+        }
         Catalogued::ClipsReady(e) => vec![
             Fact::Uploaded {
                 video_id: e.video_id.clone(),

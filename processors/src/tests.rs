@@ -251,9 +251,9 @@ fn a_value_that_could_not_be_decoded_is_malformed_for_all_but_dead_letters() {
     let unreadable = || Err(schemas::Malformed("garbage".to_owned()));
     for kind in ALL {
         let read = <Catalog as Processor>::In::read(&record(kind.topic), unreadable());
-        assert_eq!(read.unwrap_err().to_string(), "garbage");
+        // Its own processor makes the dead letter; one is enough.
+        assert_eq!(read, Ok(crate::catalog::News::Unreadable));
     }
     assert!(<Index as Processor>::In::read(&record("faces-detected"), unreadable()).is_err());
     assert!(<Index as Processor>::In::read(&record("elsewhere"), Ok(AvroValue::Null)).is_err());
-    assert!(<Catalog as Processor>::In::read(&record("elsewhere"), Ok(AvroValue::Null)).is_err());
 }

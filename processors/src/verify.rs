@@ -69,7 +69,9 @@ pub fn judge(manifest: &Manifest, checks: &Checks) -> Result<(), Poison> {
     let failed = |reason, what: String| {
         Err(Poison::new(
             reason,
-            format!("{what}: the recording was not published; replay the video"),
+            format!(
+                "{what}: the recording was not published; upload the video again, or with another clip length"
+            ),
         ))
     };
     if checks.frames_source != manifest.frames || checks.frames_output != manifest.frames {
@@ -217,6 +219,7 @@ mod tests {
             boxes: 400,
             boxes_masked: 400,
             detections_under_mask: 31,
+            detections_unconfirmed: 2,
             leaks: 0,
         }
     }

@@ -32,6 +32,12 @@ pub fn tracks(video_id: &str, run_id: &str, index: u32) -> String {
     run(video_id, run_id) + &format!("tracks/{index}.avro")
 }
 
+/// Tracks of faces that were only seen in the rendered clip; absent where there were none.
+#[must_use]
+pub fn second_look(video_id: &str, run_id: &str, index: u32) -> String {
+    run(video_id, run_id) + &format!("second/{index}.avro")
+}
+
 #[must_use]
 pub fn labels(video_id: &str, run_id: &str, index: u32) -> String {
     run(video_id, run_id) + &format!("labels/{index}.avro")

@@ -127,8 +127,10 @@ pub struct Checks {
     /// Boxes of tracks over all frames, and how many of them were found masked.
     pub boxes: i64,
     pub boxes_masked: i64,
-    /// Detections on the output: under a mask (a blurred head is often still found), and leaks.
+    /// Detections on the output: under a mask (a blurred head is often still found); outside of
+    /// masks where the source shows no face (a mask's edge, a trace of encoding); and leaks.
     pub detections_under_mask: i64,
+    pub detections_unconfirmed: i64,
     pub leaks: i64,
 }
 

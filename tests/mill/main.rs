@@ -1,4 +1,5 @@
 //! The mill, through the doors a user has: the program, HTTP, Kafka.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod crash;
 mod end_to_end;

@@ -104,6 +104,9 @@ impl Kafka {
         client
             .set("transactional.id", format!("{processor}.{}", self.0.config.instance))
             .set("transaction.timeout.ms", "15000")
+            // A dead letter is its event and the headers that say why: larger than its topic's
+            // producers could send.
+            .set("message.max.bytes", "4000000")
             .set("partitioner", "murmur2_random")
             .set("linger.ms", "0");
         self.with_extra(client)

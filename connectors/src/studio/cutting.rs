@@ -20,12 +20,16 @@ impl Connector<CutClips> for Studio {
         let Some(info) = self.store.head(&effect.source).await? else {
             return Err(Trouble::poison(
                 "missing_object",
-                format!("{} is not in the store: upload it, then produce the event again", effect.source),
+                format!(
+                    "{} is not in the store: upload it, then produce the event again",
+                    effect.source
+                ),
             ));
         };
-        let video_id = effect.video_id.clone().unwrap_or_else(|| {
-            ids::video(&effect.source.bucket, &effect.source.key, &info.etag)
-        });
+        let video_id = effect
+            .video_id
+            .clone()
+            .unwrap_or_else(|| ids::video(&effect.source.bucket, &effect.source.key, &info.etag));
         let run_id = ids::run(&video_id, &info.etag, &rules(effect), effect.replay);
         let at = ObjectRef::new(&effect.bucket, keys::manifest(&video_id, &run_id));
         if self.store.head(&at).await?.is_some() {
@@ -46,8 +50,10 @@ impl Connector<CutClips> for Studio {
 
         for span in &plan.clips {
             let file = job.path(&format!("clip-{}.mp4", span.index));
-            let (source, plan, out, index) = (source.clone(), plan.clone(), file.clone(), span.index);
-            self.on_cpu(move |limits| media::write_clip(&source, &plan, index, &out, limits)).await?;
+            let (source, plan, out, index) =
+                (source.clone(), plan.clone(), file.clone(), span.index);
+            self.on_cpu(move |limits| media::write_clip(&source, &plan, index, &out, limits))
+                .await?;
             self.upload(&file, &effect.bucket, &keys::clip(&video_id, &run_id, span.index)).await?;
             remove(&file)?;
         }

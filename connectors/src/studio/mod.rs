@@ -7,10 +7,11 @@ mod cutting;
 mod masking;
 mod publishing;
 mod scratch;
+mod second_look;
 mod stitching;
 mod verifying;
 
-use engine::{Trouble};
+use engine::Trouble;
 use media::{Limits, MediaError, Probe};
 use ports::{ObjectRef, Put, Store};
 use schemas::Manifest;
@@ -58,7 +59,9 @@ impl Studio {
         .await;
         match result {
             Ok(result) => result.map_err(blame),
-            Err(panic) => Err(Trouble::poison("media_panic", format!("media work failed: {panic}"))),
+            Err(panic) => {
+                Err(Trouble::poison("media_panic", format!("media work failed: {panic}")))
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What makes a recording public, and what clears up behind it.
 
 use super::Studio;
-use engine::{Connector, Trouble};
+use engine::{Connector, Refusal, Trouble};
 use ports::{ObjectInfo, ObjectRef, Put, PutOutcome};
 use processors::sweep::SweepRun;
 use schemas::{Manifest, keys};
@@ -10,6 +10,8 @@ use std::{collections::BTreeMap, path::Path};
 /// Metadata of a recording: whose it is. Names are lower case, as S3 returns them.
 const VIDEO: &str = "reelmill-video";
 const RUN: &str = "reelmill-run";
+/// Orders the runs of a video: a newer one is never replaced by an older one that came late.
+const ORDER: &str = "reelmill-run-order";
 
 impl Studio {
     /// Puts a verified film under `recordings/`: where nothing is, or over the same video.
@@ -27,6 +29,7 @@ impl Studio {
             metadata: BTreeMap::from([
                 (VIDEO.to_owned(), manifest.video_id.clone()),
                 (RUN.to_owned(), manifest.run_id.clone()),
+                (ORDER.to_owned(), manifest.run_order.to_string()),
             ]),
             only_if_absent,
         };
@@ -44,6 +47,10 @@ impl Studio {
                 ),
             ));
         }
+        let order = there.metadata.get(ORDER).and_then(|order| order.parse::<i64>().ok());
+        if order.is_some_and(|order| order > manifest.run_order) {
+            return Err(Refusal::Skip("superseded").into());
+        }
         self.store.upload(film, to, put(false)).await.map(drop)
     }
 }
@@ -57,10 +64,19 @@ impl Connector<SweepRun> for Studio {
     async fn perform(&self, effect: &SweepRun) -> Result<(), Trouble> {
         let SweepRun { bucket, video_id, run_id, count } = effect;
         let mut gone = vec![keys::staged(video_id, run_id)];
-        for index in 0..*count {
-            gone.push(keys::clip(video_id, run_id, index));
-            gone.push(keys::masked(video_id, run_id, index));
+        gone.extend((0..*count).map(|index| keys::masked(video_id, run_id, index)));
+        self.store.delete(bucket, &gone).await?;
+
+        // `label` looks at the clips too, and may be behind.
+        let labels = format!("{}labels/", keys::run(video_id, run_id));
+        let labelled = self.store.list(bucket, &labels).await?.len();
+        if labelled < *count as usize {
+            return Err(Trouble::transient(
+                "waiting_for_labels",
+                format!("{labelled} of {count} clips are labelled; the clips stay until then"),
+            ));
         }
-        self.store.delete(bucket, &gone).await
+        let clips: Vec<_> = (0..*count).map(|index| keys::clip(video_id, run_id, index)).collect();
+        self.store.delete(bucket, &clips).await
     }
 }

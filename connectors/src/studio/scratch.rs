@@ -51,8 +51,9 @@ impl Scratch {
             ));
         }
         let lease = Lease { bytes, used: Arc::clone(&self.used) };
-        let dir = TempDir::new_in(&self.root)
-            .map_err(|e| Trouble::transient("scratch_unwritable", format!("{}: {e}", self.root.display())))?;
+        let dir = TempDir::new_in(&self.root).map_err(|e| {
+            Trouble::transient("scratch_unwritable", format!("{}: {e}", self.root.display()))
+        })?;
         Ok(Job { dir, _lease: lease })
     }
 }

@@ -1,5 +1,7 @@
 //! Kafka's side of the ports, against the embedded broker.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+
 mod log;
 mod pipeline;
 mod world;

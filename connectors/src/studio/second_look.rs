@@ -1,0 +1,68 @@
+//! A second look: a face that the detector sees in a rendered clip, where no mask touches it, is
+//! masked too, and the clip rendered again.
+//!
+//! On the source the detector may have doubted it; encoding can turn a doubt into a sighting. The
+//! check before publishing takes no excuse for a face without a mask, so it is dealt with here.
+
+use super::masking::region;
+use media::{ClipSpan, Limits, MediaError};
+use schemas::{Track, TrackPoint, Tracks};
+use std::{ops::ControlFlow, path::Path};
+use vision::{FaceDetector, VisionError};
+
+/// The detector's working width.
+pub(super) const DETECTOR_WIDTH: u32 = 640;
+/// Less of a box than this inside masks: no mask touches it.
+pub(super) const TOUCHED: f32 = 0.05;
+/// How long a face seen once is masked before and after, milliseconds.
+const HOLD_MS: i64 = 200;
+/// A face seen once gets a box larger by this share on each side.
+const GROW: f32 = 0.1;
+
+/// The faces of a rendered core that no mask of `tracks` touches, as tracks to be masked.
+///
+/// `threshold` is 0 to 1; the rendered core begins at `span.core_start`.
+pub(super) fn faces_in_the_clear(
+    rendered: &Path,
+    span: &ClipSpan,
+    tracks: &Tracks,
+    detector: &mut FaceDetector,
+    threshold: f32,
+    limits: &Limits,
+) -> Result<Vec<Track>, MediaError> {
+    let probe = media::probe(rendered, limits)?;
+    let (from, to) = (probe.time_base, tracks.time_base);
+    let ticks = |pts: i64| {
+        let scaled = i128::from(pts - probe.start_pts) * i128::from(from.num) * i128::from(to.den);
+        let whole = i128::from(from.den) * i128::from(to.num);
+        span.core_start + i64::try_from((scaled + whole / 2).div_euclid(whole.max(1))).unwrap_or(0)
+    };
+    let hold = tracks.time_base.to_ticks(HOLD_MS);
+    let mut found = Vec::new();
+    media::decode(rendered, limits, &mut |frame| {
+        let pts = ticks(frame.pts());
+        let masks: Vec<_> = tracks.regions_at(pts).iter().map(region).collect();
+        for face in detector.detect(&frame.rgb(DETECTOR_WIDTH)?, threshold).map_err(internal)? {
+            if media::mask_coverage(&region(&face.region), &masks) >= TOUCHED {
+                continue;
+            }
+            let grown = schemas::BoundingBox {
+                left: face.region.left - GROW * face.region.width,
+                top: face.region.top - GROW * face.region.height,
+                width: face.region.width * (1.0 + 2.0 * GROW),
+                height: face.region.height * (1.0 + 2.0 * GROW),
+            };
+            let point =
+                |pts| TrackPoint { pts, region: grown.clamped(), confidence: face.confidence };
+            let id = i32::try_from(tracks.tracks.len() + found.len()).unwrap_or(i32::MAX);
+            found.push(Track { id, points: vec![point(pts - hold), point(pts + hold)] });
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
+}
+
+/// A detector that does not run is not the footage's fault.
+pub(super) fn internal(error: VisionError) -> MediaError {
+    MediaError::Internal(error.to_string())
+}
