@@ -6,7 +6,9 @@
 mod ports_in_memory;
 
 use api::{Services, UploadLimits, router, serve};
-use ports::{Hit, Moment, MomentKind, ObjectRef, Put, StageRow, VideoRow, VideoState};
+use ports::{
+    DeadLetterRow, Hit, Moment, MomentKind, ObjectRef, Put, StageRow, VideoRow, VideoState,
+};
 use ports_in_memory::{MemoryCatalog, MemorySearch, MemoryStore, MemoryUploads, video_row};
 use reelmill::client::{self, Client, ClientError, UploadOptions};
 use std::{
@@ -195,6 +197,95 @@ async fn a_video_that_fails_ends_the_wait_with_its_reason_and_keeps_no_other() {
     assert!(error.starts_with("1 of 2 videos failed"), "{error}");
     assert!(error.contains("not_a_video: the file is a text"), "{error}");
     assert!(text(out).contains("ready good"));
+}
+
+#[tokio::test]
+async fn a_recording_that_will_never_be_found_ends_the_wait_and_says_why() {
+    let mill = Mill::start().await;
+    let (file, mut out) = (mill.file("talk.mp4", "film"), Vec::new());
+    let turn = async {
+        mill.change(0, |row| {
+            row.state = VideoState::Ready;
+            row.reason = Some("index_failed".to_owned());
+            row.detail = Some("the disk is full".to_owned());
+            mill.catalog.letters.lock().unwrap().push(DeadLetterRow {
+                topic: "reelmill.dead.index".to_owned(),
+                partition: 0,
+                offset: 0,
+                processor: "index".to_owned(),
+                video_id: Some(row.video_id.clone()),
+                reason: "index_failed".to_owned(),
+                detail: "the disk is full".to_owned(),
+                at_ms: 5,
+            });
+        })
+        .await;
+    };
+    let upload = client::upload(&mill.client, std::slice::from_ref(&file), waiting(), &mut out);
+    let upload = tokio::time::timeout(Duration::from_secs(20), upload);
+    let (ended, ()) = tokio::join!(upload, turn);
+    let error = ended.unwrap().unwrap_err().to_string();
+    let said = "is ready but not searchable: index_failed: the disk is full";
+    assert!(error.ends_with(said), "{error}");
+    assert!(text(out).contains(said));
+}
+
+#[tokio::test]
+async fn status_of_a_ready_video_tells_what_was_checked_and_the_seconds_of_each_stage() {
+    let mill = Mill::start().await;
+    mill.publish("v", "talk", b"film");
+    let stage = |name: &str, (first, last), parts| StageRow {
+        stage: name.to_owned(),
+        done: parts,
+        total: Some(parts),
+        frames: 0,
+        first_at_ms: Some(first),
+        last_at_ms: Some(last),
+    };
+    mill.change(0, |row| {
+        row.uploaded_at_ms = 1000;
+        row.receipt_key = Some("receipts/v.json".to_owned());
+        row.stages = vec![
+            stage("cut", (2500, 2500), 1),
+            stage("blur", (3000, 5000), 2),
+            stage("verify", (9200, 9200), 1),
+            // It waits for no recording.
+            stage("index", (5700, 5700), 1),
+        ];
+    })
+    .await;
+    let said = async || {
+        let mut out = Vec::new();
+        client::status(&mill.client, Some("v"), false, &mut out).await.unwrap();
+        text(out)
+    };
+    let without = said().await;
+    assert!(without.contains("\nchecked     unknown: "), "{without}");
+    let receipt = serde_json::json!({
+        "statement": "verified against detector yunet",
+        "checks": {
+            "frames_source": 900, "frames_output": 899, "sound": "identical", "tracks": 2,
+            "boxes": 1500, "boxes_masked": 1498, "detections_under_mask": 40,
+            "detections_unconfirmed": 3, "leaks": 1,
+        },
+    });
+    let object = ObjectRef::new("mill", "receipts/v.json");
+    mill.store.insert(&object, receipt.to_string().as_bytes(), Put::default());
+    let shown = "
+  cut       done, 1.5 s
+  blur      2/2 clips, 2.0 s
+  verify    done, 4.2 s
+  index     done, 0.7 s
+checked     verified against detector yunet
+  tracks    2
+  boxes     1500, 1498 masked
+  frames    900 source, 899 output
+  sound     identical
+  detected  40 under masks, 3 unconfirmed
+  leaks     1
+";
+    let one = said().await;
+    assert!(one.contains(shown), "{one}");
 }
 
 #[tokio::test]

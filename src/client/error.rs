@@ -36,6 +36,13 @@ pub enum ClientError {
     AlreadyThere(PathBuf),
     #[error("video {video_id} failed: {reason}: {detail}")]
     Failed { video_id: String, reason: String, detail: String },
+    #[error("video {video_id} is ready but not searchable: {reason}: {detail}")]
+    NotSearchable { video_id: String, reason: String, detail: String },
+    #[error(
+        "video {video_id} may have ended unseen: {reason}: {detail}; look with \
+         `reelmill status {video_id}`"
+    )]
+    Unseen { video_id: String, reason: String, detail: String },
     #[error("{failed} of {total} videos failed; the first: {first}")]
     SomeFailed { failed: usize, total: usize, first: Box<ClientError> },
     #[error("the output cannot be written: {0}")]

@@ -33,11 +33,24 @@ pub struct Video {
     pub state: State,
     pub reason: Option<String>,
     pub detail: Option<String>,
+    /// In ms since 1970.
+    pub uploaded_at_ms: i64,
     pub duration_ms: Option<i64>,
     pub searchable: bool,
     /// In the order of the mill; empty in lists.
     pub stages: Vec<Stage>,
     pub links: Links,
+    /// The newest first; empty in lists.
+    #[serde(default)]
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// An event of a video that could not be worked on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct DeadLetter {
+    pub processor: String,
+    pub reason: String,
+    pub detail: String,
 }
 
 /// How far a stage is; times in ms since 1970.

@@ -5,7 +5,7 @@ use super::{
     error::ClientError,
     http::{Client, State, Video},
     progress::describe,
-    text::{clock, plain},
+    text::{clock, plain, seconds},
 };
 use serde::Deserialize;
 use std::io;
@@ -14,6 +14,28 @@ use std::io;
 struct List {
     total: usize,
     videos: Vec<Video>,
+}
+
+/// What verify found, of a recording's receipt.
+#[derive(Debug, Deserialize)]
+struct Receipt {
+    statement: String,
+    checks: Checks,
+}
+
+#[derive(Debug, Deserialize)]
+struct Checks {
+    frames_source: i64,
+    frames_output: i64,
+    /// Absent where there is no sound.
+    sound: Option<String>,
+    tracks: i64,
+    boxes: i64,
+    boxes_masked: i64,
+    detections_under_mask: i64,
+    /// Absent in receipts of earlier mills.
+    detections_unconfirmed: Option<i64>,
+    leaks: i64,
 }
 
 /// Shows one video with its stages, or the newest videos; as the mill's own JSON where asked.
@@ -30,7 +52,12 @@ pub async fn status(
     if json {
         writeln!(out, "{answer:#}")?;
     } else if video.is_some() {
-        one(&client.read(answer)?, out)?;
+        let video: Video = client.read(answer)?;
+        let receipt = match (video.state, &video.links.receipt) {
+            (State::Ready, Some(_)) => Some(receipt(client, &video.video_id).await),
+            _ => None,
+        };
+        one(&video, receipt, out)?;
     } else {
         let list: List = client.read(answer)?;
         if list.videos.is_empty() {
@@ -58,7 +85,15 @@ fn word(video: &Video) -> &'static str {
     }
 }
 
-fn one(video: &Video, out: Out<'_>) -> io::Result<()> {
+async fn receipt(client: &Client, video_id: &str) -> Result<Receipt, ClientError> {
+    client.read(client.json(&["api", "videos", video_id, "receipt"], &[]).await?)
+}
+
+fn one(
+    video: &Video,
+    receipt: Option<Result<Receipt, ClientError>>,
+    out: Out<'_>,
+) -> io::Result<()> {
     writeln!(out, "{}  {}", video.video_id, plain(&video.title))?;
     if !video.assessment.is_empty() {
         writeln!(out, "assessment  {}", plain(&video.assessment))?;
@@ -71,8 +106,18 @@ fn one(video: &Video, out: Out<'_>) -> io::Result<()> {
     if let Some(duration_ms) = video.duration_ms {
         writeln!(out, "duration    {}", clock(duration_ms))?;
     }
-    for stage in &video.stages {
-        writeln!(out, "  {:8}  {}", plain(&stage.stage), describe(stage))?;
+    for (index, stage) in video.stages.iter().enumerate() {
+        let mut line = describe(stage);
+        if let Some(took) = took(video, index) {
+            line = format!("{line}, {}", seconds(took));
+        }
+        writeln!(out, "  {:8}  {line}", plain(&stage.stage))?;
+    }
+    match receipt {
+        Some(Ok(receipt)) => checked(&receipt, &mut *out)?,
+        // The rest is worth showing all the same.
+        Some(Err(error)) => writeln!(out, "checked     unknown: {}", plain(&error.to_string()))?,
+        None => {}
     }
     let links = [("recording", &video.links.recording), ("receipt", &video.links.receipt)];
     for (name, link) in links {
@@ -81,4 +126,31 @@ fn one(video: &Video, out: Out<'_>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Milliseconds a stage of one part took. Its one event tells no beginning: that is the end of
+/// the latest stage before it (which need not be its neighbour, as `index` waits for no `verify`),
+/// or the upload.
+fn took(video: &Video, index: usize) -> Option<i64> {
+    let (before, stage) = (video.stages.get(..index)?, video.stages.get(index)?);
+    let ended = stage.last_at_ms.filter(|_| (stage.done, stage.total) == (1, Some(1)))?;
+    let ends = before.iter().filter_map(|stage| stage.last_at_ms);
+    let began = ends.filter(|&end| end <= ended).max().unwrap_or(video.uploaded_at_ms);
+    Some((ended - began).max(0))
+}
+
+fn checked(receipt: &Receipt, out: Out<'_>) -> io::Result<()> {
+    let checks = &receipt.checks;
+    let sound = checks.sound.as_deref().unwrap_or("none");
+    let mut detected = format!("{} under masks", checks.detections_under_mask);
+    if let Some(unconfirmed) = checks.detections_unconfirmed {
+        detected = format!("{detected}, {unconfirmed} unconfirmed");
+    }
+    writeln!(out, "checked     {}", plain(&receipt.statement))?;
+    writeln!(out, "  tracks    {}", checks.tracks)?;
+    writeln!(out, "  boxes     {}, {} masked", checks.boxes, checks.boxes_masked)?;
+    writeln!(out, "  frames    {} source, {} output", checks.frames_source, checks.frames_output)?;
+    writeln!(out, "  sound     {}", plain(sound))?;
+    writeln!(out, "  detected  {detected}")?;
+    writeln!(out, "  leaks     {}", checks.leaks)
 }

@@ -11,6 +11,9 @@ const VIDEO_STAGES: [&str; 3] = ["stitch", "verify", "index"];
 /// Dead letters of these are about the search, and say nothing about the recording.
 const SEARCH_PROCESSORS: [&str; 2] = ["label", "index"];
 
+/// Dead letters of these are about what is told of a recording and left behind by it.
+const KEEPING_PROCESSORS: [&str; 2] = ["catalog", "sweep"];
+
 /// Videos on a page.
 const MAX_PAGE_SIZE: u32 = 100;
 
@@ -131,8 +134,9 @@ async fn complete(db: &mut SqliteConnection, listed: Listed) -> Result<VideoRow,
     };
     let state = match (&recording, &death) {
         (Some(_), _) => VideoState::Ready,
-        (None, Some(_)) => VideoState::Failed,
-        (None, None) => VideoState::Processing,
+        (None, Some(dead)) if stops_recording(dead) => VideoState::Failed,
+        // The recording may still come.
+        (None, _) => VideoState::Processing,
     };
     let (reason, detail) = death.map(|dead| (dead.reason, dead.detail)).unzip();
     let mut row = VideoRow {
@@ -176,7 +180,13 @@ async fn newest_run(db: &mut SqliteConnection, video_id: &str) -> Result<String,
     Ok(run.unwrap_or_default())
 }
 
-/// The newest dead letter that nothing has answered.
+fn stops_recording(dead: &DeadLetterRow) -> bool {
+    let processor = dead.processor.as_str();
+    !SEARCH_PROCESSORS.contains(&processor) && !KEEPING_PROCESSORS.contains(&processor)
+}
+
+/// The newest dead letter that nothing has answered: one that stops the recording before one
+/// that stops the search, and that before the others.
 async fn unanswered(
     db: &mut SqliteConnection,
     video_id: &str,
@@ -188,13 +198,17 @@ async fn unanswered(
          WHERE video_id = ?1
            AND CASE WHEN processor IN (?2, ?3) THEN ?5 IS NULL OR at_ms > ?5
                     ELSE ?4 IS NULL OR at_ms > ?4 END
-         ORDER BY at_ms DESC, topic, partition, \"offset\" DESC LIMIT 1",
+         ORDER BY CASE WHEN processor IN (?2, ?3) THEN 1
+                       WHEN processor IN (?6, ?7) THEN 2 ELSE 0 END,
+                  at_ms DESC, topic, partition, \"offset\" DESC LIMIT 1",
     )
     .bind(video_id)
     .bind(SEARCH_PROCESSORS[0])
     .bind(SEARCH_PROCESSORS[1])
     .bind(ready_since)
     .bind(searchable_since)
+    .bind(KEEPING_PROCESSORS[0])
+    .bind(KEEPING_PROCESSORS[1])
     .fetch_optional(db)
     .await?;
     row.as_ref().map(dead_letter).transpose()

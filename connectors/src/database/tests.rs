@@ -221,6 +221,37 @@ async fn a_dead_letter_fails_a_video_until_its_recording_is_there() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_that_cannot_stop_the_recording_gives_a_reason_and_leaves_the_state() {
+    for processor in ["label", "index", "catalog", "sweep"] {
+        let (catalog, _dir) = empty().await;
+        let facts = [uploaded("v", "t", 100, None), dead(processor, 0, "no", 150)];
+        let row = seen(&catalog, &facts).await;
+        assert_eq!(row.state, VideoState::Processing, "{processor}");
+        assert_eq!(row.reason.as_deref(), Some("no"), "{processor}");
+
+        // One that stops it counts, even as the older of the two.
+        let row = seen(&catalog, &[dead("verify", 0, "leak", 140)]).await;
+        assert_eq!(row.state, VideoState::Failed, "{processor}");
+        assert_eq!(row.reason.as_deref(), Some("leak"), "{processor}");
+
+        let row = seen(&catalog, &[ready("run-1", 200)]).await;
+        assert_eq!(row.state, VideoState::Ready, "{processor}");
+    }
+}
+
+#[tokio::test]
+async fn a_reason_the_search_has_is_not_hidden_by_a_later_one_of_the_sweep() {
+    let (catalog, _dir) = empty().await;
+    let facts = [
+        uploaded("v", "t", 100, None),
+        ready("run-1", 200),
+        dead("index", 0, "index_full", 210),
+        dead("sweep", 0, "sweep_failed", 220),
+    ];
+    assert_eq!(seen(&catalog, &facts).await.reason.as_deref(), Some("index_full"));
+}
+
+#[tokio::test]
 async fn a_published_video_stays_published_and_says_why_it_is_not_searchable() {
     for processor in ["label", "index"] {
         for at_ms in [150, 250] {
