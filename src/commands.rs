@@ -4,8 +4,8 @@ use crate::{
     cli::{BlurChoice, Command, EventCommand, TopicsCommand},
     client::{self, Client},
     event,
-    mill::{self, Failure},
-    pipeline,
+    failure::Failure,
+    mill, pipeline,
 };
 use std::io::{Read, Write};
 

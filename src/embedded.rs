@@ -1,6 +1,9 @@
 //! The embedded ports: broker, registry, store, all under one data directory, on loopback only.
 
-use crate::mill::{Failure, LOCAL_KEY, LOCAL_SECRET};
+use crate::{
+    failure::Failure,
+    mill::{LOCAL_KEY, LOCAL_SECRET},
+};
 use broker::{Broker, Options, Sync};
 use connectors::{
     registry::embedded::EmbeddedRegistry,

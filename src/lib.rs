@@ -6,5 +6,6 @@ pub mod client;
 pub mod commands;
 pub mod embedded;
 pub mod event;
+pub mod failure;
 pub mod mill;
 pub mod pipeline;

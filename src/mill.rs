@@ -3,8 +3,8 @@
 use crate::{
     announce::Announcer,
     cli::{EndpointArgs, Mask, MillArgs, RunArgs, UpArgs},
-    client::ClientError,
     embedded::{Embedded, Listen, PARTITIONS},
+    failure::Failure,
     pipeline::{World, pipeline, shape},
 };
 use api::{Services, Unready, UploadLimits};
@@ -19,13 +19,12 @@ use connectors::{
     studio::{Scratch, Studio},
     tantivy::Tantivy,
 };
-use engine::{CancellationToken, Context, Metrics, Policy, Running, SystemClock, Trouble};
+use engine::{CancellationToken, Context, Metrics, Policy, Running, SystemClock};
 use ports::{Catalog, Search, Store};
 use processors::cut::Cut;
 use schemas::{ALL, Blur, Masking};
 use std::{
     collections::BTreeMap,
-    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -51,55 +50,6 @@ const SCRATCH_FLOOR: u64 = 1 << 30;
 const LOCAL_OWNER: &str = "local";
 /// What is not stopped by then is left behind.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
-
-/// Why a command failed, in words; and whose mistake it was, as an exit code.
-#[derive(Debug)]
-pub struct Failure {
-    usage: bool,
-    message: String,
-}
-
-impl Failure {
-    /// The command line or the configuration is wrong.
-    pub fn usage(message: impl fmt::Display) -> Self {
-        Self { usage: true, message: message.to_string() }
-    }
-
-    /// A part did not start.
-    pub fn start(part: &str, cause: &dyn fmt::Display) -> Self {
-        Self { usage: false, message: format!("{part} did not start: {cause}") }
-    }
-
-    /// 64 for wrong usage, else 1.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        if self.usage { 64 } else { 1 }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        Self { usage: false, message: trouble.to_string() }
-    }
-}
-
-impl From<ClientError> for Failure {
-    fn from(error: ClientError) -> Self {
-        Self { usage: false, message: error.to_string() }
-    }
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self { usage: false, message: error.to_string() }
-    }
-}
 
 /// The whole mill in one process.
 pub async fn up(args: UpArgs) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! Kafka's side of the ports, against the embedded broker.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod log;
 mod pipeline;
