@@ -159,12 +159,14 @@ impl Mill {
         let scratch = Scratch::open(data.join("scratch"), args.scratch_max_bytes)
             .map_err(|e| Failure::start("the scratch directory", &e))?;
 
+        let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
         let studio = Studio {
             store: Arc::clone(&store),
             scratch,
             permits: permits.semaphore,
             threads: permits.count.min(MOST_THREADS),
             models,
+            metrics: metrics.clone(),
         };
         let eyes = Rekognition::new(RekognitionConfig {
             endpoint: Some(endpoints.rekognition.clone()),
@@ -181,7 +183,6 @@ impl Mill {
             pipeline = pipeline.only(only).map_err(Failure::usage)?;
         }
 
-        let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
         let shutdown = CancellationToken::new();
         let kafka = Arc::new(kafka(&endpoints.kafka, &args.instance));
         let context = Context {

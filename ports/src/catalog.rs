@@ -12,7 +12,7 @@ pub enum VideoState {
     Processing,
     /// The recording is verified and published.
     Ready,
-    /// Something of it is in a dead letter: see `reason`.
+    /// Something the recording needs is in a dead letter: see `reason`.
     Failed,
 }
 

@@ -212,6 +212,14 @@ fn the_command_line_does_the_whole_job() {
     assert!(get.status.success(), "{}", String::from_utf8_lossy(&get.stderr));
     assert_eq!(frames(&out), 56);
 
+    let metrics = reqwest::blocking::get(mill.url("/metrics")).unwrap().text().unwrap();
+    for line in [
+        r#"reelmill_events_total{processor="verify",reason="",verdict="emitted"} 1"#,
+        r#"reelmill_frames_total{kind="verified"} 56"#,
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+
     let search = mill.run(&["search", "person"]);
     assert!(String::from_utf8_lossy(&search.stdout).contains(video));
     let wrong = mill.run(&["search", "person AND"]);

@@ -1,6 +1,6 @@
 //! `CutClips`: the source becomes clips with margins and a manifest.
 
-use super::Studio;
+use super::{Studio, footage};
 use bytes::Bytes;
 use engine::{Connector, Trouble};
 use media::{CutPlan, Probe};
@@ -59,6 +59,7 @@ impl Connector<CutClips> for Studio {
         }
 
         let manifest = manifest(effect, &info, &plan, sha256, video_id, run_id)?;
+        self.metrics.count_media("cut", footage(manifest.duration_ms));
         let body = Bytes::from(manifest.to_json()?);
         let put = Put {
             content_type: Some("application/json".to_owned()),

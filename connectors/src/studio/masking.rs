@@ -1,11 +1,11 @@
 //! `MaskClip`: the core of a clip is rendered with its tracked faces masked.
 
 use super::{
-    Studio, probe,
+    Studio, footage, probe,
     second_look::{faces_in_the_clear, internal},
 };
 use bytes::Bytes;
-use engine::{Connector, Trouble};
+use engine::{Connector, FrameKind, Trouble};
 use media::{ClipSpan, MaskJob, MaskStyle, Region, Render};
 use ports::{ObjectRef, Put};
 use processors::blur::{MaskClip, Masked};
@@ -91,6 +91,11 @@ impl Connector<MaskClip> for Studio {
             self.store.write(&ObjectRef::new(&effect.bucket, key), body, Put::default()).await?;
         }
         self.upload(&masked, &effect.bucket, &effect.masked_key).await?;
+        let kind = if report.copied { FrameKind::Copied } else { FrameKind::Encoded };
+        self.metrics.count_frames(kind, report.frames.into());
+        self.metrics.count_frames(FrameKind::Masked, report.masked_frames.into());
+        let core = manifest.time_base.to_ms(entry.core_end - entry.core_start);
+        self.metrics.count_media("blur", footage(core));
         Ok(Masked {
             frames: count(report.frames),
             masked_frames: count(report.masked_frames),

@@ -11,11 +11,11 @@ mod second_look;
 mod stitching;
 mod verifying;
 
-use engine::Trouble;
+use engine::{Metrics, Trouble};
 use media::{Limits, MediaError, Probe};
 use ports::{ObjectRef, Put, Store};
 use schemas::Manifest;
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 pub use scratch::{Job, Scratch};
@@ -33,6 +33,8 @@ pub struct Studio {
     /// Threads of one encoder or decoder.
     pub threads: usize,
     pub models: Arc<vision::Models>,
+    /// Told how many frames and seconds of footage were worked on.
+    pub metrics: Metrics,
 }
 
 impl Studio {
@@ -73,6 +75,11 @@ impl Studio {
         };
         self.store.upload(file, &ObjectRef::new(bucket, key), put).await.map(drop)
     }
+}
+
+/// A length of footage; negative ones are none.
+fn footage(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or_default())
 }
 
 /// The source as `cut` found it.

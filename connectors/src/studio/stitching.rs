@@ -1,6 +1,6 @@
 //! `StitchClips`: the masked cores become one film with the source's sound, staged but not published.
 
-use super::{Studio, masking, probe};
+use super::{Studio, footage, masking, probe};
 use engine::{Connector, Trouble};
 use futures::{StreamExt, TryStreamExt, stream};
 use media::Stitch;
@@ -52,6 +52,7 @@ impl Connector<StitchClips> for Studio {
             .await?
         };
         self.upload(&staged, &effect.bucket, &effect.staged_key).await?;
+        self.metrics.count_media("stitch", footage(report.duration_ms));
         Ok(Stitched {
             frames: i64::try_from(report.frames).unwrap_or(i64::MAX),
             duration_ms: report.duration_ms,

@@ -6,10 +6,10 @@
 //! the output.
 
 use super::{
-    Studio, masking,
+    Studio, footage, masking,
     second_look::{DETECTOR_WIDTH, TOUCHED, internal},
 };
-use engine::{Connector, Trouble};
+use engine::{Connector, FrameKind, Trouble};
 use media::{Compared, Limits, MaskStyle, MediaError, Region};
 use ports::ObjectRef;
 use processors::verify::{Verified, VerifyRecording, judge, recording_key, statement};
@@ -83,6 +83,9 @@ impl Connector<VerifyRecording> for Studio {
             threads: self.threads,
         };
         let (checks, output_sha256) = self.on_cpu(move |limits| inspection.run(limits)).await?;
+        self.metrics
+            .count_frames(FrameKind::Verified, u64::try_from(checks.frames_output).unwrap_or(0));
+        self.metrics.count_media("verify", footage(checks.duration_output_ms));
         judge(&manifest, &checks).map_err(|poison| Trouble::from(engine::Refusal::from(poison)))?;
         self.publish(&film, &recording_at, &manifest).await?;
         Ok(Verified {
@@ -284,10 +287,7 @@ impl Eyes<'_> {
     /// The face of the source at the place of one found on the output.
     fn clear_face(&mut self, shot: &Shot, found: &FaceBox) -> Result<Option<FaceBox>, VisionError> {
         let faces = self.detector.detect(&shot.source, self.threshold)?;
-        Ok(faces.into_iter().find(|face| {
-            coincidence(&masking::region(&face.region), &masking::region(&found.region))
-                >= SAME_FACE
-        }))
+        Ok(faces.into_iter().find(|face| face.region.iou(&found.region) >= SAME_FACE))
     }
 
     /// Whether what was found outside masks is a face of the source's.
@@ -314,12 +314,4 @@ impl Eyes<'_> {
         let after = embedder.embed(&shot.output, &found.landmarks)?;
         Ok(vision::distance(&before, &after) < RECOGNISED)
     }
-}
-
-/// Intersection over union.
-fn coincidence(a: &Region, b: &Region) -> f32 {
-    let width = (a.left + a.width).min(b.left + b.width) - a.left.max(b.left);
-    let height = (a.top + a.height).min(b.top + b.height) - a.top.max(b.top);
-    let shared = width.max(0.0) * height.max(0.0);
-    shared / (a.width * a.height + b.width * b.height - shared).max(f32::EPSILON)
 }
