@@ -104,10 +104,9 @@ impl<O: LogOpener> Pipeline<O> {
         for name in names.iter().map(AsRef::as_ref) {
             if !self.specs().any(|spec| spec.name == name) {
                 let known: Vec<_> = self.specs().map(|spec| spec.name).collect();
-                let nearest = known.iter().min_by_key(|known| edits(name, known));
                 return Err(UnknownProcessor {
                     name: name.to_owned(),
-                    nearest: nearest.copied().unwrap_or_default(),
+                    nearest: schemas::nearest(name, known.iter().copied()),
                     all: known.join(", "),
                 });
             }
@@ -208,20 +207,4 @@ impl<O> fmt::Debug for Pipeline<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.stages.iter().map(|(spec, _)| spec)).finish()
     }
-}
-
-/// How many letters must be added, dropped or changed between two words (Levenshtein).
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -321,31 +321,11 @@ fn known_field(name: &str) -> Result<&'static str, String> {
     if let Some(field) = QUERY_FIELDS.iter().find(|field| **field == lower) {
         return Ok(field);
     }
-    let nearest = QUERY_FIELDS
-        .iter()
-        .min_by_key(|field| edit_distance(field, &lower))
-        .copied()
-        .unwrap_or_default();
+    let nearest = schemas::nearest(&lower, QUERY_FIELDS.iter().copied());
     Err(format!(
         "there is no field `{name}`, the nearest is `{nearest}`; put the words into quotes to look \
          for them as they are"
     ))
-}
-
-/// Levenshtein's distance, in characters.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut above: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut left = i + 1;
-        let mut row = vec![left];
-        for (y, pair) in b.iter().zip(above.windows(2)) {
-            left = (left + 1).min(pair[1] + 1).min(pair[0] + usize::from(x != *y));
-            row.push(left);
-        }
-        above = row;
-    }
-    above.last().copied().unwrap_or_default()
 }
 
 struct Parser {

@@ -135,22 +135,9 @@ pub fn decode_json(topic: &str, value: AvroValue) -> Result<Json, Malformed> {
     serde_json::from_str(&text).map_err(malformed)
 }
 
-/// The candidate with the fewest letters to change; empty without candidates.
-fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> &'a str {
-    candidates.min_by_key(|candidate| edits(word, candidate)).unwrap_or_default()
-}
-
-/// The Levenshtein distance, row by row.
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.chars().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
+/// The candidate with the fewest letters to change (Levenshtein); empty without candidates.
+#[must_use]
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> &'a str {
+    let near = candidates.into_iter().min_by_key(|candidate| strsim::levenshtein(word, candidate));
+    near.unwrap_or_default()
 }

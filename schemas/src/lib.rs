@@ -10,7 +10,7 @@ pub mod keys;
 mod objects;
 
 pub use apache_avro::types::Value as AvroValue;
-pub use codec::{decode_json, encode_json, kind};
+pub use codec::{decode_json, encode_json, kind, nearest};
 pub use event::{Event, Malformed};
 pub use events::{
     ALL, Blur, Catalogued, ClipsBlurred, ClipsReady, EventKind, FacesDetected, LabelsDetected,

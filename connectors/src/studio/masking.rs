@@ -9,10 +9,9 @@ use engine::{Connector, FrameKind, Trouble};
 use media::{ClipSpan, MaskJob, MaskStyle, Region, Render};
 use ports::{ObjectRef, Put};
 use processors::blur::{MaskClip, Masked};
-use schemas::{Blur, BoundingBox, ClipEntry, Manifest, RenderMode, Tracks, keys};
+use schemas::{Blur, BoundingBox, ClipEntry, Manifest, RenderMode, keys};
 use vision::FaceDetector;
 
-const MAX_TRACKS_BYTES: u64 = 256 << 20;
 /// A clip may grow a little when it is rendered again.
 const SCRATCH_PER_CLIP: u64 = 3;
 const SCRATCH_FLOOR: u64 = 8 << 20;
@@ -24,8 +23,7 @@ impl Connector<MaskClip> for Studio {
     async fn perform(&self, effect: &MaskClip) -> Result<Masked, Trouble> {
         let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
         let entry = entry(&manifest, effect.index)?;
-        let tracks_at = ObjectRef::new(&effect.bucket, &effect.tracks_key);
-        let tracks = Tracks::from_avro(&self.store.read(&tracks_at, MAX_TRACKS_BYTES).await?)?;
+        let tracks = self.tracks(&effect.bucket, &effect.tracks_key).await?;
 
         let clip_at = ObjectRef::new(&effect.bucket, &effect.clip_key);
         let Some(info) = self.store.head(&clip_at).await? else {

@@ -14,7 +14,7 @@ mod verifying;
 use engine::{Metrics, Trouble};
 use media::{Limits, MediaError, Probe};
 use ports::{ObjectRef, Put, Store};
-use schemas::Manifest;
+use schemas::{Manifest, Tracks};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
@@ -22,6 +22,8 @@ pub use scratch::{Job, Scratch};
 
 /// A manifest of an hour in ten-second clips is 100 kB.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+/// The faces of a crowded hour are a few megabytes.
+const MAX_TRACKS_BYTES: u64 = 256 << 20;
 
 /// Performs the effects of `cut`, `blur`, `stitch`, `verify` and `sweep`.
 #[derive(Debug, Clone)]
@@ -41,6 +43,11 @@ impl Studio {
     async fn manifest(&self, bucket: &str, key: &str) -> Result<Manifest, Trouble> {
         let body = self.store.read(&ObjectRef::new(bucket, key), MAX_MANIFEST_BYTES).await?;
         Ok(Manifest::from_json(&body)?)
+    }
+
+    async fn tracks(&self, bucket: &str, key: &str) -> Result<Tracks, Trouble> {
+        let body = self.store.read(&ObjectRef::new(bucket, key), MAX_TRACKS_BYTES).await?;
+        Ok(Tracks::from_avro(&body)?)
     }
 
     /// Media work on a thread of its own, under a permit.

@@ -21,7 +21,6 @@ use std::{
 };
 use vision::{FaceBox, FaceDetector, FaceEmbedder, Models, VisionError};
 
-const MAX_TRACKS_BYTES: u64 = 256 << 20;
 const SCRATCH_FLOOR: u64 = 8 << 20;
 /// Frames the detector may be behind: bounds memory.
 const FRAMES_IN_FLIGHT: usize = 4;
@@ -59,14 +58,10 @@ impl Connector<VerifyRecording> for Studio {
         if manifest.masking.blur == Blur::All {
             for clip in &manifest.clips {
                 let key = keys::tracks(&manifest.video_id, &manifest.run_id, clip.index);
-                let at = ObjectRef::new(&effect.bucket, key);
-                let mut of_clip =
-                    Tracks::from_avro(&self.store.read(&at, MAX_TRACKS_BYTES).await?)?;
+                let mut of_clip = self.tracks(&effect.bucket, &key).await?;
                 let key = keys::second_look(&manifest.video_id, &manifest.run_id, clip.index);
-                let at = ObjectRef::new(&effect.bucket, key);
-                if self.store.head(&at).await?.is_some() {
-                    let body = self.store.read(&at, MAX_TRACKS_BYTES).await?;
-                    of_clip.tracks.extend(Tracks::from_avro(&body)?.tracks);
+                if self.store.head(&ObjectRef::new(&effect.bucket, &key)).await?.is_some() {
+                    of_clip.tracks.extend(self.tracks(&effect.bucket, &key).await?.tracks);
                 }
                 tracks.push(of_clip);
             }
