@@ -12,7 +12,12 @@ use crate::{
 use futures::FutureExt;
 use ports::{ObjectRef, Put};
 use schemas::{AvroValue, Malformed, ids, keys};
-use std::{any::Any, panic::AssertUnwindSafe, time::Instant};
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+use tokio::time::timeout;
 
 /// How an event ended. Every event ends in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +187,8 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
             let claim = || gather::claim(store, gather, P::NAME, &input.id);
             self.insist(claim).await.during(Step::Gather)?;
         }
-        let answer = self.insist(|| self.perform(&effect)).await.during(Step::Perform)?;
+        let limit = self.processor.time_limit(&input);
+        let answer = self.insist(|| self.perform(&effect, limit)).await.during(Step::Perform)?;
         let outcome = self.processor.conclude(input, answer).during(Step::Conclude)?;
         let Outcome { events, objects } = outcome;
         for object in &objects {
@@ -229,9 +235,16 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
         }
     }
 
-    async fn perform(&self, effect: &P::Effect) -> Result<<P::Effect as Effect>::Answer, Trouble> {
+    async fn perform(
+        &self,
+        effect: &P::Effect,
+        limit: Duration,
+    ) -> Result<<P::Effect as Effect>::Answer, Trouble> {
         let started = Instant::now();
-        let answer = self.connector.perform(effect).await;
+        let answer = timeout(limit, self.connector.perform(effect)).await.unwrap_or_else(|_| {
+            let detail = format!("no answer within {} s, so it was abandoned", limit.as_secs());
+            Err(Trouble::transient("timed_out", detail))
+        });
         let outcome = match &answer {
             Ok(_) => "answered",
             Err(Trouble::Refused(_)) => "refused",

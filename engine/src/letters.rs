@@ -2,7 +2,7 @@
 //! dead letters.
 
 use crate::arrival::Arrival;
-use ports::{Poison, Record};
+use ports::{Headers, Poison, Position, Record};
 
 /// Names of the headers on retries and dead letters.
 pub mod header {
@@ -34,6 +34,14 @@ pub mod header {
     pub const DEAD_REASON: &str = "__connect.errors.exception.class.name";
     /// The detail: a sentence.
     pub const DEAD_DETAIL: &str = "__connect.errors.exception.message";
+    /// The origin's record time, ms since 1970, for which Kafka Connect has no name.
+    pub const DEAD_TIMESTAMP: &str = "reelmill.dead.origin.timestamp";
+    /// All headers that make a record a dead letter start with one of these.
+    pub const DEAD_PREFIXES: [&str; 2] = ["__connect.errors.", "reelmill.dead."];
+
+    /// On the mark a redriven dead letter leaves behind: where in this topic the letter is.
+    pub const REDRIVEN_PARTITION: &str = "reelmill.redriven.partition";
+    pub const REDRIVEN_OFFSET: &str = "reelmill.redriven.offset";
 }
 
 /// Longer details are cut: a dead letter must fit wherever its event did.
@@ -112,7 +120,8 @@ pub(crate) fn dead(
         .with(header::DEAD_PROCESSOR, processor.to_owned())
         .with(header::DEAD_STAGE, stage)
         .with(header::DEAD_REASON, poison.reason)
-        .with(header::DEAD_DETAIL, cut(&poison.detail).to_owned());
+        .with(header::DEAD_DETAIL, cut(&poison.detail).to_owned())
+        .with(header::DEAD_TIMESTAMP, arrival.at_ms.to_string());
     Record {
         topic: dead_topic(processor),
         headers,
@@ -130,11 +139,59 @@ fn cut(detail: &str) -> &str {
     &detail[..end]
 }
 
+/// A dead letter on its way back: both records belong into one transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Redrive {
+    /// The event as it first came, for the processor that gave it up and no other: its patience
+    /// begins anew.
+    pub event: Record,
+    /// Says in the topic of dead letters that this one was sent back.
+    pub mark: Record,
+}
+
+/// Sends a dead letter back. `None` for what is no dead letter of a processor of ours, for marks
+/// too.
+#[must_use]
+pub fn redrive(letter: &Record) -> Option<Redrive> {
+    let position = letter.position.as_ref()?;
+    let text = |name: &str| letter.headers.text(name);
+    let processor = text(header::DEAD_PROCESSOR)?;
+    if letter.topic != dead_topic(processor) || redriven(letter).is_some() {
+        return None;
+    }
+    let at_ms = text(header::DEAD_TIMESTAMP)
+        .and_then(|ms| ms.parse().ok())
+        .or(letter.timestamp_ms)
+        .unwrap_or_default();
+    let mut headers = letter.headers.clone();
+    headers.0.retain(|(name, _)| !header::DEAD_PREFIXES.iter().any(|p| name.starts_with(p)));
+    let headers = headers
+        .with(header::ORIGIN_TOPIC, text(header::DEAD_TOPIC)?.to_owned())
+        .with(header::ORIGIN_PARTITION, text(header::DEAD_PARTITION)?.to_owned())
+        .with(header::ORIGIN_OFFSET, text(header::DEAD_OFFSET)?.to_owned())
+        .with(header::ORIGIN_TIMESTAMP, at_ms.to_string());
+    let bare = Record { timestamp_ms: None, position: None, ..letter.clone() };
+    let mark = Headers::default()
+        .with(header::REDRIVEN_PARTITION, position.partition.to_string())
+        .with(header::REDRIVEN_OFFSET, position.offset.to_string());
+    Some(Redrive {
+        event: Record { topic: retry_topic(processor), headers, ..bare.clone() },
+        mark: Record { value: None, headers: mark, ..bare },
+    })
+}
+
+/// The dead letter a mark speaks of; `None` for a dead letter itself.
+#[must_use]
+pub fn redriven(record: &Record) -> Option<Position> {
+    let partition = record.headers.text(header::REDRIVEN_PARTITION)?.parse().ok()?;
+    let offset = record.headers.text(header::REDRIVEN_OFFSET)?.parse().ok()?;
+    Some(Position { topic: record.topic.clone(), partition, offset })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use ports::{Headers, Position};
 
     fn record() -> Record {
         Record {
@@ -185,6 +242,23 @@ mod tests {
         assert_eq!(text("__connect.errors.exception.class.name"), Some("no_video"));
         assert_eq!(text("__connect.errors.exception.message").map(str::len), Some(DETAIL_BYTES));
         assert!(!dead.headers.0.iter().any(|(name, _)| name.starts_with("reelmill.retry.")));
+    }
+
+    #[test]
+    fn a_redriven_dead_letter_arrives_as_it_first_came_with_patience_anew() {
+        let first = Arrival::read(record(), &at("video-uploaded", 2, 9), 1_000);
+        let late = Arrival { attempt: 8, not_before_ms: 9, ..first.clone() };
+        let letter = dead(&late, "cut", "perform", &Poison::new("throttled", "x"));
+        let place = at("reelmill.dead.cut", 1, 4);
+        let letter = Record { timestamp_ms: Some(2_000), position: Some(place.clone()), ..letter };
+        let Redrive { event, mark } = redrive(&letter).unwrap();
+        assert_eq!((event.topic.as_str(), &event.key), ("reelmill.retry.cut", &record().key));
+        let again = Arrival::read(event, &at("reelmill.retry.cut", 0, 0), 3_000);
+        assert_eq!(again, Arrival { since_ms: 3_000, ..first });
+        assert_eq!((mark.topic.as_str(), &mark.value), ("reelmill.dead.cut", &None));
+        assert_eq!((redriven(&mark), redriven(&letter)), (Some(place), None));
+        assert_eq!(redrive(&Record { position: letter.position.clone(), ..mark }), None);
+        assert_eq!(redrive(&Record { topic: "reelmill.dead.blur".to_owned(), ..letter }), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod tests;
 pub use clock::{Clock, SystemClock, TestClock};
 pub use context::Context;
 pub use judge::Verdict;
-pub use letters::{dead_topic, header, retry_topic};
+pub use letters::{Redrive, dead_topic, header, redrive, redriven, retry_topic};
 pub use metrics::{FrameKind, Metrics};
 pub use pipeline::{LogOpener, Pipeline, Running, Spec, UnknownProcessor};
 pub use ports::{Fatal, Poison, Record, Refusal, Trouble};

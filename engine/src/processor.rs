@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ports::{ObjectRef, Record, Refusal, Trouble};
 use schemas::{AvroValue, Event, Malformed};
-use std::{fmt::Debug, future::Future, ops::Deref};
+use std::{fmt::Debug, future::Future, ops::Deref, time::Duration};
 
 /// A small, stateless step of the mill.
 ///
@@ -30,6 +30,12 @@ pub trait Processor: Send + Sync + 'static {
     /// For a processor that needs all parts of a run: which. Asked before the effect.
     fn gather(&self, _input: &Input<Self::In>) -> Option<Gather> {
         None
+    }
+
+    /// How long the effect may take, waiting for a free core included. What takes longer is stuck:
+    /// it is abandoned and tried again, so that no event waits for ever.
+    fn time_limit(&self, _input: &Input<Self::In>) -> Duration {
+        Duration::from_secs(30 * 60)
     }
 
     /// The video whose tombstone makes this processor pass an event over.

@@ -4,6 +4,7 @@ use crate::clip_index;
 use engine::{Effect, Input, Outcome, Processor};
 use ports::{Poison, Refusal};
 use schemas::{ClipsBlurred, FacesDetected, keys};
+use std::time::Duration;
 
 /// Masks the tracks of a clip on the frames of its core, as the manifest says, and uploads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +88,10 @@ impl Processor for Blur {
             masked_frames: masked.masked_frames,
             copied: masked.copied,
         }))
+    }
+
+    fn time_limit(&self, input: &Input<FacesDetected>) -> Duration {
+        crate::time_for(input.core_frames.into())
     }
 
     fn video_id(&self, input: &Input<FacesDetected>) -> Option<String> {

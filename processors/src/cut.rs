@@ -4,6 +4,7 @@ use crate::visibility;
 use engine::{Effect, Input, Outcome, Processor};
 use ports::{ObjectRef, Poison, Refusal};
 use schemas::{ClipEntry, ClipsReady, Manifest, Masking, VideoUploaded, keys};
+use std::time::Duration;
 
 /// Checks a source, cuts it into clips, uploads them, and writes the manifest once.
 ///
@@ -145,6 +146,12 @@ impl Processor for Cut {
             .map(|clip| self.ready(&manifest, clip))
             .collect::<Result<_, _>>()?;
         Ok(Outcome { events, objects: Vec::new() })
+    }
+
+    fn time_limit(&self, input: &Input<VideoUploaded>) -> Duration {
+        // A second for each MiB; a source of unknown size may be the largest that is taken in.
+        let mib = input.size_bytes.map_or(10 << 10, |bytes| bytes.max(0) >> 20);
+        Duration::from_secs(600) + Duration::from_secs(mib.unsigned_abs())
     }
 
     fn video_id(&self, input: &Input<VideoUploaded>) -> Option<String> {

@@ -7,6 +7,7 @@ use crate::{
 use engine::{Effect, Input, Object, Outcome, Processor};
 use ports::{ObjectRef, Refusal};
 use schemas::{BoundingBox, ClipsReady, FacesDetected, TimeBase, Tracks, ids, keys};
+use std::time::Duration;
 
 /// Finds the faces of a clip, margins included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +106,10 @@ impl Processor for Detect {
             content_type: "application/avro",
             body: object.to_avro()?.into(),
         }))
+    }
+
+    fn time_limit(&self, input: &Input<ClipsReady>) -> Duration {
+        crate::time_for(input.core_frames.into())
     }
 
     fn video_id(&self, input: &Input<ClipsReady>) -> Option<String> {

@@ -6,6 +6,7 @@ use ports::{ObjectRef, Refusal};
 use schemas::{
     BoundingBox, ClipsReady, Label as LabelSeen, Labels, LabelsDetected, TimeBase, ids, keys,
 };
+use std::time::Duration;
 
 /// Finds the labels of a clip, margins included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +93,10 @@ impl Processor for Label {
             content_type: "application/avro",
             body: object.to_avro()?.into(),
         }))
+    }
+
+    fn time_limit(&self, input: &Input<ClipsReady>) -> Duration {
+        crate::time_for(input.core_frames.into())
     }
 
     fn video_id(&self, input: &Input<ClipsReady>) -> Option<String> {

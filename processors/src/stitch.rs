@@ -4,6 +4,7 @@ use crate::clip_count;
 use engine::{Effect, Gather, Input, Outcome, Processor};
 use ports::Refusal;
 use schemas::{ClipsBlurred, RecordingStitched, keys};
+use std::time::Duration;
 
 /// Joins the masked clips of a run, adds the source's sound, and uploads the film.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +80,12 @@ impl Processor for Stitch {
             run_id: input.run_id.clone(),
             parts: (0..count).map(|i| keys::masked(&input.video_id, &input.run_id, i)).collect(),
         })
+    }
+
+    fn time_limit(&self, input: &Input<ClipsBlurred>) -> Duration {
+        // Copying a clip is quick; sound that must be transcoded takes longer.
+        let clips = input.count.unwrap_or(0).max(0).unsigned_abs();
+        Duration::from_secs(600) + Duration::from_secs(30).saturating_mul(clips)
     }
 
     fn video_id(&self, input: &Input<ClipsBlurred>) -> Option<String> {

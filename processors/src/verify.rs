@@ -6,6 +6,7 @@ use ports::{ObjectRef, Poison, Refusal};
 use schemas::{
     AudioPlan, Blur, Checks, Manifest, Receipt, RecordingReady, RecordingStitched, TimeBase, keys,
 };
+use std::time::Duration;
 
 /// Checks a staged film against its manifest and tracks, and publishes it.
 ///
@@ -183,6 +184,10 @@ impl Processor for Verify {
             size_bytes: verified.size_bytes,
         })
         .storing(receipt))
+    }
+
+    fn time_limit(&self, input: &Input<RecordingStitched>) -> Duration {
+        crate::time_for(input.frames)
     }
 
     fn video_id(&self, input: &Input<RecordingStitched>) -> Option<String> {
