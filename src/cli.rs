@@ -25,6 +25,11 @@ pub enum Command {
     Search(SearchArgs),
     /// Fetch a verified recording
     Get(GetArgs),
+    /// Try again what failed of a video
+    Retry(RetryArgs),
+    /// Events that could not be worked on: look at them, send them back
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Kafka topics of the mill
     #[command(subcommand)]
     Topics(TopicsCommand),
@@ -65,6 +70,9 @@ pub struct MillArgs {
     /// Names this process among its like; part of the transactional id
     #[arg(long, env = "REELMILL_INSTANCE", default_value = "0")]
     pub instance: String,
+    /// Announce an upload again that is so many seconds old and still unknown: a crash came between
+    #[arg(long, env = "REELMILL_ORPHAN_AGE", default_value_t = 600)]
+    pub orphan_age: u64,
     /// Bytes the working directory may hold
     #[arg(long, env = "REELMILL_SCRATCH_MAX_BYTES", default_value_t = 20_000_000_000)]
     pub scratch_max_bytes: u64,
@@ -83,6 +91,7 @@ impl Default for MillArgs {
             onnxruntime: None,
             permits: None,
             instance: "0".to_owned(),
+            orphan_age: 600,
             scratch_max_bytes: 20_000_000_000,
         }
     }
@@ -225,6 +234,63 @@ pub struct GetArgs {
     pub output: Option<PathBuf>,
     #[command(flatten)]
     pub url: UrlArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    pub video: String,
+    /// Only what failed in this stage, e.g. blur
+    #[arg(long)]
+    pub stage: Option<String>,
+    #[command(flatten)]
+    pub url: UrlArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeadLettersCommand {
+    /// The dead letters there are, with their ids and reasons
+    List {
+        #[command(flatten)]
+        chosen: ChosenArgs,
+        /// Print a JSON object for each
+        #[arg(long)]
+        json: bool,
+    },
+    /// All of one: why, where from, its headers and its event
+    Show {
+        /// PROCESSOR/PARTITION/OFFSET
+        id: String,
+        #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
+        kafka: String,
+        #[arg(long, env = "REELMILL_REGISTRY", default_value = "http://127.0.0.1:8081")]
+        registry: String,
+    },
+    /// Send some back to the processors that gave them up; each goes back once
+    Redrive {
+        /// PROCESSOR/PARTITION/OFFSET
+        ids: Vec<String>,
+        /// Every one there is
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        chosen: ChosenArgs,
+    },
+}
+
+/// Which dead letters.
+#[derive(Debug, Clone, Args)]
+pub struct ChosenArgs {
+    /// Of one processor, e.g. blur
+    #[arg(long)]
+    pub processor: Option<String>,
+    /// Of one video
+    #[arg(long)]
+    pub video: Option<String>,
+    /// For one reason, e.g. timed_out
+    #[arg(long)]
+    pub reason: Option<String>,
+    #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
+    pub kafka: String,
 }
 
 #[derive(Debug, Subcommand)]

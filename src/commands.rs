@@ -5,7 +5,7 @@ use crate::{
     client::{self, Client},
     event,
     failure::Failure,
-    mill, pipeline,
+    letters, mill, pipeline,
 };
 use std::io::{Read, Write};
 
@@ -38,6 +38,11 @@ pub async fn run(command: Command) -> Result<(), Failure> {
             let client = Client::new(&args.url.url)?;
             client::get(&client, &args.video, args.output, &mut out).await?;
         }
+        Command::Retry(args) => {
+            let client = Client::new(&args.url.url)?;
+            client::retry(&client, &args.video, args.stage.as_deref(), &mut out).await?;
+        }
+        Command::DeadLetters(command) => letters::run(command, &mut out).await?,
         Command::Topics(TopicsCommand::Create { kafka }) => {
             mill::create_topics(&kafka, None).await?
         }

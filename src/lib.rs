@@ -7,5 +7,6 @@ pub mod commands;
 pub mod embedded;
 pub mod event;
 pub mod failure;
+pub mod letters;
 pub mod mill;
 pub mod pipeline;

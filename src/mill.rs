@@ -5,6 +5,7 @@ use crate::{
     cli::{EndpointArgs, Mask, MillArgs, RunArgs, UpArgs},
     embedded::{Embedded, Listen, PARTITIONS},
     failure::Failure,
+    letters::Redriver,
     pipeline::{World, pipeline, shape},
 };
 use api::{Services, Unready, UploadLimits};
@@ -48,6 +49,8 @@ const SCRATCH_PER_SOURCE: u64 = 3;
 const SCRATCH_FLOOR: u64 = 1 << 30;
 /// The user of a machine without accounts.
 const LOCAL_OWNER: &str = "local";
+/// How often unannounced uploads are looked for, at least.
+const LOOK_FOR_ORPHANS: Duration = Duration::from_secs(300);
 /// What is not stopped by then is left behind.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
@@ -92,6 +95,8 @@ pub async fn up(args: UpArgs) -> Result<(), Failure> {
     })?;
     let url = format!("http://{}", listener.local_addr()?);
     publish(&published, &url, &endpoints)?;
+    // Here only: the catalogue of a part of a mill does not know all videos.
+    tokio::spawn(announce_orphans(Arc::clone(&mill.services), args.mill.orphan_age));
     tracing::info!(ready_ms = started.elapsed().as_millis() as u64, %url, "the mill is up");
 
     let result = mill.serve(listener, false).await;
@@ -120,7 +125,7 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
 struct Mill {
     running: Vec<Running>,
     shutdown: CancellationToken,
-    services: Services,
+    services: Arc<Services>,
     unready: Readiness,
 }
 
@@ -199,10 +204,11 @@ impl Mill {
 
         let unready = Readiness::default();
         let told = Arc::clone(&unready);
-        let services = Services {
+        let services = Arc::new(Services {
             store,
             catalog,
             search,
+            letters: Arc::new(Redriver { kafka: Arc::clone(&kafka) }),
             uploads: Arc::new(Announcer { kafka, registry }),
             bucket: args.bucket.clone(),
             owner: LOCAL_OWNER.to_owned(),
@@ -217,7 +223,7 @@ impl Mill {
                 unready.iter().map(part).collect()
             }),
             stopping: shutdown.clone(),
-        };
+        });
         Ok(Self { running, shutdown, services, unready })
     }
 
@@ -275,6 +281,20 @@ impl Mill {
         match failed.iter().next() {
             Some((name, reason)) if fail_fast => Err(Failure::start(name, reason)),
             _ => Ok(()),
+        }
+    }
+}
+
+/// Announces uploads that a crash left unannounced, at the start and again and again.
+async fn announce_orphans(services: Arc<Services>, age_seconds: u64) {
+    let age = Duration::from_secs(age_seconds.max(1));
+    loop {
+        if let Err(error) = api::announce_orphans(&services, age).await {
+            tracing::warn!(%error, "unannounced uploads cannot be looked for, trying again later");
+        }
+        tokio::select! {
+            () = services.stopping.cancelled() => return,
+            () = tokio::time::sleep(age.min(LOOK_FOR_ORPHANS)) => {}
         }
     }
 }

@@ -9,7 +9,9 @@ use api::{Services, UploadLimits, router, serve};
 use ports::{
     DeadLetterRow, Hit, Moment, MomentKind, ObjectRef, Put, StageRow, VideoRow, VideoState,
 };
-use ports_in_memory::{MemoryCatalog, MemorySearch, MemoryStore, MemoryUploads, video_row};
+use ports_in_memory::{
+    MemoryCatalog, MemoryLetters, MemorySearch, MemoryStore, MemoryUploads, video_row,
+};
 use reelmill::client::{self, Client, ClientError, UploadOptions};
 use std::{
     fs,
@@ -47,18 +49,19 @@ impl Mill {
         let search = Arc::new(MemorySearch::default());
         let uploads = Arc::new(MemoryUploads::new(Arc::clone(&store)));
         let stopping = CancellationToken::new();
-        let services = Services {
+        let services = Arc::new(Services {
             store: store.clone(),
             catalog: catalog.clone(),
             search: search.clone(),
             uploads: uploads.clone(),
+            letters: Arc::new(MemoryLetters::default()),
             bucket: "mill".to_owned(),
             owner: "local".to_owned(),
             limits,
             metrics: Arc::new(String::new),
             readiness: Arc::new(Vec::new),
             stopping: stopping.clone(),
-        };
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = stopping.clone().cancelled_owned();
@@ -217,6 +220,7 @@ async fn a_recording_that_will_never_be_found_ends_the_wait_and_says_why() {
                 reason: "index_failed".to_owned(),
                 detail: "the disk is full".to_owned(),
                 at_ms: 5,
+                redriven_at_ms: None,
             });
         })
         .await;
@@ -419,6 +423,31 @@ async fn status_lists_videos_and_shows_one_with_its_stages_and_reason() {
     assert!(one.contains(&format!("recording   {}/api/videos/v/recording", mill.base)), "{one}");
     let json: serde_json::Value = serde_json::from_str(&said(Some("w"), true).await).unwrap();
     assert_eq!(json["reason"], "not_a_video");
+}
+
+#[tokio::test]
+async fn retry_says_what_is_tried_again_and_nothing_more_than_once() {
+    let mill = Mill::start().await;
+    mill.catalog.add(VideoRow { state: VideoState::Failed, ..video_row("v") });
+    for (processor, offset) in [("blur", 1), ("blur", 2), ("index", 0)] {
+        mill.catalog.letters.lock().unwrap().push(DeadLetterRow {
+            topic: format!("reelmill.dead.{processor}"),
+            partition: 0,
+            offset,
+            processor: processor.to_owned(),
+            video_id: Some("v".to_owned()),
+            reason: "timed_out".to_owned(),
+            detail: "no answer".to_owned(),
+            at_ms: 1,
+            redriven_at_ms: None,
+        });
+    }
+    let mut out = Vec::new();
+    client::retry(&mill.client, "v", Some("blur"), &mut out).await.unwrap();
+    let said = text(out);
+    assert!(said.starts_with("blur: 2 tried again\n"), "{said}");
+    let nothing = client::retry(&mill.client, "v", Some("blur"), &mut Vec::new()).await;
+    assert!(nothing.unwrap_err().to_string().contains("not sent back already"));
 }
 
 #[tokio::test]

@@ -9,17 +9,21 @@ mod extract;
 mod footage;
 mod guard;
 mod operations;
+mod orphans;
 mod problem;
 mod range;
 mod recording;
+mod retry;
 mod search;
 mod serve;
 mod services;
+mod source;
 mod uploads;
 mod videos;
 
+pub use orphans::announce_orphans;
 pub use serve::{ServeError, serve};
-pub use services::{MEDIA_TYPES, Services, Unready, UploadLimits, Uploads};
+pub use services::{DeadLetters, MEDIA_TYPES, Redriven, Services, Unready, UploadLimits, Uploads};
 
 use axum::{
     Router, middleware,
@@ -28,7 +32,7 @@ use axum::{
 use std::sync::Arc;
 
 /// Every route, behind the guard against foreign web pages.
-pub fn router(services: Services) -> Router {
+pub fn router(services: Arc<Services>) -> Router {
     Router::new()
         .route("/", get(operations::index))
         .route("/healthz", get(operations::healthz))
@@ -39,9 +43,10 @@ pub fn router(services: Services) -> Router {
         .route("/api/videos/{id}", get(videos::one))
         .route("/api/videos/{id}/recording", get(recording::recording))
         .route("/api/videos/{id}/receipt", get(videos::receipt))
+        .route("/api/videos/{id}/retry", post(retry::retry))
         .route("/api/search", get(search::search))
         .fallback(operations::unknown_route)
         .method_not_allowed_fallback(operations::wrong_method)
         .layer(middleware::from_fn(guard::guard))
-        .with_state(Arc::new(services))
+        .with_state(services)
 }

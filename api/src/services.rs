@@ -1,10 +1,11 @@
 //! What the routes stand on.
 
 use async_trait::async_trait;
-use ports::{Catalog, Search, Store, Trouble};
+use ports::{Catalog, Position, Search, Store, Trouble};
 use schemas::VideoUploaded;
 use serde::Serialize;
 use std::{
+    collections::BTreeSet,
     fmt::{self, Debug},
     sync::Arc,
     time::Duration,
@@ -20,6 +21,25 @@ pub trait Uploads: Debug + Send + Sync {
     /// Produces `event` to its topic under the event id `id`. Returns only after the broker has
     /// acknowledged it; after an error the event may be taken as not there.
     async fn announce(&self, event: &VideoUploaded, id: &str) -> Result<(), Trouble>;
+}
+
+/// What became of dead letters that were to be sent back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Redriven {
+    pub sent: usize,
+    /// Had been sent back before.
+    pub before: usize,
+}
+
+/// Sends dead letters back to the processors that gave them up.
+#[async_trait]
+pub trait DeadLetters: Debug + Send + Sync {
+    /// Sends those of one processor back, each once however often it is asked for.
+    async fn redrive(
+        &self,
+        processor: &str,
+        letters: &BTreeSet<Position>,
+    ) -> Result<Redriven, Trouble>;
 }
 
 /// What an upload may be.
@@ -56,6 +76,7 @@ pub struct Services {
     pub catalog: Arc<dyn Catalog>,
     pub search: Arc<dyn Search>,
     pub uploads: Arc<dyn Uploads>,
+    pub letters: Arc<dyn DeadLetters>,
     /// Where uploads are put.
     pub bucket: String,
     /// Whose uploads they are, until accounts exist.
@@ -76,6 +97,7 @@ impl Debug for Services {
             .field("catalog", &self.catalog)
             .field("search", &self.search)
             .field("uploads", &self.uploads)
+            .field("letters", &self.letters)
             .field("bucket", &self.bucket)
             .field("owner", &self.owner)
             .field("limits", &self.limits)

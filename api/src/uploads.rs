@@ -5,6 +5,7 @@ use crate::{
     extract::{Parameters, base_url, filter},
     footage::{self, Fault, Footage, Terms},
     problem::Problem,
+    source::{Source, now_ms},
 };
 use axum::{
     Json,
@@ -13,15 +14,10 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use ports::{Fact, ObjectRef, Put, Trouble};
-use schemas::{VideoUploaded, ids, keys};
+use ports::{ObjectRef, Trouble};
+use schemas::keys;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// S3 takes 2 KB of metadata for an object, and percent-encoding may triple a text.
@@ -83,7 +79,7 @@ pub(crate) async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     check_headers(&headers, services.limits.max_bytes)?;
-    let upload = Upload::new(&services, parameters)?;
+    let source = checked(&services, parameters)?;
     let terms = Terms {
         declared: content_length(&headers),
         max_silence: services.limits.max_silence,
@@ -93,7 +89,7 @@ pub(crate) async fn create(
     // and aborts what is half written, or announces what is wholly written.
     let task = tokio::spawn(async move {
         let footage = footage::open(body, terms).await.map_err(fault)?;
-        upload.accept(&services, footage).await
+        accept(source, &services, footage).await
     });
     let (upload, bytes) =
         task.await.map_err(|error| Problem::internal(format!("the upload broke: {error}")))??;
@@ -137,135 +133,67 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// A checked upload on its way.
-#[derive(Debug)]
-struct Upload {
-    video_id: String,
-    object: ObjectRef,
-    owner: String,
-    assessment: String,
-    title: String,
-    blur: String,
-    visibility: String,
-    recorded_at_ms: i64,
+/// An upload with its parameters checked, on its way.
+fn checked(services: &Services, parameters: UploadParameters) -> Result<Source, Problem> {
+    let file = parameters.filename.unwrap_or_default();
+    let (stem, extension) = file_name(&file, &services.limits.types);
+    let title = match filter(parameters.title) {
+        Some(title) => line("title", &title, MAX_TITLE_BYTES)?,
+        None => cut(&printable(stem), MAX_TITLE_BYTES).to_owned(),
+    };
+    let assessment = parameters.assessment.unwrap_or_default();
+    let now = now_ms();
+    let recorded_at_ms = parameters.recorded_at_ms.unwrap_or(now);
+    if !(0..=now.saturating_add(MAX_AHEAD_MS)).contains(&recorded_at_ms) {
+        return Err(Problem::bad_parameter(
+            format!("recorded_at_ms is {recorded_at_ms}, which is before 1970 or to come"),
+            "give milliseconds since 1970, or leave it out for now",
+        ));
+    }
+    let video_id = Uuid::new_v4().to_string();
+    let key = keys::source(&services.owner, &video_id, extension.as_deref());
+    Ok(Source {
+        object: ObjectRef::new(&services.bucket, key),
+        video_id,
+        owner: services.owner.clone(),
+        assessment: line("assessment", &assessment, MAX_ASSESSMENT_BYTES)?,
+        title,
+        blur: one_of("blur", parameters.blur, &["all", "none"])?,
+        visibility: one_of("visibility", parameters.visibility, &["private", "listed"])?,
+        recorded_at_ms,
+    })
 }
 
-impl Upload {
-    fn new(services: &Services, parameters: UploadParameters) -> Result<Self, Problem> {
-        let file = parameters.filename.unwrap_or_default();
-        let (stem, extension) = file_name(&file, &services.limits.types);
-        let title = match filter(parameters.title) {
-            Some(title) => line("title", &title, MAX_TITLE_BYTES)?,
-            None => cut(&printable(stem), MAX_TITLE_BYTES).to_owned(),
-        };
-        let assessment = parameters.assessment.unwrap_or_default();
-        let now = now_ms();
-        let recorded_at_ms = parameters.recorded_at_ms.unwrap_or(now);
-        if !(0..=now.saturating_add(MAX_AHEAD_MS)).contains(&recorded_at_ms) {
-            return Err(Problem::bad_parameter(
-                format!("recorded_at_ms is {recorded_at_ms}, which is before 1970 or to come"),
-                "give milliseconds since 1970, or leave it out for now",
-            ));
+/// The object first, then the event: a crash in between leaves an object without an event, never
+/// an event without its object.
+async fn accept(
+    source: Source,
+    services: &Services,
+    footage: Footage,
+) -> Result<(Source, u64), Problem> {
+    let max_bytes = services.limits.max_bytes;
+    let Footage { stream, fault: seen } = footage;
+    let written =
+        services.store.write_stream(&source.object, stream, max_bytes, source.put()).await;
+    let info = written.map_err(|trouble| match (seen.get(), &trouble) {
+        (Some(cause), _) => fault(cause.clone()),
+        (None, Trouble::Refused(_)) if reason(&trouble) == "object_too_large" => {
+            too_large(max_bytes)
         }
-        let video_id = Uuid::new_v4().to_string();
-        let key = keys::source(&services.owner, &video_id, extension.as_deref());
-        Ok(Self {
-            object: ObjectRef::new(&services.bucket, key),
-            video_id,
-            owner: services.owner.clone(),
-            assessment: line("assessment", &assessment, MAX_ASSESSMENT_BYTES)?,
-            title,
-            blur: one_of("blur", parameters.blur, &["all", "none"])?,
-            visibility: one_of("visibility", parameters.visibility, &["private", "listed"])?,
-            recorded_at_ms,
-        })
+        _ => trouble.into(),
+    })?;
+    if let Err(trouble) = source.announce(services, info.bytes).await {
+        discard(&source.object, services).await;
+        return Err(unannounced(&trouble));
     }
+    tracing::info!(video = source.video_id, bytes = info.bytes, "upload accepted");
+    Ok((source, info.bytes))
+}
 
-    /// The object first, then the event: a crash in between leaves an object without an event,
-    /// never an event without its object.
-    async fn accept(self, services: &Services, footage: Footage) -> Result<(Self, u64), Problem> {
-        let max_bytes = services.limits.max_bytes;
-        let Footage { stream, fault: seen } = footage;
-        let written =
-            services.store.write_stream(&self.object, stream, max_bytes, self.put()).await;
-        let info = written.map_err(|trouble| match (seen.get(), &trouble) {
-            (Some(cause), _) => fault(cause.clone()),
-            (None, Trouble::Refused(_)) if reason(&trouble) == "object_too_large" => {
-                too_large(max_bytes)
-            }
-            _ => trouble.into(),
-        })?;
-        let event = self.event(info.bytes);
-        let id = ids::output(&self.video_id, "upload", 0);
-        if let Err(trouble) = services.uploads.announce(&event, &id).await {
-            self.discard(services).await;
-            return Err(unannounced(&trouble));
-        }
-        self.catalogue(services, info.bytes).await;
-        tracing::info!(video = self.video_id, bytes = info.bytes, "upload accepted");
-        Ok((self, info.bytes))
-    }
-
-    fn event(&self, bytes: u64) -> VideoUploaded {
-        VideoUploaded {
-            bucket: self.object.bucket.clone(),
-            key: self.object.key.clone(),
-            owner: self.owner.clone(),
-            video_id: Some(self.video_id.clone()),
-            recorded_at_ms: Some(self.recorded_at_ms),
-            assessment: self.assessment.clone(),
-            title: self.title.clone(),
-            blur: self.blur.clone(),
-            visibility: self.visibility.clone(),
-            size_bytes: i64::try_from(bytes).ok(),
-            replay: 0,
-        }
-    }
-
-    /// Everything the event needs is kept with the object, so that a source whose event was lost
-    /// to a crash can be announced later. Values are percent-encoded: S3 takes ASCII only.
-    fn put(&self) -> Put {
-        let recorded_at = self.recorded_at_ms.to_string();
-        let metadata = [
-            ("video-id", &self.video_id),
-            ("owner", &self.owner),
-            ("assessment", &self.assessment),
-            ("title", &self.title),
-            ("blur", &self.blur),
-            ("visibility", &self.visibility),
-            ("recorded-at-ms", &recorded_at),
-        ];
-        let metadata: BTreeMap<_, _> = metadata
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), utf8_percent_encode(value, NON_ALPHANUMERIC)))
-            .map(|(name, value)| (name, value.to_string()))
-            .collect();
-        let content_type = Some("application/octet-stream".to_owned());
-        Put { content_type, metadata, only_if_absent: true }
-    }
-
-    async fn discard(&self, services: &Services) {
-        let ObjectRef { bucket, key } = &self.object;
-        if let Err(error) = services.store.delete(bucket, std::slice::from_ref(key)).await {
-            tracing::warn!(object = %self.object, %error, "an unannounced upload stays behind");
-        }
-    }
-
-    /// The same row the event will give, written now so that `Location` answers at once.
-    async fn catalogue(&self, services: &Services, bytes: u64) {
-        let fact = Fact::Uploaded {
-            video_id: self.video_id.clone(),
-            owner: self.owner.clone(),
-            assessment: self.assessment.clone(),
-            title: self.title.clone(),
-            visibility: self.visibility.clone(),
-            recorded_at_ms: self.recorded_at_ms,
-            uploaded_at_ms: now_ms(),
-            bytes: i64::try_from(bytes).ok(),
-        };
-        if let Err(error) = services.catalog.record(&[fact]).await {
-            tracing::warn!(video = self.video_id, %error, "the row waits for the event");
-        }
+async fn discard(object: &ObjectRef, services: &Services) {
+    let ObjectRef { bucket, key } = object;
+    if let Err(error) = services.store.delete(bucket, std::slice::from_ref(key)).await {
+        tracing::warn!(%object, %error, "an unannounced upload stays behind");
     }
 }
 
@@ -309,11 +237,6 @@ fn one_of(name: &str, word: Option<String>, words: &[&str]) -> Result<String, Pr
         format!("{name} is {word:?}"),
         format!("give one of: {}", words.join(", ")),
     ))
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn reason(trouble: &Trouble) -> &'static str {

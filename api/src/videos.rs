@@ -127,7 +127,8 @@ pub(crate) fn no_recording(row: &VideoRow) -> Problem {
             "failed",
             "the video failed",
             format!("{reason}: {}", row.detail.as_deref().unwrap_or("no detail was given")),
-            "mend what the detail names and upload the footage again",
+            "mend what the detail names, then POST /api/videos/{id}/retry; footage that is itself \
+             damaged must be uploaded again",
         )
         .with("reason", reason)
     } else {

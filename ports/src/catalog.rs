@@ -100,6 +100,18 @@ pub enum Fact {
     },
     /// A dead letter; `video_id` where it could be told.
     Dead(DeadLetterRow),
+    /// The id of a video is none its source gave: no source was found. The row stands for its dead
+    /// letters, and is gone when they were sent back.
+    StandIn {
+        video_id: String,
+    },
+    /// A dead letter was sent back to its processor, and so says nothing about its video any more.
+    Redriven {
+        topic: String,
+        partition: i32,
+        offset: i64,
+        at_ms: i64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,6 +125,8 @@ pub struct DeadLetterRow {
     pub reason: String,
     pub detail: String,
     pub at_ms: i64,
+    /// When it was sent back to its processor.
+    pub redriven_at_ms: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Every topic and every dead letter → nothing: what a user is told of each video.
 
 use crate::{NAMES, visibility};
-use engine::{Effect, Events, Input, Never, Outcome, Processor, dead_topic, header};
+use engine::{Effect, Events, Input, Never, Outcome, Processor, dead_topic, header, redriven};
 use ports::{DeadLetterRow, Fact, Position, Record, Refusal};
 use schemas::{AvroValue, Catalogued, Event, Malformed, VideoUploaded, ids, keys};
 
@@ -20,6 +20,8 @@ impl Effect for RecordFacts {
 pub enum News {
     Event(Catalogued),
     Dead(DeadLetter),
+    /// The mark of a dead letter that was sent back: where that letter is.
+    Redriven(Position),
     /// No event of ours. The processor it was meant for has made a dead letter of it.
     Unreadable,
 }
@@ -34,6 +36,8 @@ pub struct DeadLetter {
     pub reason: String,
     pub detail: String,
     pub video_id: Option<String>,
+    /// The id was derived without the source, which would have given another.
+    pub stand_in: bool,
     /// The upload itself, where it is one that could be read: all that will ever be known of it.
     pub upload: Option<VideoUploaded>,
 }
@@ -49,6 +53,9 @@ impl Events for News {
 
     fn read(record: &Record, value: Result<AvroValue, Malformed>) -> Result<Self, Malformed> {
         if let Some(processor) = processor_of(&record.topic) {
+            if let Some(letter) = redriven(record) {
+                return Ok(Self::Redriven(letter));
+            }
             return DeadLetter::read(record, processor, value.ok()).map(Self::Dead);
         }
         let event = value.and_then(|value| Catalogued::from_value(&record.topic, value));
@@ -59,7 +66,11 @@ impl Events for News {
 impl DeadLetter {
     /// Reads what is there. Only a record without a position is refused: nothing would tell its
     /// row from another's.
-    fn read(record: &Record, processor: &str, value: Option<AvroValue>) -> Result<Self, Malformed> {
+    pub fn read(
+        record: &Record,
+        processor: &str,
+        value: Option<AvroValue>,
+    ) -> Result<Self, Malformed> {
         let position = record.position.clone().ok_or_else(|| {
             Malformed("a dead letter without a position cannot be told apart".into())
         })?;
@@ -69,13 +80,15 @@ impl DeadLetter {
             let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
             clean.take(LONGEST_DETAIL).collect::<String>()
         };
+        let named = value.as_ref().and_then(named_in_value);
         Ok(Self {
             position,
+            stand_in: named.as_ref().is_some_and(|(_, stand_in)| *stand_in),
             origin: text(header::DEAD_TOPIC, ""),
             processor: text(header::DEAD_PROCESSOR, processor),
             reason: text(header::DEAD_REASON, "unknown"),
             detail: text(header::DEAD_DETAIL, "the dead letter gives no detail"),
-            video_id: value.as_ref().and_then(named_in_value).or_else(|| named_in_key(record)),
+            video_id: named.map(|(id, _)| id).or_else(|| named_in_key(record)),
             upload: value.and_then(|value| VideoUploaded::from_value(value).ok()),
         })
     }
@@ -86,8 +99,8 @@ fn processor_of(topic: &str) -> Option<&'static str> {
     NAMES.iter().find(|name| dead_topic(name) == topic).copied()
 }
 
-/// The video an event of any type is about.
-fn named_in_value(value: &AvroValue) -> Option<String> {
+/// The video an event of any type is about, and whether its id only stands in for one.
+fn named_in_value(value: &AvroValue) -> Option<(String, bool)> {
     let AvroValue::Record(fields) = value else { return None };
     let text = |name: &str| {
         let (_, value) = fields.iter().find(|(field, _)| field == name)?;
@@ -95,9 +108,9 @@ fn named_in_value(value: &AvroValue) -> Option<String> {
         if let AvroValue::String(text) = value { Some(text.as_str()) } else { None }
     };
     match text("video_id") {
-        Some(id) => (keys::safe(id) == id).then(|| id.to_owned()),
+        Some(id) => (keys::safe(id) == id).then(|| (id.to_owned(), false)),
         // Only `video-uploaded` may come without: its source was never found, or found wanting.
-        None => Some(ids::video(text("bucket")?, text("key")?, "")),
+        None => Some((ids::video(text("bucket")?, text("key")?, ""), true)),
     }
 }
 
@@ -143,9 +156,22 @@ impl Processor for Catalog {
                         reason: dead.reason.clone(),
                         detail: dead.detail.clone(),
                         at_ms: input.at_ms,
+                        redriven_at_ms: None,
                     })])
+                    .chain(
+                        dead.video_id
+                            .iter()
+                            .filter(|_| dead.stand_in)
+                            .map(|video_id| Fact::StandIn { video_id: video_id.clone() }),
+                    )
                     .collect()
             }
+            News::Redriven(Position { topic, partition, offset }) => vec![Fact::Redriven {
+                topic: topic.clone(),
+                partition: *partition,
+                offset: *offset,
+                at_ms: input.at_ms,
+            }],
             News::Unreadable => return Err(Refusal::Skip("unreadable")),
         };
         if facts.is_empty() {

@@ -58,6 +58,12 @@ pub fn claim(video_id: &str, run_id: &str, processor: &str) -> String {
     run(video_id, run_id) + &format!("claims/{}", safe(processor))
 }
 
+/// Says who announces a source whose event was lost, in one turn of all who look for such.
+#[must_use]
+pub fn announced(video_id: &str, turn: i64) -> String {
+    format!("work/{}/announced/{turn}", safe(video_id))
+}
+
 #[must_use]
 pub fn tombstone(video_id: &str) -> String {
     format!("work/{}/tombstone", safe(video_id))

@@ -4,6 +4,7 @@ mod error;
 mod get;
 mod http;
 mod progress;
+mod retry;
 mod search;
 mod status;
 mod text;
@@ -13,8 +14,10 @@ mod wait;
 pub use error::ClientError;
 pub use get::get;
 pub use http::{Client, Links, Stage, State, Video};
+pub use retry::retry;
 pub use search::search;
 pub use status::status;
+pub(crate) use text::plain;
 pub use upload::{UploadOptions, Uploaded, upload};
 
 use std::io::Write;

@@ -1,6 +1,7 @@
 //! Clients that are not ours: kcat and Python's confluent-kafka produce `video-uploaded`.
 
 use crate::support::{Mill, footage, program};
+use ports::Put;
 use std::{
     fs,
     io::Write,
@@ -24,7 +25,7 @@ fn present(name: &str, probe: &mut Command) -> bool {
 }
 
 /// Puts footage where a foreign producer would: straight into the store, through S3's protocol.
-fn put(mill: &Mill, file: &Path, key: &str) {
+pub(crate) fn put(mill: &Mill, file: &Path, key: &str, put: Put) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let store = connectors::s3::S3::new(connectors::s3::S3Config {
@@ -37,12 +38,12 @@ fn put(mill: &Mill, file: &Path, key: &str) {
         .await
         .unwrap();
         let to = ports::ObjectRef::new("reelmill", key);
-        ports::Store::upload(&store, file, &to, ports::Put::default()).await.unwrap();
+        ports::Store::upload(&store, file, &to, put).await.unwrap();
     });
 }
 
 /// Waits until a video of this owner has settled.
-fn video_of(mill: &Mill, owner: &str) -> serde_json::Value {
+pub(crate) fn video_of(mill: &Mill, owner: &str) -> serde_json::Value {
     for _ in 0..600 {
         let (_, page) = mill.get(&format!("/api/videos?owner={owner}"));
         if let Some(id) = page["videos"][0]["video_id"].as_str() {
@@ -53,7 +54,7 @@ fn video_of(mill: &Mill, owner: &str) -> serde_json::Value {
     panic!("no video of {owner} appeared\n{}", mill.log());
 }
 
-fn encode(mill: &Mill, json: &str) -> Vec<u8> {
+pub(crate) fn encode(mill: &Mill, json: &str) -> Vec<u8> {
     let mut child = program()
         .args(["event", "encode", "video-uploaded"])
         .envs(&mill.endpoints)
@@ -82,7 +83,7 @@ fn kcat_produces_an_upload_and_garbage_next_to_it_harms_nobody() {
         return;
     }
     let mill = Mill::start(&["--clip-seconds", "10"]);
-    put(&mill, &footage("head-pose-two.mp4"), "uploads/ann/pose.mp4");
+    put(&mill, &footage("head-pose-two.mp4"), "uploads/ann/pose.mp4", Put::default());
 
     let mut unknown = encode(&mill, r#"{"bucket": "reelmill", "key": "k", "owner": "x"}"#);
     unknown[1..5].copy_from_slice(&424_242_u32.to_be_bytes());
@@ -134,7 +135,7 @@ fn python_produces_an_upload_with_the_registrys_schema() {
         return;
     }
     let mill = Mill::start(&["--clip-seconds", "10"]);
-    put(&mill, &footage("head-pose-two.mp4"), "uploads/bob/pose.mp4");
+    put(&mill, &footage("head-pose-two.mp4"), "uploads/bob/pose.mp4", Put::default());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mill/produce.py");
     let output = Command::new("python3")
         .arg(script)

@@ -6,4 +6,6 @@ mod end_to_end;
 mod faults;
 mod foreign_clients;
 mod pipeline;
+mod places;
+mod second_chances;
 mod support;

@@ -36,7 +36,15 @@ pub(crate) struct Mill {
 
 impl Mill {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let dir = TempDir::new().unwrap();
+        Self::in_directory(TempDir::new().unwrap(), arguments)
+    }
+
+    /// The same, with everything it keeps below a directory of the test's.
+    pub(crate) fn start_on(disk: &Path, arguments: &[&str]) -> Self {
+        Self::in_directory(TempDir::new_in(disk).unwrap(), arguments)
+    }
+
+    fn in_directory(dir: TempDir, arguments: &[&str]) -> Self {
         let arguments: Vec<_> = arguments.iter().map(|a| (*a).to_owned()).collect();
         let child = spawn(dir.path(), &arguments);
         let http =
@@ -107,6 +115,21 @@ impl Mill {
     /// The program as a client of this mill.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         program().args(arguments).envs(&self.endpoints).output().unwrap()
+    }
+
+    /// Produces one message from outside.
+    pub(crate) fn produce(&self, topic: &str, message: &[u8]) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let kafka = reelmill::mill::kafka(&self.endpoints["REELMILL_KAFKA"], "outside");
+        let record = ports::Record {
+            topic: topic.to_owned(),
+            key: None,
+            value: Some(message.to_vec().into()),
+            headers: ports::Headers::default(),
+            timestamp_ms: None,
+            position: None,
+        };
+        runtime.block_on(kafka.produce(record)).unwrap();
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, Value) {

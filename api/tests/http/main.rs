@@ -5,6 +5,7 @@
 mod guard;
 mod ports_in_memory;
 mod recording;
+mod retry;
 mod search;
 mod support;
 mod uploads;

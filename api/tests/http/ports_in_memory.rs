@@ -1,17 +1,17 @@
 //! Ports that keep everything in memory, and fail when told to.
 
-use api::Uploads;
+use api::{DeadLetters, Redriven, Uploads};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
 use ports::{
-    Catalog, DeadLetterRow, Document, Fact, Hit, ObjectInfo, ObjectRef, ObjectStream, Page, Put,
-    PutOutcome, Search, SearchRequest, Store, Trouble, VideoFilter, VideoPage, VideoRow,
-    VideoState, Viewer,
+    Catalog, DeadLetterRow, Document, Fact, Hit, ObjectInfo, ObjectRef, ObjectStream, Page,
+    Position, Put, PutOutcome, Search, SearchRequest, Store, Trouble, VideoFilter, VideoPage,
+    VideoRow, VideoState, Viewer,
 };
 use schemas::VideoUploaded;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     path::Path,
     sync::{
@@ -99,6 +99,9 @@ impl Store for MemoryStore {
         body: Bytes,
         put: Put,
     ) -> Result<PutOutcome, Trouble> {
+        if put.only_if_absent && self.get(object).is_ok() {
+            return Ok(PutOutcome::Exists);
+        }
         Ok(PutOutcome::Written { etag: self.insert(object, &body, put).etag })
     }
 
@@ -129,8 +132,12 @@ impl Store for MemoryStore {
         Ok(self.insert(object, &whole?, put))
     }
 
-    async fn list(&self, _: &str, _: &str) -> Result<Vec<ObjectInfo>, Trouble> {
-        Err(Trouble::fatal("the api lists nothing"))
+    async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<ObjectInfo>, Trouble> {
+        let start = ObjectRef::new(bucket, prefix).to_string();
+        let objects = self.objects.lock().unwrap();
+        let below = objects.iter().filter(|(name, _)| name.starts_with(&start));
+        let bare = |info: &ObjectInfo| ObjectInfo { metadata: BTreeMap::new(), ..info.clone() };
+        Ok(below.map(|(_, (info, _))| bare(info)).collect())
     }
 
     async fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), Trouble> {
@@ -195,8 +202,19 @@ impl Catalog for MemoryCatalog {
     async fn record(&self, facts: &[Fact]) -> Result<(), Trouble> {
         self.check()?;
         for fact in facts {
-            let Fact::Uploaded { video_id, owner, assessment, title, bytes, .. } = fact else {
-                return Err(Trouble::fatal("the api records uploads only"));
+            let (video_id, owner, assessment, title, bytes) = match fact {
+                Fact::Uploaded { video_id, owner, assessment, title, bytes, .. } => {
+                    (video_id, owner, assessment, title, bytes)
+                }
+                Fact::Redriven { topic, partition, offset, at_ms } => {
+                    let mut letters = self.letters.lock().unwrap();
+                    let place = (topic, partition, offset);
+                    let same =
+                        letters.iter_mut().filter(|l| (&l.topic, &l.partition, &l.offset) == place);
+                    same.for_each(|letter| letter.redriven_at_ms = Some(*at_ms));
+                    continue;
+                }
+                _ => return Err(Trouble::fatal("the api records no other facts")),
             };
             self.add(VideoRow {
                 owner: owner.clone(),
@@ -292,5 +310,24 @@ impl Uploads for MemoryUploads {
             return Err(Trouble::transient("broker_unavailable", "no broker answers"));
         }
         Ok(())
+    }
+}
+
+/// Sends back what it is asked to, each letter once.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryLetters {
+    pub(crate) sent: Mutex<BTreeSet<Position>>,
+    pub(crate) down: AtomicBool,
+}
+
+#[async_trait]
+impl DeadLetters for MemoryLetters {
+    async fn redrive(&self, _: &str, letters: &BTreeSet<Position>) -> Result<Redriven, Trouble> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Trouble::transient("broker_unavailable", "no broker answers"));
+        }
+        let mut sent = self.sent.lock().unwrap();
+        let new = letters.iter().filter(|letter| sent.insert((*letter).clone())).count();
+        Ok(Redriven { sent: new, before: letters.len() - new })
     }
 }

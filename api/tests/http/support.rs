@@ -1,6 +1,8 @@
 //! An API on a port of its own, and what tests ask it with.
 
-use crate::ports_in_memory::{MemoryCatalog, MemorySearch, MemoryStore, MemoryUploads, video_row};
+use crate::ports_in_memory::{
+    MemoryCatalog, MemoryLetters, MemorySearch, MemoryStore, MemoryUploads, video_row,
+};
 use api::{Services, Unready, UploadLimits, router, serve};
 use ports::{ObjectRef, Put, VideoRow, VideoState};
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -23,6 +25,8 @@ pub(crate) struct Mill {
     pub(crate) catalog: Arc<MemoryCatalog>,
     pub(crate) search: Arc<MemorySearch>,
     pub(crate) uploads: Arc<MemoryUploads>,
+    pub(crate) letters: Arc<MemoryLetters>,
+    pub(crate) services: Arc<Services>,
     pub(crate) unready: Arc<Mutex<Vec<Unready>>>,
     pub(crate) stopping: CancellationToken,
 }
@@ -37,28 +41,42 @@ impl Mill {
         let catalog = Arc::new(MemoryCatalog::default());
         let search = Arc::new(MemorySearch::default());
         let uploads = Arc::new(MemoryUploads::new(Arc::clone(&store)));
+        let letters = Arc::new(MemoryLetters::default());
         let unready: Arc<Mutex<Vec<Unready>>> = Arc::default();
         let told = Arc::clone(&unready);
         let stopping = CancellationToken::new();
-        let services = Services {
+        let services = Arc::new(Services {
             store: store.clone(),
             catalog: catalog.clone(),
             search: search.clone(),
             uploads: uploads.clone(),
+            letters: letters.clone(),
             bucket: "mill".to_owned(),
             owner: "local".to_owned(),
             limits,
             metrics: Arc::new(|| "reelmill_events_total 1\n".to_owned()),
             readiness: Arc::new(move || told.lock().unwrap().clone()),
             stopping: stopping.clone(),
-        };
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = stopping.clone().cancelled_owned();
-        tokio::spawn(serve(listener, router(services), shutdown));
+        tokio::spawn(serve(listener, router(services.clone()), shutdown));
         let base = format!("http://{address}");
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, base, http, store, catalog, search, uploads, unready, stopping }
+        Self {
+            address,
+            base,
+            http,
+            store,
+            catalog,
+            search,
+            uploads,
+            letters,
+            services,
+            unready,
+            stopping,
+        }
     }
 
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {

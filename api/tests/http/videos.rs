@@ -62,6 +62,7 @@ async fn a_video_shows_its_stages_and_why_it_failed() {
         reason: "not_a_video".to_owned(),
         detail: "the file is a text".to_owned(),
         at_ms: 7,
+        redriven_at_ms: None,
     });
     let video = mill.json("/api/videos/v").await;
     assert_eq!(video["state"], "failed");

@@ -27,7 +27,7 @@ pub(super) async fn video(
     }
     // One transaction, so that the row and its stages are of the same moment.
     let mut db = pool.begin().await?;
-    let found: Option<Listed> = sqlx::query_as("SELECT * FROM videos WHERE video_id = ?")
+    let found: Option<Listed> = sqlx::query_as("SELECT * FROM shown_videos WHERE video_id = ?")
         .bind(video_id)
         .fetch_optional(&mut *db)
         .await?;
@@ -47,7 +47,7 @@ pub(super) async fn videos(
     let size = i64::from(filter.page_size.clamp(1, MAX_PAGE_SIZE));
     let mut db = pool.begin().await?;
     let total: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM videos
+        "SELECT count(*) FROM shown_videos
          WHERE (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR assessment = ?2)",
     )
     .bind(&filter.owner)
@@ -55,7 +55,7 @@ pub(super) async fn videos(
     .fetch_one(&mut *db)
     .await?;
     let listed: Vec<Listed> = sqlx::query_as(
-        "SELECT * FROM videos
+        "SELECT * FROM shown_videos
          WHERE (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR assessment = ?2)
          ORDER BY uploaded_at_ms DESC, video_id LIMIT ?3 OFFSET ?4",
     )
@@ -78,8 +78,10 @@ pub(super) async fn dead_letters(
     limit: u32,
 ) -> Result<Vec<DeadLetterRow>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT * FROM dead_letters WHERE ?1 IS NULL OR video_id = ?1
-         ORDER BY at_ms DESC, topic, partition, \"offset\" DESC LIMIT ?2",
+        "SELECT dead_letters.*, redriven.at_ms AS redriven_at_ms
+         FROM dead_letters LEFT JOIN redriven USING (topic, partition, \"offset\")
+         WHERE ?1 IS NULL OR video_id = ?1
+         ORDER BY dead_letters.at_ms DESC, topic, partition, \"offset\" DESC LIMIT ?2",
     )
     .bind(video_id)
     .bind(limit)
@@ -185,7 +187,7 @@ fn stops_recording(dead: &DeadLetterRow) -> bool {
     !SEARCH_PROCESSORS.contains(&processor) && !KEEPING_PROCESSORS.contains(&processor)
 }
 
-/// The newest dead letter that nothing has answered: one that stops the recording before one
+/// The newest dead letter that nothing has answered and nobody has sent back: one that stops the recording before one
 /// that stops the search, and that before the others.
 async fn unanswered(
     db: &mut SqliteConnection,
@@ -194,8 +196,10 @@ async fn unanswered(
     searchable_since: Option<i64>,
 ) -> Result<Option<DeadLetterRow>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT * FROM dead_letters
+        "SELECT *, NULL AS redriven_at_ms FROM dead_letters
          WHERE video_id = ?1
+           AND (topic, partition, \"offset\") NOT IN
+               (SELECT topic, partition, \"offset\" FROM redriven)
            AND CASE WHEN processor IN (?2, ?3) THEN ?5 IS NULL OR at_ms > ?5
                     ELSE ?4 IS NULL OR at_ms > ?4 END
          ORDER BY CASE WHEN processor IN (?2, ?3) THEN 1
@@ -224,6 +228,7 @@ fn dead_letter(row: &SqliteRow) -> Result<DeadLetterRow, sqlx::Error> {
         reason: row.try_get("reason")?,
         detail: row.try_get("detail")?,
         at_ms: row.try_get("at_ms")?,
+        redriven_at_ms: row.try_get("redriven_at_ms")?,
     })
 }
 

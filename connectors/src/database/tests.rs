@@ -60,6 +60,7 @@ fn dead(processor: &str, offset: i64, reason: &str, at_ms: i64) -> Fact {
         reason: reason.to_owned(),
         detail: format!("{reason} of {processor}, look there"),
         at_ms,
+        redriven_at_ms: None,
     })
 }
 
@@ -296,6 +297,45 @@ async fn an_upload_fills_in_a_row_even_when_it_is_told_of_later_than_the_facts()
 }
 
 #[tokio::test]
+async fn a_dead_letter_that_was_sent_back_fails_its_video_no_more() {
+    let sent_back = || Fact::Redriven {
+        topic: "reelmill.dead.cut".to_owned(),
+        partition: 0,
+        offset: 1,
+        at_ms: 40,
+    };
+    let state = async |facts: &[Fact]| {
+        let (catalog, _dir) = empty().await;
+        let row = seen(&catalog, facts).await;
+        let letters = catalog.dead_letters(Some("v"), 10).await.unwrap();
+        let redriven: Vec<_> = letters.iter().map(|letter| letter.redriven_at_ms).collect();
+        (row.state, row.reason, redriven)
+    };
+    let letter = || dead("cut", 1, "a", 10);
+    let (processing, failed) = (VideoState::Processing, VideoState::Failed);
+    assert_eq!(state(&[letter()]).await, (failed, Some("a".to_owned()), vec![None]));
+    assert_eq!(state(&[letter(), sent_back()]).await, (processing, None, vec![Some(40)]));
+    assert_eq!(state(&[sent_back(), letter()]).await, (processing, None, vec![Some(40)]));
+    let again = dead("cut", 2, "b", 50);
+    let dead_again = state(&[letter(), sent_back(), again]).await;
+    assert_eq!(dead_again, (failed, Some("b".to_owned()), vec![None, Some(40)]));
+}
+
+#[tokio::test]
+async fn a_row_that_stands_for_dead_letters_is_gone_when_they_were_sent_back() {
+    let (catalog, _dir) = empty().await;
+    let facts = [dead("cut", 1, "missing", 10), Fact::StandIn { video_id: "v".to_owned() }];
+    assert_eq!(seen(&catalog, &facts).await.state, VideoState::Failed);
+    let sent_back =
+        Fact::Redriven { topic: "reelmill.dead.cut".to_owned(), partition: 0, offset: 1, at_ms: 2 };
+    catalog.record(&[sent_back]).await.unwrap();
+    assert_eq!(catalog.video(&Viewer::Local, "v").await.unwrap(), None);
+    assert_eq!(catalog.videos(&all(0, 10)).await.unwrap().total, 0);
+    let again = seen(&catalog, &[dead("cut", 2, "missing", 30)]).await;
+    assert_eq!(again.state, VideoState::Failed);
+}
+
+#[tokio::test]
 async fn dead_letters_are_newest_first_with_and_without_a_video() {
     let (catalog, _dir) = empty().await;
     let nobodys = Fact::Dead(DeadLetterRow {
@@ -307,6 +347,7 @@ async fn dead_letters_are_newest_first_with_and_without_a_video() {
         reason: "malformed_event".to_owned(),
         detail: "not avro".to_owned(),
         at_ms: 20,
+        redriven_at_ms: None,
     });
     let facts = [dead("cut", 1, "a", 10), nobodys, dead("blur", 1, "b", 30)];
     catalog.record(&facts).await.unwrap();

@@ -44,6 +44,26 @@ async fn apply(db: &mut SqliteConnection, fact: &Fact) -> Result<(), sqlx::Error
             }
             died(db, dead).await
         }
+        Fact::StandIn { video_id } => {
+            sqlx::query("UPDATE videos SET stand_in = 1 WHERE video_id = ?")
+                .bind(video_id)
+                .execute(db)
+                .await?;
+            Ok(())
+        }
+        Fact::Redriven { topic, partition, offset, at_ms } => {
+            sqlx::query(
+                "INSERT INTO redriven (topic, partition, \"offset\", at_ms) VALUES (?, ?, ?, ?)
+                 ON CONFLICT DO UPDATE SET at_ms = min(at_ms, excluded.at_ms)",
+            )
+            .bind(topic)
+            .bind(partition)
+            .bind(offset)
+            .bind(at_ms)
+            .execute(db)
+            .await?;
+            Ok(())
+        }
     }
 }
 

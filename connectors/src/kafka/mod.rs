@@ -15,11 +15,13 @@ mod inbox;
 mod log;
 mod reader;
 mod records;
+mod redrive;
 mod writer;
 
 pub use admin::{TopicInfo, TopicSpec};
 pub use blame::blame;
 pub use log::KafkaLog;
+pub use redrive::{Letter, Redriven};
 
 use engine::{LogOpener, Spec};
 use ports::Trouble;

@@ -3,7 +3,7 @@
 use super::{Kafka, blame, log_line, records::headers_for};
 use ports::{Record, Trouble};
 use rdkafka::{
-    ClientContext, Message, TopicPartitionList,
+    ClientConfig, ClientContext, Message, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::ConsumerGroupMetadata,
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
@@ -23,6 +23,9 @@ const STEP: Duration = Duration::from_secs(10);
 /// 100 ms.
 const LOOK: Duration = Duration::from_micros(300);
 
+/// The offsets a transaction commits, and the member who read up to them.
+type Inputs<'a> = (&'a TopicPartitionList, &'a ConsumerGroupMetadata);
+
 pub(super) struct Writer {
     producer: BaseProducer<Deliveries>,
 }
@@ -31,10 +34,13 @@ impl Writer {
     /// Registers the transactional id: from now on its older producers are fenced, and what they
     /// left open is aborted.
     pub(super) fn open(kafka: &Kafka, processor: &str) -> Result<Self, Trouble> {
-        let producer: BaseProducer<Deliveries> = kafka
-            .transactional(processor)
-            .create_with_context(Deliveries::default())
-            .map_err(|error| blame(&error))?;
+        Self::with(&kafka.transactional(processor))
+    }
+
+    /// The same, with settings of its own.
+    pub(super) fn with(client: &ClientConfig) -> Result<Self, Trouble> {
+        let producer: BaseProducer<Deliveries> =
+            client.create_with_context(Deliveries::default()).map_err(|error| blame(&error))?;
         producer.init_transactions(STEP).map_err(|error| blame(&error))?;
         Ok(Self { producer })
     }
@@ -46,8 +52,17 @@ impl Writer {
         offsets: &TopicPartitionList,
         member: &ConsumerGroupMetadata,
     ) -> KafkaResult<()> {
+        self.transaction(outputs, Some((offsets, member)))
+    }
+
+    /// One transaction that answers no input.
+    pub(super) fn write_together(&self, outputs: &[Record]) -> KafkaResult<()> {
+        self.transaction(outputs, None)
+    }
+
+    fn transaction(&self, outputs: &[Record], inputs: Option<Inputs<'_>>) -> KafkaResult<()> {
         self.producer.begin_transaction()?;
-        let committed = self.write(outputs, offsets, member);
+        let committed = self.write(outputs, inputs);
         if committed.is_err() {
             // Frees what readers wait for; the next producer would do it too, but later.
             if let Err(error) = self.producer.abort_transaction(STEP) {
@@ -57,14 +72,11 @@ impl Writer {
         committed
     }
 
-    fn write(
-        &self,
-        outputs: &[Record],
-        offsets: &TopicPartitionList,
-        member: &ConsumerGroupMetadata,
-    ) -> KafkaResult<()> {
+    fn write(&self, outputs: &[Record], inputs: Option<Inputs<'_>>) -> KafkaResult<()> {
         outputs.iter().try_for_each(|record| self.send(record))?;
-        self.producer.send_offsets_to_transaction(offsets, member, STEP)?;
+        if let Some((offsets, member)) = inputs {
+            self.producer.send_offsets_to_transaction(offsets, member, STEP)?;
+        }
         self.drain()?;
         // librdkafka bounds this by the transaction's own time-out; a shorter one would leave us
         // not knowing.

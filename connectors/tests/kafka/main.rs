@@ -4,4 +4,5 @@
 
 mod log;
 mod pipeline;
+mod redrive;
 mod world;

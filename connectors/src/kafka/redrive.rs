@@ -1,0 +1,163 @@
+//! Dead letters: read, and sent back to the processor that gave them up.
+//!
+//! A letter is sent back once, however often and by however many it is asked for: with the event
+//! goes, in one transaction, a mark into the topic of dead letters. All who redrive for one
+//! processor share a transactional id, so that the latest fences the others; it reads the marks
+//! only when all that was written before it came is settled.
+
+use super::{Kafka, blame, writer::Writer};
+use engine::{Redrive, dead_topic, redrive, redriven};
+use ports::{Position, Record, Trouble};
+use rdkafka::{
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+};
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Letters to a transaction.
+const BATCH: usize = 100;
+/// A processor's open transaction ends by itself within its time-out of 15 s.
+const SETTLES_WITHIN: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(50);
+const REQUEST: Duration = Duration::from_secs(10);
+
+/// A record of a topic of dead letters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Letter {
+    pub record: Record,
+    /// Sent back already.
+    pub redriven: bool,
+}
+
+/// What became of the letters that were chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Redriven {
+    pub sent: usize,
+    /// Had been sent back before.
+    pub before: usize,
+    /// Nothing tells where they came from: no processor of ours wrote them.
+    pub foreign: usize,
+}
+
+impl Kafka {
+    /// A processor's dead letters, in the order of their positions.
+    pub async fn dead_letters(&self, processor: &str) -> Result<Vec<Letter>, Trouble> {
+        let topic = dead_topic(processor);
+        if !self.list_topics().await?.iter().any(|known| known.name == topic) {
+            return Ok(Vec::new());
+        }
+        Ok(letters(self.read_all(&topic).await?))
+    }
+
+    /// Sends the chosen dead letters of a processor back to it, each at most once.
+    /// `progress` is told how many of how many are through.
+    pub async fn redrive(
+        &self,
+        processor: &str,
+        choose: impl Fn(&Record) -> bool,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<Redriven, Trouble> {
+        let name = format!("redrive.{processor}");
+        let (kafka, topic) = (self.clone(), dead_topic(processor));
+        let writer = on_thread(move || {
+            let writer = Writer::with(kafka.transactional(&name).set("transactional.id", &name))?;
+            settled(&kafka, &topic)?;
+            Ok(writer)
+        })
+        .await?;
+        let mut writer = Some(writer);
+        let mut done = Redriven::default();
+        let mut chosen = Vec::new();
+        for letter in letters(self.read_all(&dead_topic(processor)).await?) {
+            if !choose(&letter.record) {
+            } else if letter.redriven {
+                done.before += 1;
+            } else if let Some(Redrive { event, mark }) = redrive(&letter.record) {
+                chosen.push([event, mark]);
+            } else {
+                done.foreign += 1;
+            }
+        }
+        let total = chosen.len();
+        for batch in chosen.chunks(BATCH) {
+            let records = batch.concat();
+            let Some(used) = writer.take() else { break };
+            let used =
+                on_thread(move || used.write_together(&records).map(|()| used).map_err(cut_short));
+            writer = Some(used.await?);
+            done.sent += batch.len();
+            progress(done.sent, total);
+        }
+        Ok(done)
+    }
+}
+
+/// What is sent stays sent, and marked as such: whoever comes after goes on from there.
+fn cut_short(error: KafkaError) -> Trouble {
+    match error.rdkafka_error_code() {
+        Some(
+            // What is left of a fenced producer's transaction.
+            RDKafkaErrorCode::PurgeQueue
+            | RDKafkaErrorCode::PurgeInflight
+            | RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::ProducerFenced
+            | RDKafkaErrorCode::InvalidProducerEpoch,
+        ) => Trouble::transient(
+            "another_redrive",
+            "another redrive of this processor has begun and goes on with the rest",
+        ),
+        _ => blame(&error),
+    }
+}
+
+/// Letters without the marks, each with what the marks say of it.
+fn letters(records: Vec<Record>) -> Vec<Letter> {
+    let marked: BTreeSet<Position> = records.iter().filter_map(redriven).collect();
+    let (_, letters): (Vec<_>, Vec<_>) =
+        records.into_iter().partition(|record| redriven(record).is_some());
+    let is_marked = |record: &Record| record.position.as_ref().is_some_and(|p| marked.contains(p));
+    letters.into_iter().map(|record| Letter { redriven: is_marked(&record), record }).collect()
+}
+
+/// Waits until every transaction that had written to a topic by now has ended. Blocks.
+fn settled(kafka: &Kafka, topic: &str) -> Result<(), Trouble> {
+    let group = "reelmill-admin";
+    let failed = |error| blame(&error);
+    let committed: BaseConsumer = kafka.consumer(group).create().map_err(failed)?;
+    let written: BaseConsumer = kafka
+        .consumer(group)
+        .set("isolation.level", "read_uncommitted")
+        .create()
+        .map_err(failed)?;
+    let metadata = committed.fetch_metadata(Some(topic), REQUEST).map_err(failed)?;
+    let deadline = Instant::now() + SETTLES_WITHIN;
+    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        let end = |consumer: &BaseConsumer| {
+            consumer.fetch_watermarks(topic, partition.id(), REQUEST).map_err(failed)
+        };
+        let (_, last) = end(&written)?;
+        // Under read_committed the end is the last stable offset.
+        while end(&committed)?.1 < last {
+            if Instant::now() > deadline {
+                return Err(Trouble::transient(
+                    "transaction_open",
+                    format!("a transaction on {topic} stays open: try again in a minute"),
+                ));
+            }
+            thread::sleep(LOOK);
+        }
+    }
+    Ok(())
+}
+
+async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Trouble> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Trouble::fatal(format!("a task ended by itself: {error}")))?
+}
