@@ -107,7 +107,8 @@ fn a_full_disk_is_told_and_waited_out_and_nothing_is_lost() {
     let done = mill.upload(&footage("head-pose-two.mp4"), "title=before");
     mill.ready(&done);
 
-    // Full to the last block.
+    // Full to the last block, with a video under way.
+    let during = mill.upload(&footage("head-pose-two.mp4"), "title=during");
     let filler = disk.0.path().join("filler");
     let full = Command::new("dd")
         .args(["if=/dev/zero", "bs=64k", "status=none"])
@@ -120,10 +121,12 @@ fn a_full_disk_is_told_and_waited_out_and_nothing_is_lost() {
     let said = words(&upload);
     assert!(said.contains("space") || said.contains("full"), "{said}");
     assert_eq!(mill.get("/healthz").0, 200);
+    std::thread::sleep(Duration::from_secs(5));
 
     fs::remove_file(&filler).unwrap();
+    mill.ready(&during);
     let after = mill.upload(&footage("head-pose-two.mp4"), "title=after");
     mill.ready(&after);
-    assert_eq!(mill.get("/api/videos").1["total"], 2);
+    assert_eq!(mill.get("/api/videos").1["total"], 3);
     assert_eq!(mill.get(&format!("/api/videos/{done}")).1["state"], "ready");
 }

@@ -61,6 +61,7 @@ fn answered(object: &ObjectRef, status: u16, code: &str, message: &str) -> Troub
         ("NotImplemented", _) => {
             Trouble::fatal(format!("{said}; this store lacks an operation reelmill needs"))
         }
+        ("InsufficientStorage", _) | (_, 507) => Trouble::transient("store_full", said),
         (_, 500..) => Trouble::transient("store_failed", said),
         (_, 401 | 403) => Trouble::fatal(format!(
             "{said}; check the store's keys, their rights (including listing) and the clock"

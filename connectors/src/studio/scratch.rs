@@ -41,6 +41,16 @@ impl Scratch {
                 ),
             ));
         }
+        let free = fs4::available_space(&self.root).unwrap_or(u64::MAX);
+        if bytes > free {
+            return Err(Trouble::transient(
+                "disk_full",
+                format!(
+                    "{} has {free} bytes left and this step may need {bytes}: make room",
+                    self.root.display()
+                ),
+            ));
+        }
         let reserved = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
             used.checked_add(bytes).filter(|sum| *sum <= self.max_bytes)
         });

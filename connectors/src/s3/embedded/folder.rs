@@ -27,6 +27,10 @@ impl Folder {
         Ok(Self { root: root.to_owned() })
     }
 
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub(super) fn create_bucket(&self, bucket: &str) -> io::Result<()> {
         fs::create_dir_all(self.root.join(bucket))
     }

@@ -2,7 +2,8 @@
 //! conditions it does not know are kept here.
 
 use super::folder::Folder;
-use s3s::{S3, S3Request, S3Response, S3Result, dto::*, s3_error};
+use axum::http::StatusCode;
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*, s3_error};
 use s3s_fs::FileSystem;
 use std::{
     collections::HashMap,
@@ -12,6 +13,9 @@ use tokio::sync::OwnedMutexGuard;
 
 /// Longer keys do not fit into the names of s3s-fs's hidden files.
 const LONGEST_KEY: usize = 160;
+
+/// Less free space than this is none: a write that failed then failed for want of it.
+const FULL: u64 = 8 << 20;
 
 /// s3s-fs looks whether an object exists and then renames: without turns, two conditional writers
 /// could both win.
@@ -47,6 +51,25 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(files: FileSystem, folder: Folder) -> Self {
         Self { files, folder, turns: Turns::default() }
+    }
+
+    /// What a write failed with; a full disk is told as such, where s3s-fs only says that
+    /// something is wrong.
+    fn told(&self, error: S3Error) -> S3Error {
+        match fs4::available_space(self.folder.root()) {
+            Ok(free) if free < FULL && *error.code() == S3ErrorCode::InternalError => {
+                let mut full = S3Error::with_message(
+                    S3ErrorCode::Custom("InsufficientStorage".into()),
+                    format!(
+                        "the disk of {} is full: {free} bytes are left; make room",
+                        self.folder.root().display()
+                    ),
+                );
+                full.set_status_code(StatusCode::INSUFFICIENT_STORAGE);
+                full
+            }
+            _ => error,
+        }
     }
 
     /// For readers and deleters: a folder of keys is no object.
@@ -160,7 +183,7 @@ impl S3 for Guard {
         let (bucket, key) = (&req.input.bucket, &req.input.key);
         self.writable(bucket, key)?;
         let _turn = self.turns.take(bucket, key).await;
-        self.files.put_object(req).await
+        self.files.put_object(req).await.map_err(|error| self.told(error))
     }
 
     async fn create_multipart_upload(
@@ -168,7 +191,7 @@ impl S3 for Guard {
         req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         self.writable(&req.input.bucket, &req.input.key)?;
-        self.files.create_multipart_upload(req).await
+        self.files.create_multipart_upload(req).await.map_err(|error| self.told(error))
     }
 
     async fn upload_part(
@@ -176,7 +199,7 @@ impl S3 for Guard {
         req: S3Request<UploadPartInput>,
     ) -> S3Result<S3Response<UploadPartOutput>> {
         check(&req.input.key)?;
-        self.files.upload_part(req).await
+        self.files.upload_part(req).await.map_err(|error| self.told(error))
     }
 
     async fn complete_multipart_upload(
@@ -186,7 +209,7 @@ impl S3 for Guard {
         let (bucket, key) = (&req.input.bucket, &req.input.key);
         self.writable(bucket, key)?;
         let _turn = self.turns.take(bucket, key).await;
-        self.files.complete_multipart_upload(req).await
+        self.files.complete_multipart_upload(req).await.map_err(|error| self.told(error))
     }
 
     async fn abort_multipart_upload(
