@@ -34,6 +34,8 @@ pub(crate) mod rule {
     pub(crate) const CAUSE: &str = "no retry and no dead letter without a cause";
     pub(crate) const LETTERS: &str = "a dead letter is the event, byte for byte";
     pub(crate) const SWEEP: &str = "only what a finished run no longer needs is swept";
+    pub(crate) const SWEPT: &str = "nothing temporary is left of a finished run";
+    pub(crate) const NEWEST: &str = "the newest run is the one that is published";
     pub(crate) const IDS: &str = "ids are derived";
     pub(crate) const DELETED: &str = "a deleted video is passed over";
     pub(crate) const COUNTED: &str = "verdicts are counted once, after their commit";
@@ -141,7 +143,8 @@ impl Ledger {
         let run = facts.run();
         for (name, key) in facts.0.iter().filter(|(name, _)| name.ends_with("_key")) {
             let there = self.objects.get(&ObjectRef::new(facts.get("bucket"), key)).is_some();
-            if !there && !(temporary(key) && book.ready.contains(&run)) {
+            let swept = temporary(key) && book.ready.contains(&run);
+            if !there && !swept {
                 book.breaks(rule::OBJECTS, format!("{}: {name} {key} is not there", at()));
             }
         }
@@ -291,7 +294,7 @@ pub(crate) fn origin(record: &Record) -> Position {
 }
 
 /// What a finished run no longer needs.
-fn temporary(key: &str) -> bool {
+pub(crate) fn temporary(key: &str) -> bool {
     let mut parts = key.split('/').skip(3);
     matches!(parts.next(), Some("clips" | "masked" | "staged.mp4"))
 }

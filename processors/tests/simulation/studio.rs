@@ -339,9 +339,6 @@ impl Connector<SweepRun> for Studio {
             let all: Vec<_> = all.into_iter().map(|object| object.key).collect();
             return self.store.delete(bucket, &all).await;
         }
-        let mut gone = vec![keys::staged(video_id, run_id)];
-        gone.extend((0..*count).map(|index| keys::masked(video_id, run_id, index)));
-        self.store.delete(bucket, &gone).await?;
         // As in the program: what somebody may still have to do again stays until it is done.
         for (processor, events) in [("stitch", *count), ("index", 2 * count)] {
             let seen = self.store.list(bucket, &keys::seen(video_id, run_id, processor)).await?;
@@ -349,7 +346,11 @@ impl Connector<SweepRun> for Studio {
                 return Err(Trouble::transient(STRAGGLERS, "the clips stay until then"));
             }
         }
-        let clips: Vec<_> = (0..*count).map(|index| keys::clip(video_id, run_id, index)).collect();
-        self.store.delete(bucket, &clips).await
+        let mut gone = vec![keys::staged(video_id, run_id)];
+        for index in 0..*count {
+            gone.push(keys::clip(video_id, run_id, index));
+            gone.push(keys::masked(video_id, run_id, index));
+        }
+        self.store.delete(bucket, &gone).await
     }
 }

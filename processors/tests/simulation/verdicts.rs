@@ -2,14 +2,16 @@
 
 use crate::{
     broker::{Broker, State, spot},
-    ledger::{Book, Broken, Ledger, origin, rule, verdict},
+    ledger::{Book, Broken, Ledger, origin, rule, temporary, verdict},
+    mill::{BUCKET, GROUPS},
     plan::{Kind, Plan, Video},
     store::{REGISTRY_AWAY, STORE_AWAY},
     studio::{STRAGGLERS, masked},
-    world::BUCKET,
 };
 use engine::{header, memory::MemoryStore};
-use ports::{ObjectRef, Record};
+use futures::FutureExt;
+use ports::{ObjectRef, Record, Store};
+use schemas::{Manifest, keys};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Transient troubles of this world: what may be retried, and given up in the end.
@@ -210,9 +212,7 @@ impl Judgement<'_> {
             Kind::Replayed => 2,
             Kind::Ordinary | Kind::Doubled | Kind::Deleted => 1,
         };
-        let dead = |groups: &[&str]| {
-            self.dead.get(name).is_some_and(|dead| groups.iter().any(|g| dead.contains(g)))
-        };
+        let dead = |groups: &[&str]| self.gave_up(name, groups);
         let excused = dead(&["cut"]) || video.kind == Kind::Deleted;
         if runs.len() > due || (runs.len() < due && !excused) {
             return fails(rule::ONE_RUN, format!("{name} has {} runs, not {due}", runs.len()));
@@ -251,7 +251,47 @@ impl Judgement<'_> {
         {
             return fails(rule::ONE_RECORDING, format!("{name}: no run has come to its end"));
         }
+        self.newest(video, objects)
+    }
+
+    /// What the world shows in the end is of the newest run that came to its end.
+    fn newest(&self, video: &Video, objects: &MemoryStore) -> Result<(), Broken> {
+        let runs = || self.runs.iter().filter(|((name, _), _)| *name == video.name);
+        let order = |run: &str| {
+            let at = ObjectRef::new(BUCKET, keys::manifest(&video.name, run));
+            objects.get(&at).and_then(|body| Manifest::from_json(&body).ok()).map(|m| m.run_order)
+        };
+        let ready = runs().filter(|(_, run)| !run.recording.is_empty());
+        let newest = ready.map(|((_, id), run)| (order(id), run)).max_by_key(|(order, _)| *order);
+        if let Some((order, run)) = newest {
+            let at = ObjectRef::new(BUCKET, &run.recording);
+            let there = objects.head(&at).now_or_never().unwrap().unwrap();
+            let there = there.and_then(|info| info.metadata.get("order")?.parse::<i64>().ok());
+            if there < order {
+                let how = format!("{}: published is {there:?}, not {order:?}", video.name);
+                return fails(rule::NEWEST, how);
+            }
+        }
+        for ((_, id), run) in runs() {
+            let folder = keys::run(&video.name, id);
+            let left = objects.keys(BUCKET);
+            let left = left.iter().filter(|key| key.starts_with(&folder) && temporary(key));
+            let left: Vec<_> = left.collect();
+            // A member that lost its partitions may write once more what was swept already; one
+            // process cannot be its own ghost. Deleting a video is not the sweep's part.
+            let swept = !run.recording.is_empty()
+                && self.plan.processes == 1
+                && matches!(video.kind, Kind::Ordinary | Kind::Replayed)
+                && !self.gave_up(&video.name, GROUPS);
+            if swept && !left.is_empty() {
+                return fails(rule::SWEPT, format!("{left:?} are left"));
+            }
+        }
         Ok(())
+    }
+
+    fn gave_up(&self, video: &str, groups: &[&str]) -> bool {
+        self.dead.get(video).is_some_and(|dead| groups.iter().any(|g| dead.contains(g)))
     }
 
     fn ready(&self, name: &str) -> usize {

@@ -2,39 +2,25 @@
 
 use crate::{
     broker::Broker,
-    bugs::{Bug, Twisted},
-    ledger::{Broken, Ledger, Life, rule},
+    bugs::Bug,
+    counting,
+    ledger::{Broken, Ledger, rule},
     log::Opener,
+    mill::{self, BUCKET, GROUPS, put, schemas},
     plan::{Fault, Kind, Plan, Video, Weather},
-    process::{EPOCH_MS, Process},
+    process::Process,
     store::{SimRegistry, SimStore},
     studio::{Documents, Studio},
     timeline::{Timeline, Trace},
     verdicts,
 };
-use bytes::Bytes;
-use engine::{
-    CancellationToken, Context, Fatal, Metrics, Pipeline, Running,
-    memory::{MemoryRegistry, MemoryStore},
-};
-use futures::FutureExt;
-use ports::{Headers, ObjectRef, Put, Record, SchemaRegistry, Store};
-use processors::{
-    blur::Blur as BlurProcessor, cut::Cut, detect::Detect, index::Index, label::Label,
-    stitch::Stitch, sweep::Sweep, verify::Verify,
-};
-use schemas::{Blur, Event, Masking, VideoUploaded, keys};
+use engine::{CancellationToken, Context, Fatal, Metrics, Running, memory::MemoryStore};
+use ports::ObjectRef;
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
 };
 use tokio::task::AbortHandle;
-
-pub(crate) const BUCKET: &str = "reelmill";
-
-/// The groups of a world, in the order of the mill.
-pub(crate) const GROUPS: &[&str] =
-    &["cut", "detect", "label", "blur", "stitch", "verify", "index", "sweep"];
 
 /// Once the faults have ended everything is settled within this time, ms: some of the longest
 /// delays of the retry topic, one after the other.
@@ -111,21 +97,6 @@ enum Due {
     Fault(Fault),
     /// The process must have stopped by now.
     Stopped(usize, u32),
-}
-
-/// The registry of all worlds: parsing schemas takes longer than many a world.
-fn schemas() -> &'static MemoryRegistry {
-    static SCHEMAS: OnceLock<MemoryRegistry> = OnceLock::new();
-    SCHEMAS.get_or_init(|| {
-        let registry = MemoryRegistry::default();
-        for kind in schemas::ALL {
-            let examples: Vec<serde_json::Value> = serde_json::from_str(kind.examples).unwrap();
-            let value = schemas::encode_json(kind.topic, &examples[0].to_string()).unwrap();
-            let encoded = registry.encode(kind.topic, kind.schema, value).now_or_never();
-            encoded.unwrap().unwrap();
-        }
-        registry
-    })
 }
 
 impl World {
@@ -250,9 +221,11 @@ impl World {
         let now = self.timeline.now();
         match due {
             Due::Start(number) => self.start(number),
-            Due::Publish(video, again) => self.publish(&video, again),
+            Due::Publish(video, again) => {
+                self.broker.publish(mill::upload(&self.objects, &video, again));
+            }
             Due::Delete(video) => {
-                let at = ObjectRef::new(BUCKET, keys::tombstone(&video));
+                let at = ObjectRef::new(BUCKET, ::schemas::keys::tombstone(&video));
                 put(&self.objects, &at, "");
                 self.ledger().tombstone(&video, now);
             }
@@ -296,51 +269,6 @@ impl World {
         }
     }
 
-    fn publish(&mut self, video: &Video, again: bool) {
-        let key = format!("uploads/ada/{}", video.name);
-        let text = match video.kind {
-            Kind::Corrupt => "noise".to_owned(),
-            _ => format!("{} {}", video.name, video.clips),
-        };
-        if video.kind != Kind::Missing {
-            put(&self.objects, &ObjectRef::new(BUCKET, &key), &text);
-        }
-        let event = VideoUploaded {
-            bucket: BUCKET.to_owned(),
-            key,
-            owner: "ada".to_owned(),
-            video_id: Some(video.name.clone()),
-            recorded_at_ms: Some(EPOCH_MS),
-            assessment: video.name.clone(),
-            title: String::new(),
-            blur: "all".to_owned(),
-            visibility: "private".to_owned(),
-            size_bytes: None,
-            replay: i32::from(again && video.kind == Kind::Replayed),
-        };
-        let value = match video.kind {
-            Kind::Malformed => b"\xff\x00no event\xfe".to_vec(),
-            _ => {
-                let value = event.to_value().unwrap();
-                let topic = VideoUploaded::TOPIC;
-                let encoded = schemas().encode(topic, VideoUploaded::SCHEMA, value);
-                encoded.now_or_never().unwrap().unwrap()
-            }
-        };
-        let mut headers = Headers::default().with("from", "outside");
-        if video.kind == Kind::Doubled {
-            headers.set("ce_id", format!("upload of {}", video.name));
-        }
-        self.broker.publish(Record {
-            topic: VideoUploaded::TOPIC.to_owned(),
-            key: Some(Bytes::from(video.name.clone())),
-            value: Some(value.into()),
-            headers,
-            timestamp_ms: None,
-            position: None,
-        });
-    }
-
     fn start(&mut self, number: usize) {
         self.lives += 1;
         let life = self.lives;
@@ -368,7 +296,7 @@ impl World {
             process: process.clone(),
             partitions: self.plan.partitions,
         });
-        let pipeline = pipeline(&Studio { store, documents: self.documents.clone() });
+        let pipeline = mill::pipeline(&Studio { store, documents: self.documents.clone() });
         let running = pipeline.start(opener, &context);
         let left = running.len();
         let mut tasks = Vec::with_capacity(left);
@@ -390,7 +318,12 @@ impl World {
         for task in &alive.tasks {
             task.abort();
         }
-        self.counted(&alive);
+        counting::check(
+            &alive.context.metrics,
+            number,
+            alive.process.life,
+            &mut self.ledger().book(),
+        );
         let again = self.timeline.now() + self.timeline.draw(0..=20_000);
         self.at(again, Due::Start(number));
     }
@@ -443,40 +376,16 @@ impl World {
             let alive = self.alive.remove(&number).unwrap();
             self.agenda
                 .retain(|_, due| !matches!(due, Due::Stopped(n, l) if (*n, *l) == (number, life)));
-            self.counted(&alive);
+            counting::check(
+                &alive.context.metrics,
+                number,
+                alive.process.life,
+                &mut self.ledger().book(),
+            );
             if !self.closing {
                 let again = self.timeline.now() + self.timeline.draw(0..=20_000);
                 self.at(again, Due::Start(number));
             }
-        }
-    }
-
-    /// Holds a process's metrics against what it was told of its transactions.
-    fn counted(&self, alive: &Alive) {
-        let book = &mut *self.ledger().book();
-        let Process { number, life, .. } = *alive.process;
-        let mut counted: BTreeMap<(Life, &'static str), u64> = BTreeMap::new();
-        for line in alive.context.metrics.gather().lines() {
-            let Some(labels) = line.strip_prefix("reelmill_events_total{") else { continue };
-            let has = |label: &str, word: &str| labels.contains(&format!("{label}=\"{word}\""));
-            let Some(group) = GROUPS.iter().find(|group| has("processor", group)) else { continue };
-            let all = ["emitted", "skipped", "retried", "dead_lettered"];
-            let verdict = all.into_iter().find(|verdict| has("verdict", verdict)).unwrap();
-            // From a sink's transactions one cannot tell which of the two it was.
-            let verdict =
-                if (*group, verdict) == ("sweep", "skipped") { "emitted" } else { verdict };
-            let times: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
-            *counted.entry(((number, life, group), verdict)).or_default() += times;
-        }
-        let known: BTreeMap<_, _> = book
-            .known
-            .iter()
-            .filter(|(((n, l, _), _), _)| (*n, *l) == (number, life))
-            .map(|(key, times)| (*key, *times))
-            .collect();
-        if counted != known {
-            let how = format!("p{number} counted {counted:?} where {known:?} were committed");
-            book.breaks(rule::COUNTED, how);
         }
     }
 
@@ -494,39 +403,4 @@ impl World {
             lasted: self.timeline.now(),
         }
     }
-}
-
-fn put(objects: &MemoryStore, at: &ObjectRef, text: &str) {
-    let body = Bytes::from(text.to_owned());
-    objects.write(at, body, Put::default()).now_or_never().unwrap().unwrap();
-}
-
-/// The mill, as the program composes it, without its catalogue.
-fn pipeline(studio: &Studio) -> Pipeline<Opener> {
-    fn twist<P>(processor: P, studio: &Studio) -> Twisted<P> {
-        Twisted { processor, store: studio.store.clone() }
-    }
-    let cut = Cut {
-        allowed_buckets: vec![BUCKET.to_owned()],
-        bucket: BUCKET.to_owned(),
-        clip_seconds: 1.0,
-        margin_seconds: 0.5,
-        masking: Masking {
-            blur: Blur::All,
-            style: "pixelate".to_owned(),
-            detector: "none".to_owned(),
-            threshold: 0.5,
-            verify_threshold: 0.6,
-            extend_ms: 500,
-        },
-    };
-    Pipeline::new()
-        .stage(twist(cut, studio), studio.clone())
-        .stage(twist(Detect, studio), studio.clone())
-        .stage(twist(Label, studio), studio.clone())
-        .stage(twist(BlurProcessor, studio), studio.clone())
-        .stage(twist(Stitch, studio), studio.clone())
-        .stage(twist(Verify, studio), studio.clone())
-        .stage(twist(Index, studio), studio.clone())
-        .stage(twist(Sweep, studio), studio.clone())
 }
