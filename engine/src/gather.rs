@@ -32,12 +32,13 @@ pub(crate) async fn claim(
     let stored: HashSet<&str> = stored.iter().map(|object| object.key.as_str()).collect();
     let complete = gather.parts.iter().all(|part| stored.contains(part.as_str()));
 
-    let claim = keys::claim(&gather.video_id, &gather.run_id, processor);
-    let of_event = ObjectRef::new(&gather.bucket, format!("{claim}.{}", keys::safe(input_id)));
+    let seen = keys::seen(&gather.video_id, &gather.run_id, processor);
+    let of_event = ObjectRef::new(&gather.bucket, seen + &keys::safe(input_id));
     let word = first(store, &of_event, if complete { CLAIMS } else { PASSES }).await?;
     if word != CLAIMS {
         return Err(Refusal::Skip("waiting_for_parts").into());
     }
+    let claim = keys::claim(&gather.video_id, &gather.run_id, processor);
     let of_run = ObjectRef::new(&gather.bucket, claim);
     let holder = first(store, &of_run, input_id.as_bytes()).await?;
     if holder == input_id.as_bytes() { Ok(()) } else { Err(Refusal::Skip("claimed").into()) }

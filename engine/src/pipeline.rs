@@ -165,6 +165,7 @@ async fn open<O: LogOpener>(
     let mut delay = Duration::from_millis(200);
     loop {
         let opened = tokio::select! {
+            biased;
             () = context.shutdown.cancelled() => return Ok(None),
             opened = opener.open(spec) => opened,
         };
@@ -178,6 +179,7 @@ async fn open<O: LogOpener>(
             Err(Trouble::Refused(refusal)) => return Err(Fatal(refusal.to_string())),
         };
         tokio::select! {
+            biased;
             () = context.shutdown.cancelled() => return Ok(None),
             () = context.clock.sleep(asked.unwrap_or(delay)) => {}
         }

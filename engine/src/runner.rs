@@ -93,14 +93,22 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
             // free place starts when an effect has ended.
             let due = self.work.lanes.next_due().filter(|due| *due > now);
             select! {
+                // In this order, and not in a random one, so that a simulation can be repeated.
+                // It starves nobody: what is in hand is finite, and only polling brings more.
+                biased;
                 () = shutdown.cancelled() => break,
-                () = wait_until(due, now, &*clock) => {}
                 Some(joined) = self.work.running.join_next() => self.note(joined)?,
+                () = wait_until(due, now, &*clock) => {}
                 polled = self.log.poll(WINDOW) => match polled {
                     Ok(polled) => self.take(polled)?,
                     Err(Trouble::Transient { reason, detail, after }) => {
                         tracing::warn!(processor = P::NAME, reason, detail, "cannot read for now");
-                        clock.sleep(after.unwrap_or(POLL_AGAIN)).await;
+                        // The log may ask for minutes; a stop does not wait for them.
+                        select! {
+                            biased;
+                            () = shutdown.cancelled() => break,
+                            () = clock.sleep(after.unwrap_or(POLL_AGAIN)) => {}
+                        }
                     }
                     Err(trouble) => return Err(Fatal(trouble.to_string())),
                 },

@@ -64,6 +64,13 @@ pub fn announced(video_id: &str, turn: i64) -> String {
     format!("work/{}/announced/{turn}", safe(video_id))
 }
 
+/// What a gathering processor has seen of a run: one object for each event, each key beginning
+/// with this.
+#[must_use]
+pub fn seen(video_id: &str, run_id: &str, processor: &str) -> String {
+    claim(video_id, run_id, processor) + "."
+}
+
 #[must_use]
 pub fn tombstone(video_id: &str) -> String {
     format!("work/{}/tombstone", safe(video_id))

@@ -63,20 +63,26 @@ impl Connector<SweepRun> for Studio {
     /// Removes what only the run needed. Manifest, tracks, labels and claims stay with the video.
     async fn perform(&self, effect: &SweepRun) -> Result<(), Trouble> {
         let SweepRun { bucket, video_id, run_id, count } = effect;
-        let mut gone = vec![keys::staged(video_id, run_id)];
-        gone.extend((0..*count).map(|index| keys::masked(video_id, run_id, index)));
-        self.store.delete(bucket, &gone).await?;
-
-        // `label` looks at the clips too, and may be behind.
-        let labels = format!("{}labels/", keys::run(video_id, run_id));
-        let labelled = self.store.list(bucket, &labels).await?.len();
-        if labelled < *count as usize {
-            return Err(Trouble::transient(
-                "waiting_for_labels",
-                format!("{labelled} of {count} clips are labelled; the clips stay until then"),
-            ));
+        // A part may be there, and the run be done, while the event that made it is not settled
+        // and will come again: `blur` and `label` then need the clip once more, and `blur` writes
+        // its part once more. Only what the gathering processors have seen is settled.
+        for (processor, events) in [("stitch", *count), ("index", 2 * count)] {
+            let seen = self.store.list(bucket, &keys::seen(video_id, run_id, processor)).await?;
+            if seen.len() < events as usize {
+                return Err(Trouble::transient(
+                    "waiting_for_stragglers",
+                    format!(
+                        "{processor} has seen {} of {events} events; the clips stay until then",
+                        seen.len()
+                    ),
+                ));
+            }
         }
-        let clips: Vec<_> = (0..*count).map(|index| keys::clip(video_id, run_id, index)).collect();
-        self.store.delete(bucket, &clips).await
+        let mut gone = vec![keys::staged(video_id, run_id)];
+        for index in 0..*count {
+            gone.push(keys::clip(video_id, run_id, index));
+            gone.push(keys::masked(video_id, run_id, index));
+        }
+        self.store.delete(bucket, &gone).await
     }
 }

@@ -5,12 +5,12 @@ use apache_avro::{Schema, reader::datum::GenericDatumReader, writer::datum::Gene
 use async_trait::async_trait;
 use ports::{SchemaRegistry, Trouble};
 use schemas::AvroValue;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Ids are places in the list, from 1. Checks no compatibility.
 #[derive(Debug, Default)]
 pub struct MemoryRegistry {
-    schemas: Mutex<Vec<(String, Schema)>>,
+    schemas: Mutex<Vec<(String, Arc<Schema>)>>,
     troubles: Mutex<Vec<Trouble>>,
 }
 
@@ -24,7 +24,7 @@ impl MemoryRegistry {
         lock(&self.troubles).pop().map_or(Ok(()), Err)
     }
 
-    fn id(&self, text: &str) -> Result<(u32, Schema), Trouble> {
+    fn id(&self, text: &str) -> Result<(u32, Arc<Schema>), Trouble> {
         let mut schemas = lock(&self.schemas);
         let found = schemas.iter().position(|(known, _)| known == text);
         let index = match found {
@@ -33,7 +33,7 @@ impl MemoryRegistry {
                 let schema = Schema::parse_str(text).map_err(|error| {
                     Trouble::fatal(format!("a schema of ours is wrong: {error}"))
                 })?;
-                schemas.push((text.to_owned(), schema));
+                schemas.push((text.to_owned(), Arc::new(schema)));
                 schemas.len() - 1
             }
         };

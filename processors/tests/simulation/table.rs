@@ -1,0 +1,34 @@
+//! The table of planted bugs in the documentation.
+
+use std::{env, fmt::Write, fs, path::PathBuf};
+
+/// Writes the table where asked to, else checks that it names every bug there is, and no other.
+/// The seeds in it are those of the day it was written: any change of the engine draws others.
+pub(crate) fn check(worlds: u64, within: u64, rows: &[(&str, &str, u64)]) {
+    let at = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/simulation.md");
+    if env::var_os("REELMILL_WRITE_TABLES").is_some_and(|on| on == "1") {
+        return fs::write(&at, page(worlds, within, rows)).unwrap();
+    }
+    let page = fs::read_to_string(&at).unwrap();
+    let named: Vec<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+        .skip_while(|cell| *cell != "planted bug")
+        .skip(1)
+        .collect();
+    let bugs: Vec<_> = rows.iter().map(|(what, ..)| *what).collect();
+    assert_eq!(named, bugs, "{} is old: REELMILL_WRITE_TABLES=1 writes it anew", at.display());
+}
+
+fn page(worlds: u64, within: u64, rows: &[(&str, &str, u64)]) -> String {
+    let mut page = format!(
+        "{}\n{} bugs, each found within {within} worlds. Seeds count from 0.\n\n",
+        include_str!("page.md").replace("{worlds}", &worlds.to_string()),
+        rows.len()
+    );
+    page += "| planted bug | the rule that it breaks first | first seed |\n|--|--|--|\n";
+    for (what, rule, seed) in rows {
+        writeln!(page, "| {what} | {rule} | {seed} |").unwrap();
+    }
+    page
+}
