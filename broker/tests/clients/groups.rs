@@ -1,8 +1,11 @@
 use std::time::{Duration, Instant};
 
-use kafka_protocol::messages::{
-    GroupId, JoinGroupRequest, RequestKind, ResponseKind, SyncGroupRequest,
-    join_group_request::JoinGroupRequestProtocol,
+use kafka_protocol::{
+    ResponseError,
+    messages::{
+        GroupId, JoinGroupRequest, RequestKind, ResponseKind, SyncGroupRequest,
+        join_group_request::JoinGroupRequestProtocol,
+    },
 };
 use rdkafka::consumer::{Consumer, StreamConsumer};
 
@@ -71,6 +74,13 @@ async fn the_partitions_of_a_member_that_falls_silent_go_to_the_others() {
             .with_rebalance_timeout_ms(20_000)
             .with_protocol_type("consumer".into())
             .with_protocols(vec![protocol("range"), protocol("roundrobin")]);
+        let ResponseKind::JoinGroup(named) =
+            wire.call(5, RequestKind::JoinGroup(join.clone())).await
+        else {
+            panic!("not an answer to a join")
+        };
+        assert_eq!(named.error_code, ResponseError::MemberIdRequired.code());
+        let join = join.with_member_id(named.member_id);
         let ResponseKind::JoinGroup(joined) = wire.call(5, RequestKind::JoinGroup(join)).await
         else {
             panic!("not an answer to a join")

@@ -8,6 +8,7 @@
 )]
 
 mod groups;
+mod jvm;
 mod producing;
 mod protocol;
 mod restarts;
