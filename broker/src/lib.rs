@@ -209,8 +209,12 @@ async fn listen(node: Arc<Node>, listener: TcpListener, stop: watch::Receiver<bo
                 Ok((stream, peer)) => {
                     let (node, stop) = (node.clone(), stop.clone());
                     connections.spawn(async move {
-                        if let Err(error) = connection::serve(node, stream, stop).await {
-                            tracing::warn!(%peer, %error, "closed a connection");
+                        match connection::serve(node, stream, stop).await {
+                            Err(error) if error.is_farewell() => {
+                                tracing::debug!(%peer, %error, "a client left");
+                            }
+                            Err(error) => tracing::warn!(%peer, %error, "closed a connection"),
+                            Ok(()) => {}
                         }
                     });
                 }

@@ -333,4 +333,17 @@ mod tests {
         let reopened = Metadata::open(&path, Sync::Never).unwrap();
         assert_eq!(reopened.view().offsets["readers"][&("kept".to_owned(), 1)].offset, 99_999);
     }
+
+    #[test]
+    fn who_looks_something_up_does_not_wait_for_who_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let metadata = Metadata::open(&folder.path().join("journal"), Sync::Never).unwrap();
+        metadata.append(vec![topic("kept")]).unwrap();
+        let writing = lock(&metadata.writing);
+        std::thread::scope(|scope| {
+            let looked = scope.spawn(|| metadata.view().topics.len());
+            assert_eq!(looked.join().unwrap(), 1);
+        });
+        drop(writing);
+    }
 }

@@ -384,3 +384,51 @@ fn times_lead_to_records_in_every_segment_and_to_the_latest() {
     partition.advance_start(2);
     assert_eq!(found(&partition, 0), Some((2, 250)));
 }
+
+#[test]
+fn a_partition_that_waits_for_its_disk_keeps_neither_readers_nor_other_partitions_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = create(&folder.path().join("slow"), &[]);
+    let quick = create(&folder.path().join("quick"), &[]);
+    append(&slow, &example::plain(1, 1_000)).unwrap();
+    std::thread::scope(|scope| {
+        let writing = lock(&slow.writing);
+        let blocked = scope.spawn(|| append(&slow, &example::plain(1, 1_000)));
+        let others = scope.spawn(|| {
+            assert_eq!(offsets(&slow, Isolation::Uncommitted), [0]);
+            assert_eq!(slow.available(0, Isolation::Uncommitted).map(|bytes| bytes > 0), Ok(true));
+            append(&quick, &example::plain(1, 1_000))
+        });
+        assert_eq!(others.join().unwrap(), Ok(0));
+        assert!(!blocked.is_finished());
+        drop(writing);
+        assert_eq!(blocked.join().unwrap(), Ok(1));
+    });
+}
+
+#[test]
+fn a_log_is_synced_when_its_interval_has_passed_and_not_in_between() {
+    let folder = tempfile::tempdir().unwrap();
+    let every = Sync::Every(std::time::Duration::from_secs(1));
+    let partition = Partition::create(&folder.path().join("0"), every, config(&[])).unwrap();
+    let dirty = || partition.dirty.load(Ordering::Acquire);
+    append(&partition, &example::plain(1, 1_000)).unwrap();
+    partition.tidy(false, false).unwrap();
+    assert!(dirty());
+    partition.tidy(true, false).unwrap();
+    assert!(!dirty());
+}
+
+#[tokio::test]
+async fn a_waiting_consumer_wakes_for_its_own_partitions_only() {
+    use crate::waiters::Waiting;
+    let folder = tempfile::tempdir().unwrap();
+    let [mine, other] =
+        ["mine", "other"].map(|name| std::sync::Arc::new(create(&folder.path().join(name), &[])));
+    let waiting = Waiting::on(vec![mine.clone()]);
+    let moment = std::time::Duration::from_millis(50);
+    append(&other, &example::plain(1, 1_000)).unwrap();
+    assert!(tokio::time::timeout(moment, waiting.changed()).await.is_err(), "woken for nothing");
+    append(&mine, &example::plain(1, 1_000)).unwrap();
+    tokio::time::timeout(moment, waiting.changed()).await.expect("not woken");
+}
