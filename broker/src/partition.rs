@@ -39,6 +39,10 @@ pub(crate) struct Partition {
     log: RwLock<Log>,
     /// Was anything written since the last sync?
     dirty: AtomicBool,
+    /// Held while files are synced, deleted or given checkpoints.
+    tidying: Mutex<()>,
+    /// The topic was deleted: its folder may be another one's by now.
+    gone: AtomicBool,
     pub(crate) waiters: Waiters,
 }
 
@@ -84,6 +88,8 @@ impl Partition {
             writing: Mutex::default(),
             log: RwLock::new(log),
             dirty: AtomicBool::new(false),
+            tidying: Mutex::default(),
+            gone: AtomicBool::new(false),
             waiters: Waiters::default(),
         }
     }
@@ -111,6 +117,9 @@ impl Partition {
             return Err(ResponseError::MessageTooLarge);
         }
         let _alone = lock(&self.writing);
+        if self.gone.load(Ordering::Acquire) {
+            return Err(ResponseError::UnknownTopicOrPartition);
+        }
         admit(&header)?;
         if let Some(already_at) = read(&self.log).producers.sequences.check(&header)? {
             return Ok(already_at);
@@ -126,7 +135,7 @@ impl Partition {
         let config = *read(&self.config);
         let _alone = lock(&self.writing);
         let open = read(&self.log).producers.open.contains_key(&producer.id);
-        if open {
+        if open && !self.gone.load(Ordering::Acquire) {
             self.write(&batch::marker(producer, outcome), &config)?;
         }
         Ok(())
@@ -222,7 +231,7 @@ impl Partition {
                 Some(found) => break found,
             }
         };
-        let length = max_bytes.clamp(first.bytes as u64, span.end - position) as usize;
+        let length = max_bytes.max(first.bytes as u64).min(span.end - position) as usize;
         let mut records = vec![0; length];
         file.read_exact_at(&mut records, position)?;
         let (mut whole, mut last) = (0, first.last_offset());
@@ -280,6 +289,10 @@ impl Partition {
     /// What can wait: syncs if `Sync::Every` says so, deletes what retention gives up, and writes
     /// checkpoints where much has come in, or of everything if this is the end.
     pub(crate) fn tidy(&self, sync_due: bool, last: bool) -> io::Result<()> {
+        let _alone = lock(&self.tidying);
+        if self.gone.load(Ordering::Acquire) {
+            return Ok(());
+        }
         if (sync_due || last) && self.sync != Sync::Never {
             self.flush()?;
         }
@@ -289,6 +302,14 @@ impl Partition {
             self.save(&source, &path, base_offset, &checkpoint)?;
         }
         Ok(())
+    }
+
+    /// Ends all work on the files, so that the folder can be removed and used again.
+    pub(crate) fn close(&self) {
+        let _no_tidying = lock(&self.tidying);
+        let _no_writing = lock(&self.writing);
+        self.gone.store(true, Ordering::Release);
+        self.waiters.wake();
     }
 
     fn flush(&self) -> io::Result<()> {
@@ -361,7 +382,7 @@ fn search_span(
         }
         let late = header.marker.is_none() && header.max_timestamp_ms >= timestamp_ms;
         if late && header.last_offset() >= start {
-            let mut batch = vec![0; header.bytes];
+            let mut batch = vec![0; (header.bytes as u64).min(span.end - position) as usize];
             file.read_exact_at(&mut batch, position)?;
             if let Some(found) = records::find(&header, &batch, start, accepts) {
                 return Ok(Some(found));

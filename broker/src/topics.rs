@@ -144,13 +144,13 @@ impl Topics {
         let record = Record::TopicDeleted { name: name.to_owned() };
         metadata.append(vec![record]).map_err(storage)?;
         let removed = write(&self.partitions).remove(name);
+        // Consumers that wait for its records learn that it is gone.
+        for partition in removed.iter().flatten() {
+            partition.close();
+        }
         // A log that stays behind is emptied if its topic is ever created again.
         if let Err(error) = fs::remove_dir_all(self.folder.join(name)) {
             tracing::warn!(topic = name, %error, "cannot remove a deleted topic's folder");
-        }
-        // Consumers that wait for its records learn that it is gone.
-        for partition in removed.iter().flatten() {
-            partition.waiters.wake();
         }
         Ok(())
     }

@@ -432,3 +432,17 @@ async fn a_waiting_consumer_wakes_for_its_own_partitions_only() {
     append(&mine, &example::plain(1, 1_000)).unwrap();
     tokio::time::timeout(moment, waiting.changed()).await.expect("not woken");
 }
+
+#[test]
+fn whoever_still_holds_a_deleted_partition_leaves_its_successors_folder_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let deleted = create(folder.path(), &[("segment.bytes", "1024")]);
+    append(&deleted, &example::plain(1, 1_000)).unwrap();
+    deleted.close();
+    let successor = create(folder.path(), &[]);
+    let refused = append(&deleted, &example::plain(1, 1_000));
+    assert_eq!(refused, Err(ResponseError::UnknownTopicOrPartition));
+    deleted.tidy(true, true).unwrap();
+    assert!(files(folder.path(), "index").is_empty(), "no checkpoint of another log");
+    assert_eq!(append(&successor, &example::plain(1, 1_000)), Ok(0));
+}
