@@ -19,6 +19,7 @@ use crate::{
     groups::Groups,
     locks::lock,
     metadata::{Metadata, TransactionState},
+    partition::Partition,
     topics::Topics,
     transactions::Endings,
 };
@@ -27,6 +28,8 @@ use crate::{
 /// rebalances or a transaction is open, and while all is quiet.
 pub(crate) const BUSY_PERIOD: Duration = Duration::from_millis(100);
 const QUIET_PERIOD: Duration = Duration::from_secs(1);
+/// Threads that bring logs to the disk when the broker stops.
+const CLOSING_THREADS: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -93,33 +96,41 @@ impl Node {
 
     /// What the logs need from time to time: syncs, retention, checkpoints.
     pub(crate) fn tidy(&self, sync_due: bool) {
-        self.each_log(|partition| partition.tidy(sync_due, false));
+        for log in self.topics.all() {
+            report(&log, |partition| partition.tidy(sync_due, false));
+        }
         if sync_due && let Err(error) = self.metadata.flush() {
             tracing::error!(%error, "cannot sync the metadata, check the disk");
         }
     }
 
-    /// Leaves everything so that the next start reads no log.
+    /// Leaves everything so that the next start reads no log. Many small files at once are synced
+    /// in the time of a few.
     pub(crate) fn close(&self, sync: Sync) {
-        self.each_log(|partition| partition.tidy(false, true));
+        let logs = self.topics.all();
+        std::thread::scope(|scope| {
+            for logs in logs.chunks(logs.len().div_ceil(CLOSING_THREADS).max(1)) {
+                scope.spawn(move || {
+                    for log in logs {
+                        report(log, |partition| partition.tidy(false, true));
+                    }
+                });
+            }
+        });
         if sync != Sync::Never
             && let Err(error) = self.metadata.flush()
         {
             tracing::error!(%error, "cannot sync the metadata, check the disk");
         }
     }
+}
 
-    fn each_log(&self, work: impl Fn(&crate::partition::Partition) -> io::Result<()>) {
-        for (topic, number, partition) in self.topics.all() {
-            match work(&partition) {
-                // Deleted in the meantime, with its folder.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    tracing::error!(topic, number, %error, "cannot tidy up a log, check the disk");
-                }
-                Ok(()) => {}
-            }
-        }
+fn report(
+    (topic, number, partition): &(String, usize, Arc<Partition>),
+    work: impl Fn(&Partition) -> io::Result<()>,
+) {
+    if let Err(error) = work(partition) {
+        tracing::error!(topic, number, %error, "cannot tidy up a log, check the disk");
     }
 }
 
