@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/reelmill/target
 CACHE := $(HOME)/.cache/reelmill
 BIN := $(CARGO_TARGET_DIR)/debug/reelmill
 
-.PHONY: help setup build demo test lint fmt bench
+.PHONY: help setup build demo test test-all lint fmt bench
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -19,6 +19,9 @@ demo: build ## the main job on real footage; Ctrl-C ends it, DEMO_ONCE=1 ends by
 
 test: build ## every test, real services included
 	REELMILL_BIN=$(BIN) PATH="$(CACHE)/python/bin:$$PATH" cargo test --workspace --locked
+
+test-all: export REELMILL_LONG := 1
+test-all: test ## the same with the long forms: more seeds, more data
 
 lint: ## formatting and clippy, warnings denied
 	cargo fmt --all --check

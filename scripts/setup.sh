@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks what must be given (Rust) and installs what can be: Debian packages, ONNX Runtime, a
-# Python environment for the foreign-client tests. Does nothing where all is there.
+# Python environment and Apache Kafka's tools for the foreign-client tests. Does nothing where all
+# is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=$HOME/.cache/reelmill
@@ -15,8 +16,8 @@ have=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
 [ "$have" = "$want" ] || fail "rust $want is needed, found '${have:-none}': run 'rustup toolchain install $want -c rustfmt -c clippy'"
 
 packages=(clang cmake ffmpeg g++ kcat libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev
-  libavutil-dev libclang-dev libcurl4-openssl-dev libswresample-dev libswscale-dev make pkg-config
-  python3-pip python3-venv)
+  libavutil-dev libclang-dev libcurl4-openssl-dev libswresample-dev libswscale-dev make maven
+  openjdk-17-jdk-headless pkg-config python3-pip python3-venv)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
@@ -31,6 +32,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 scripts/onnxruntime.sh
+scripts/kafka-tools.sh
 
 python=$cache/python
 if ! "$python/bin/python" -c 'import confluent_kafka, fastavro' 2>/dev/null; then

@@ -14,8 +14,12 @@ pub(crate) const HEADER_BYTES: usize = 61;
 pub(crate) const PREFIX_BYTES: usize = 12;
 /// The checksum covers everything from here to the end of the batch.
 const CHECKED_FROM: usize = 21;
+const CHECKSUM_AT: usize = 17;
 const LEADER_EPOCH_AT: usize = 12;
 const MARKER_TYPE_AT: usize = 69;
+/// Bytes that [`BatchHeader::peek`] wants to see where there are as many.
+pub(crate) const PEEK_BYTES: usize = MARKER_TYPE_AT + 1;
+const COMPRESSION: i16 = 0x07;
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
 
@@ -39,10 +43,14 @@ pub(crate) struct BatchHeader {
     pub(crate) base_offset: i64,
     pub(crate) last_offset_delta: i32,
     pub(crate) bytes: usize,
+    pub(crate) records: i32,
+    /// Of the first record; those of the others are told as differences to it.
+    pub(crate) base_timestamp_ms: i64,
     pub(crate) max_timestamp_ms: i64,
     pub(crate) producer: Option<Producer>,
     pub(crate) base_sequence: i32,
     pub(crate) transactional: bool,
+    pub(crate) compressed: bool,
     /// Set on the broker's own markers only.
     pub(crate) marker: Option<Outcome>,
 }
@@ -73,35 +81,51 @@ impl BatchHeader {
     /// Reads the header of `batch`, which must be exactly one whole batch.
     pub(crate) fn parse(batch: &[u8]) -> Result<BatchHeader, BatchError> {
         let given = batch.len();
-        let Some(prefix) = batch.first_chunk::<PREFIX_BYTES>() else {
+        let header = BatchHeader::peek(batch)?;
+        if header.bytes != given {
+            return Err(BatchError::Length { said: header.bytes as i64, given });
+        }
+        let mut checksum = &batch[CHECKSUM_AT..];
+        if checksum.get_u32() != crc32c::crc32c(&batch[CHECKED_FROM..]) {
+            return Err(BatchError::Checksum);
+        }
+        if i64::from(header.records) != i64::from(header.last_offset_delta) + 1 {
+            let span = i64::from(header.last_offset_delta) + 1;
+            return Err(BatchError::Count { records: header.records, span });
+        }
+        Ok(header)
+    }
+
+    /// Reads the header of the batch that `front` begins with, and believes it: for batches that
+    /// were checked when they came in.
+    pub(crate) fn peek(front: &[u8]) -> Result<BatchHeader, BatchError> {
+        let given = front.len();
+        let Some(prefix) = front.first_chunk::<PREFIX_BYTES>() else {
             return Err(BatchError::Length { said: 0, given });
         };
         let bytes = batch_bytes(prefix)?;
-        if bytes != given {
+        if given < HEADER_BYTES {
             return Err(BatchError::Length { said: bytes as i64, given });
         }
-        let mut rest = batch;
+        let mut rest = front;
         let base_offset = rest.get_i64();
         rest.advance(8);
         let format = rest.get_i8();
         if format != 2 {
             return Err(BatchError::Format(format));
         }
-        if rest.get_u32() != crc32c::crc32c(&batch[CHECKED_FROM..]) {
-            return Err(BatchError::Checksum);
-        }
+        rest.advance(4);
         let attributes = rest.get_i16();
         let last_offset_delta = rest.get_i32();
-        rest.advance(8);
+        let base_timestamp_ms = rest.get_i64();
         let max_timestamp_ms = rest.get_i64();
         let producer = Producer { id: rest.get_i64(), epoch: rest.get_i16() };
         let base_sequence = rest.get_i32();
         let records = rest.get_i32();
-        if last_offset_delta < 0 || i64::from(records) != i64::from(last_offset_delta) + 1 {
-            let span = i64::from(last_offset_delta) + 1;
-            return Err(BatchError::Count { records, span });
+        if last_offset_delta < 0 {
+            return Err(BatchError::Count { records, span: i64::from(last_offset_delta) + 1 });
         }
-        let marker = (attributes & CONTROL != 0).then(|| match batch.get(MARKER_TYPE_AT) {
+        let marker = (attributes & CONTROL != 0).then(|| match front.get(MARKER_TYPE_AT) {
             Some(1) => Outcome::Commit,
             _ => Outcome::Abort,
         });
@@ -109,10 +133,13 @@ impl BatchHeader {
             base_offset,
             last_offset_delta,
             bytes,
+            records,
+            base_timestamp_ms,
             max_timestamp_ms,
             producer: (producer.id >= 0).then_some(producer),
             base_sequence,
             transactional: attributes & TRANSACTIONAL != 0,
+            compressed: attributes & COMPRESSION != 0,
             marker,
         })
     }
@@ -190,17 +217,55 @@ pub(crate) mod example {
         with(producer, base_sequence, records, 0, 1_000)
     }
 
+    /// One empty record for each of `times_ms`, as the format wants them.
+    pub(crate) fn timed(times_ms: &[i64]) -> Bytes {
+        let mut records = BytesMut::new();
+        for (i, time) in times_ms.iter().enumerate() {
+            let mut record = BytesMut::new();
+            record.put_u8(0);
+            varint(&mut record, time - times_ms[0]);
+            varint(&mut record, i as i64);
+            record.put_slice(&[1, 1, 0]); // no key, no value, no headers
+            varint(&mut records, record.len() as i64);
+            records.put_slice(&record);
+        }
+        let latest = *times_ms.iter().max().unwrap();
+        let nobody = Producer { id: -1, epoch: -1 };
+        whole(nobody, -1, times_ms.len() as i32, 0, (times_ms[0], latest), &records)
+    }
+
+    fn varint(out: &mut BytesMut, number: i64) {
+        let mut folded = (number << 1 ^ number >> 63) as u64;
+        while folded >= 0x80 {
+            out.put_u8(folded as u8 | 0x80);
+            folded >>= 7;
+        }
+        out.put_u8(folded as u8);
+    }
+
     fn with(producer: Producer, sequence: i32, records: i32, attributes: i16, ms: i64) -> Bytes {
+        let bytes = vec![b'r'; records as usize];
+        whole(producer, sequence, records, attributes, (ms, ms), &bytes)
+    }
+
+    fn whole(
+        producer: Producer,
+        sequence: i32,
+        count: i32,
+        attributes: i16,
+        (first_ms, latest_ms): (i64, i64),
+        records: &[u8],
+    ) -> Bytes {
         let mut checked = BytesMut::new();
         checked.put_i16(attributes);
-        checked.put_i32(records - 1);
-        checked.put_i64(ms);
-        checked.put_i64(ms);
+        checked.put_i32(count - 1);
+        checked.put_i64(first_ms);
+        checked.put_i64(latest_ms);
         checked.put_i64(producer.id);
         checked.put_i16(producer.epoch);
         checked.put_i32(sequence);
-        checked.put_i32(records);
-        checked.put_bytes(b'r', records as usize);
+        checked.put_i32(count);
+        checked.put_slice(records);
         let mut batch = BytesMut::new();
         batch.put_i64(0);
         batch.put_i32((CHECKED_FROM - PREFIX_BYTES + checked.len()) as i32);

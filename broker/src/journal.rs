@@ -19,6 +19,8 @@ pub(crate) struct Journal {
     sync: Sync,
     /// Length of what is valid, in bytes.
     end: u64,
+    /// Was anything written since the last sync?
+    dirty: bool,
 }
 
 impl Journal {
@@ -52,7 +54,7 @@ impl Journal {
             tracing::warn!(path = %path.display(), lost, "cut off the torn end of the journal");
             file.set_len(end as u64).map_err(failed)?;
         }
-        Ok((Journal { path: path.to_owned(), file, sync, end: end as u64 }, records))
+        Ok((Journal { path: path.to_owned(), file, sync, end: end as u64, dirty: false }, records))
     }
 
     /// Appends `records` and, if configured, waits until they are on the disk.
@@ -60,7 +62,7 @@ impl Journal {
         let bytes = lines(records)?;
         let written = self.file.write_all_at(&bytes, self.end).and_then(|()| match self.sync {
             Sync::Always => self.file.sync_data(),
-            Sync::Never => Ok(()),
+            Sync::Never | Sync::Every(_) => Ok(()),
         });
         if let Err(error) = written {
             // Whole lines of a failed append must not come back at the next start.
@@ -68,6 +70,16 @@ impl Journal {
             return Err(error);
         }
         self.end += bytes.len() as u64;
+        self.dirty = self.sync != Sync::Always;
+        Ok(())
+    }
+
+    /// Brings what was appended to the disk.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if self.dirty {
+            self.file.sync_data()?;
+            self.dirty = false;
+        }
         Ok(())
     }
 

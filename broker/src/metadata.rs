@@ -5,15 +5,20 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
     path::Path,
+    sync::{Mutex, RwLock, RwLockReadGuard},
     time::Instant,
 };
+
+use kafka_protocol::ResponseError;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     BrokerError, Sync,
     batch::{Outcome, Producer},
+    config::Overrides,
     journal::Journal,
+    locks::{lock, read, write},
 };
 
 /// A journal shorter than this many bytes is not worth rewriting.
@@ -24,18 +29,41 @@ const FIRST_PRODUCER_ID: i64 = 1_000;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
 pub(crate) enum Record {
-    Topic { name: String, spec: TopicSpec },
-    TopicDeleted { name: String },
-    Offset { group: String, offset: GroupOffset },
-    Transaction { id: String, transaction: Transaction },
-    NextProducerId { id: i64 },
+    Topic {
+        name: String,
+        spec: TopicSpec,
+    },
+    TopicDeleted {
+        name: String,
+    },
+    /// Nobody reads what lies in front of `offset` again.
+    LogStart {
+        topic: String,
+        partition: i32,
+        offset: i64,
+    },
+    Offset {
+        group: String,
+        offset: GroupOffset,
+    },
+    OffsetDeleted {
+        group: String,
+        topic: String,
+        partition: i32,
+    },
+    Transaction {
+        id: String,
+        transaction: Transaction,
+    },
+    NextProducerId {
+        id: i64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TopicSpec {
     pub(crate) partitions: i32,
-    /// Kept and shown; nothing here acts on it yet.
-    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) config: Overrides,
 }
 
 /// The offset of the next record a group wants from a partition.
@@ -82,6 +110,8 @@ impl Transaction {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct View {
     pub(crate) topics: BTreeMap<String, TopicSpec>,
+    /// Where logs begin because a client said so.
+    pub(crate) starts: BTreeMap<(String, i32), i64>,
     pub(crate) offsets: BTreeMap<String, BTreeMap<(String, i32), GroupOffset>>,
     pub(crate) transactions: BTreeMap<String, Transaction>,
     /// Transactional id of every producer id that has one.
@@ -100,11 +130,21 @@ impl View {
                     offsets.retain(|(topic, _), _| *topic != name);
                 }
                 self.offsets.retain(|_, offsets| !offsets.is_empty());
+                self.starts.retain(|(topic, _), _| *topic != name);
                 self.topics.remove(&name);
+            }
+            Record::LogStart { topic, partition, offset } => {
+                self.starts.insert((topic, partition), offset);
             }
             Record::Offset { group, offset } => {
                 let key = (offset.topic.clone(), offset.partition);
                 self.offsets.entry(group).or_default().insert(key, offset);
+            }
+            Record::OffsetDeleted { group, topic, partition } => {
+                if let Some(offsets) = self.offsets.get_mut(&group) {
+                    offsets.remove(&(topic, partition));
+                }
+                self.offsets.retain(|_, offsets| !offsets.is_empty());
             }
             Record::Transaction { id, transaction } => {
                 self.transactional_ids.insert(transaction.producer_id, id.clone());
@@ -129,15 +169,27 @@ impl View {
             id: id.clone(),
             transaction: transaction.clone(),
         });
+        let starts = self.starts.iter().map(|((topic, partition), offset)| Record::LogStart {
+            topic: topic.clone(),
+            partition: *partition,
+            offset: *offset,
+        });
         let next = Record::NextProducerId { id: self.next_producer_id };
-        topics.chain(offsets).chain(transactions).chain([next]).collect()
+        topics.chain(starts).chain(offsets).chain(transactions).chain([next]).collect()
     }
 }
 
+/// The journal's lock is held while a record reaches the disk; the view's for moments only, so
+/// that nobody who looks something up waits for a sync.
 #[derive(Debug)]
 pub(crate) struct Metadata {
+    writing: Mutex<Writing>,
+    view: RwLock<View>,
+}
+
+#[derive(Debug)]
+struct Writing {
     journal: Journal,
-    view: View,
     compact_at_bytes: u64,
 }
 
@@ -154,36 +206,73 @@ impl Metadata {
                 transaction.began = Some(Instant::now());
             }
         }
-        let mut metadata = Metadata { journal, view, compact_at_bytes: 0 };
-        metadata.compact().map_err(|source| BrokerError::Io { path: path.to_owned(), source })?;
-        Ok(metadata)
+        let mut writing = Writing { journal, compact_at_bytes: 0 };
+        writing.compact(&view).map_err(|source| BrokerError::Io { path: path.into(), source })?;
+        Ok(Metadata { writing: Mutex::new(writing), view: RwLock::new(view) })
     }
 
-    pub(crate) fn view(&self) -> &View {
-        &self.view
+    /// Never ask for it twice at once: a writer that waits in between would block both.
+    pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
+        read(&self.view)
     }
 
     /// Writes `records` to the journal, then makes them count.
-    pub(crate) fn append(&mut self, records: Vec<Record>) -> io::Result<()> {
-        self.journal.append(&records)?;
-        for record in records {
-            self.view.apply(record);
+    pub(crate) fn append(&self, records: Vec<Record>) -> io::Result<()> {
+        self.write(&mut lock(&self.writing), records)
+    }
+
+    /// Makes what `change` wants count, while nobody else changes anything.
+    ///
+    /// # Errors
+    /// Those of `change`; `CoordinatorNotAvailable` when the disk fails, and nothing has changed.
+    pub(crate) fn change<T>(
+        &self,
+        change: impl FnOnce(&View) -> Result<(T, Vec<Record>), ResponseError>,
+    ) -> Result<T, ResponseError> {
+        let mut writing = lock(&self.writing);
+        let (answer, records) = change(&read(&self.view))?;
+        if !records.is_empty() {
+            self.write(&mut writing, records).map_err(unavailable)?;
         }
-        if self.journal.bytes() > self.compact_at_bytes
-            && let Err(error) = self.compact()
+        Ok(answer)
+    }
+
+    /// Brings what was written to the disk.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        lock(&self.writing).journal.flush()
+    }
+
+    fn write(&self, writing: &mut Writing, records: Vec<Record>) -> io::Result<()> {
+        writing.journal.append(&records)?;
+        {
+            let mut view = write(&self.view);
+            for record in records {
+                view.apply(record);
+            }
+        }
+        if writing.journal.bytes() > writing.compact_at_bytes
+            && let Err(error) = writing.compact(&read(&self.view))
         {
             // The journal is only longer than it need be; try again when it has doubled.
             tracing::warn!(%error, "cannot compact the journal, check the disk");
-            self.compact_at_bytes = 2 * self.journal.bytes();
+            writing.compact_at_bytes = 2 * writing.journal.bytes();
         }
         Ok(())
     }
+}
 
-    fn compact(&mut self) -> io::Result<()> {
-        self.journal.replace(&self.view.records())?;
+impl Writing {
+    fn compact(&mut self, view: &View) -> io::Result<()> {
+        self.journal.replace(&view.records())?;
         self.compact_at_bytes = COMPACT_FROM_BYTES.max(4 * self.journal.bytes());
         Ok(())
     }
+}
+
+/// Clients repeat a request answered like this, and nothing of it has happened yet.
+pub(crate) fn unavailable(error: io::Error) -> ResponseError {
+    tracing::error!(%error, "cannot write to the data directory, check the disk");
+    ResponseError::CoordinatorNotAvailable
 }
 
 #[cfg(test)]
@@ -215,7 +304,7 @@ mod tests {
             previous: None,
             began: None,
         };
-        let mut metadata = Metadata::open(&path, Sync::Never).unwrap();
+        let metadata = Metadata::open(&path, Sync::Never).unwrap();
         let transaction = Record::Transaction { id: "cut.0".to_owned(), transaction };
         metadata.append(vec![topic("kept"), topic("gone"), offset("gone", 1)]).unwrap();
         metadata.append(vec![offset("kept", 1), transaction, offset("kept", 2)]).unwrap();
@@ -223,8 +312,9 @@ mod tests {
         metadata.append(vec![Record::TopicDeleted { name }]).unwrap();
 
         let reopened = Metadata::open(&path, Sync::Never).unwrap();
-        assert_eq!(reopened.view(), metadata.view());
-        let offsets = &reopened.view().offsets["readers"];
+        assert_eq!(*reopened.view(), *metadata.view());
+        let view = reopened.view();
+        let offsets = &view.offsets["readers"];
         assert_eq!(offsets.len(), 1);
         assert_eq!(offsets[&("kept".to_owned(), 1)].offset, 2);
     }
@@ -233,7 +323,7 @@ mod tests {
     fn a_journal_of_repeated_commits_stays_small_while_the_broker_runs() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
-        let mut metadata = Metadata::open(&path, Sync::Never).unwrap();
+        let metadata = Metadata::open(&path, Sync::Never).unwrap();
         for round in 0..100 {
             metadata
                 .append((0..1_000).map(|i| offset("kept", round * 1_000 + i)).collect())
@@ -242,5 +332,18 @@ mod tests {
         assert!(std::fs::metadata(&path).unwrap().len() <= COMPACT_FROM_BYTES + 200_000);
         let reopened = Metadata::open(&path, Sync::Never).unwrap();
         assert_eq!(reopened.view().offsets["readers"][&("kept".to_owned(), 1)].offset, 99_999);
+    }
+
+    #[test]
+    fn who_looks_something_up_does_not_wait_for_who_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let metadata = Metadata::open(&folder.path().join("journal"), Sync::Never).unwrap();
+        metadata.append(vec![topic("kept")]).unwrap();
+        let writing = lock(&metadata.writing);
+        std::thread::scope(|scope| {
+            let looked = scope.spawn(|| metadata.view().topics.len());
+            assert_eq!(looked.join().unwrap(), 1);
+        });
+        drop(writing);
     }
 }

@@ -3,26 +3,40 @@
 use std::collections::{HashMap, VecDeque};
 
 use kafka_protocol::ResponseError;
+use serde::{Deserialize, Serialize};
 
 use crate::batch::{BatchHeader, advance};
 
 /// A client has at most this many requests in flight, so nothing older can be a repetition.
 const REMEMBERED: usize = 5;
+/// Producers remembered per partition: every run of a client without a transactional id is a new
+/// one. Whoever has been silent for this many others is forgotten, as Kafka forgets after a day.
+const MOST_PRODUCERS: usize = 4_096;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sequences(HashMap<i64, Recent>);
 
-#[derive(Debug, Default)]
-struct Recent {
-    epoch: i16,
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Recent {
+    pub(crate) epoch: i16,
+    /// Offset and time of what this producer wrote last, markers included.
+    pub(crate) last_offset: i64,
+    pub(crate) last_timestamp_ms: i64,
     batches: VecDeque<Written>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Written {
     first: i32,
     last: i32,
     base_offset: i64,
+}
+
+impl Recent {
+    /// The sequence number of the last record; -1 where none is known.
+    pub(crate) fn last_sequence(&self) -> i32 {
+        self.batches.back().map_or(-1, |written| written.last)
+    }
 }
 
 impl Sequences {
@@ -53,13 +67,25 @@ impl Sequences {
         if first == expected { Ok(None) } else { Err(ResponseError::OutOfOrderSequenceNumber) }
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &Recent)> {
+        self.0.iter().map(|(id, recent)| (*id, recent))
+    }
+
     /// Remembers a batch of the log.
     pub(crate) fn record(&mut self, header: &BatchHeader) {
         let Some(producer) = header.producer else { return };
+        if self.0.len() >= MOST_PRODUCERS && !self.0.contains_key(&producer.id) {
+            let silent = self.0.iter().min_by_key(|(_, recent)| recent.last_offset);
+            if let Some(id) = silent.map(|(id, _)| *id) {
+                self.0.remove(&id);
+            }
+        }
         let recent = self.0.entry(producer.id).or_default();
         if recent.epoch != producer.epoch {
-            *recent = Recent { epoch: producer.epoch, batches: VecDeque::new() };
+            *recent = Recent { epoch: producer.epoch, ..Recent::default() };
         }
+        recent.last_offset = header.last_offset();
+        recent.last_timestamp_ms = header.max_timestamp_ms;
         if header.marker.is_none() {
             recent.batches.push_back(Written {
                 first: header.base_sequence,
@@ -95,5 +121,22 @@ mod tests {
         assert_eq!(sequences.check(&header(0, 4, 0)), Err(ResponseError::InvalidProducerEpoch));
         assert_eq!(sequences.check(&header(2, 0, 0)), Ok(None));
         assert_eq!(sequences.check(&header(2, 4, 0)), gap);
+    }
+
+    #[test]
+    fn of_very_many_producers_the_longest_silent_ones_are_forgotten() {
+        let mut sequences = Sequences::default();
+        let write = |sequences: &mut Sequences, id, base_sequence, base_offset| {
+            let batch = example::idempotent(Producer { id, epoch: 0 }, base_sequence, 1);
+            sequences.record(&BatchHeader::parse(&placed(&batch, base_offset)).unwrap());
+        };
+        for id in 0..MOST_PRODUCERS as i64 {
+            write(&mut sequences, id, 0, id);
+        }
+        write(&mut sequences, 0, 1, 10_000);
+        write(&mut sequences, 99_999, 0, 10_001);
+        assert_eq!(sequences.iter().count(), MOST_PRODUCERS);
+        let known = |id| sequences.iter().any(|(known, _)| known == id);
+        assert!(known(0) && known(99_999) && !known(1));
     }
 }

@@ -1,7 +1,7 @@
 //! Topics: their partitions on disk and their entries in the journal.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, RwLock},
@@ -11,9 +11,10 @@ use kafka_protocol::ResponseError;
 
 use crate::{
     BrokerError, Sync,
+    config::{self, LogConfig, Overrides},
     journal::sync_folder,
     locks::{lock, read, write},
-    metadata::{Metadata, Record, TopicSpec},
+    metadata::{Metadata, Record, TopicSpec, View},
     partition::Partition,
 };
 
@@ -26,29 +27,38 @@ const LONGEST_NAME_BYTES: usize = 249;
 pub(crate) struct Topics {
     folder: PathBuf,
     sync: Sync,
+    /// Held while topics are created, changed or deleted; the map's own lock for moments only.
+    changing: Mutex<()>,
     partitions: RwLock<HashMap<String, Vec<Arc<Partition>>>>,
 }
 
 impl Topics {
-    /// Opens the logs of all topics in `specs` under `folder`.
+    /// Opens the logs of all topics in `view` under `folder`; also returns how many bytes of them
+    /// had to be read.
     pub(crate) fn open(
         folder: &Path,
         sync: Sync,
-        specs: &BTreeMap<String, TopicSpec>,
-    ) -> Result<Topics, BrokerError> {
-        let mut all = HashMap::new();
-        for (name, spec) in specs {
+        view: &View,
+    ) -> Result<(Topics, u64), BrokerError> {
+        let (mut all, mut scanned) = (HashMap::new(), 0);
+        for (name, spec) in &view.topics {
             let mut partitions = Vec::new();
             for number in 0..spec.partitions {
-                let path = log_path(folder, name, number);
-                let opened = fs::create_dir_all(folder.join(name))
-                    .and_then(|()| Partition::open(&path, sync))
-                    .map_err(|source| BrokerError::Io { path, source })?;
-                partitions.push(Arc::new(opened));
+                let folder = log_folder(folder, name, number);
+                let config = LogConfig::of(&spec.config);
+                let (partition, bytes) = Partition::open(&folder, sync, config)?;
+                if let Some(start) = view.starts.get(&(name.clone(), number)) {
+                    partition.advance_start(*start);
+                }
+                scanned += bytes;
+                partitions.push(Arc::new(partition));
             }
             all.insert(name.clone(), partitions);
         }
-        Ok(Topics { folder: folder.to_owned(), sync, partitions: RwLock::new(all) })
+        let partitions = RwLock::new(all);
+        let topics =
+            Topics { folder: folder.to_owned(), sync, changing: Mutex::default(), partitions };
+        Ok((topics, scanned))
     }
 
     /// # Errors
@@ -61,42 +71,83 @@ impl Topics {
             .ok_or(ResponseError::UnknownTopicOrPartition)
     }
 
+    /// Where all logs lie.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Every partition of every topic.
+    pub(crate) fn all(&self) -> Vec<(String, usize, Arc<Partition>)> {
+        let all = read(&self.partitions);
+        let partitions = all.iter().flat_map(|(name, partitions)| {
+            let numbered = partitions.iter().enumerate();
+            numbered.map(|(number, partition)| (name.clone(), number, partition.clone()))
+        });
+        partitions.collect()
+    }
+
     /// Creates a topic, or grows it to `spec.partitions`; the journal's entry makes it count.
     pub(crate) fn create(
         &self,
-        metadata: &Mutex<Metadata>,
+        metadata: &Metadata,
         name: &str,
         spec: TopicSpec,
     ) -> Result<(), ResponseError> {
-        let mut all = write(&self.partitions);
-        let existing = all.get(name).map_or(&[][..], Vec::as_slice);
-        if existing.len() as i32 >= spec.partitions {
+        let _alone = lock(&self.changing);
+        let mut partitions = read(&self.partitions).get(name).cloned().unwrap_or_default();
+        if partitions.len() as i32 >= spec.partitions {
             // Somebody else was faster, and no partition ever goes away again.
             return Err(ResponseError::TopicAlreadyExists);
         }
-        let created = (existing.len() as i32..spec.partitions)
-            .map(|number| self.create_log(name, number).map(Arc::new))
-            .collect::<io::Result<Vec<_>>>()
-            .map_err(storage)?;
-        let partitions = existing.iter().cloned().chain(created).collect();
+        let config = LogConfig::of(&spec.config);
+        for number in partitions.len() as i32..spec.partitions {
+            let created = self.create_log(name, number, config).map_err(storage)?;
+            partitions.push(Arc::new(created));
+        }
         let record = Record::Topic { name: name.to_owned(), spec };
-        lock(metadata).append(vec![record]).map_err(storage)?;
-        all.insert(name.to_owned(), partitions);
+        metadata.append(vec![record]).map_err(storage)?;
+        write(&self.partitions).insert(name.to_owned(), partitions);
         Ok(())
     }
 
-    pub(crate) fn delete(
+    /// Replaces a topic's settings by what `change` makes of them.
+    pub(crate) fn configure(
         &self,
-        metadata: &Mutex<Metadata>,
+        metadata: &Metadata,
         name: &str,
+        validate_only: bool,
+        change: impl FnOnce(&mut Overrides) -> Result<(), ResponseError>,
     ) -> Result<(), ResponseError> {
-        let mut all = write(&self.partitions);
-        if !all.contains_key(name) {
+        let _alone = lock(&self.changing);
+        let config = metadata.change(|view| {
+            let mut spec =
+                view.topics.get(name).cloned().ok_or(ResponseError::UnknownTopicOrPartition)?;
+            change(&mut spec.config)?;
+            config::check(&spec.config)?;
+            let config = LogConfig::of(&spec.config);
+            let record = Record::Topic { name: name.to_owned(), spec };
+            Ok((config, if validate_only { Vec::new() } else { vec![record] }))
+        })?;
+        if !validate_only {
+            for partition in read(&self.partitions).get(name).into_iter().flatten() {
+                partition.configure(config);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn delete(&self, metadata: &Metadata, name: &str) -> Result<(), ResponseError> {
+        let _alone = lock(&self.changing);
+        if !read(&self.partitions).contains_key(name) {
             return Err(ResponseError::UnknownTopicOrPartition);
         }
         let record = Record::TopicDeleted { name: name.to_owned() };
-        lock(metadata).append(vec![record]).map_err(storage)?;
-        all.remove(name);
+        metadata.append(vec![record]).map_err(storage)?;
+        let removed = write(&self.partitions).remove(name);
+        // Consumers that wait for its records learn that it is gone.
+        for partition in removed.iter().flatten() {
+            partition.close();
+        }
         // A log that stays behind is emptied if its topic is ever created again.
         if let Err(error) = fs::remove_dir_all(self.folder.join(name)) {
             tracing::warn!(topic = name, %error, "cannot remove a deleted topic's folder");
@@ -104,12 +155,11 @@ impl Topics {
         Ok(())
     }
 
-    fn create_log(&self, name: &str, number: i32) -> io::Result<Partition> {
-        let path = log_path(&self.folder, name, number);
-        fs::create_dir_all(self.folder.join(name))?;
-        let partition = Partition::create(&path, self.sync)?;
-        if self.sync == Sync::Always {
-            sync_folder(&path)?;
+    fn create_log(&self, name: &str, number: i32, config: LogConfig) -> io::Result<Partition> {
+        let folder = log_folder(&self.folder, name, number);
+        let partition = Partition::create(&folder, self.sync, config)?;
+        if self.sync != Sync::Never {
+            sync_folder(&folder)?;
             sync_folder(&self.folder.join(name))?;
         }
         Ok(partition)
@@ -133,8 +183,8 @@ pub(crate) fn check(name: &str, partitions: i32) -> Result<(), ResponseError> {
     Ok(())
 }
 
-fn log_path(folder: &Path, name: &str, number: i32) -> PathBuf {
-    folder.join(name).join(format!("{number}.log"))
+fn log_folder(folder: &Path, name: &str, number: i32) -> PathBuf {
+    folder.join(name).join(number.to_string())
 }
 
 fn storage(error: io::Error) -> ResponseError {

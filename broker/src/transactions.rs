@@ -17,7 +17,7 @@ use kafka_protocol::ResponseError;
 use crate::{
     batch::{BatchHeader, Outcome, Producer},
     locks::lock,
-    metadata::{GroupOffset, Metadata, Record, Transaction, TransactionState},
+    metadata::{GroupOffset, Record, Transaction, TransactionState, unavailable},
     node::Node,
 };
 
@@ -44,9 +44,10 @@ impl Node {
         current: Option<Producer>,
     ) -> Result<Producer, ResponseError> {
         let Some(id) = id else {
-            let mut metadata = lock(&self.metadata);
-            let id = new_producer_id(&mut metadata)?;
-            return Ok(Producer { id, epoch: 0 });
+            return self.metadata.change(|view| {
+                let producer = Producer { id: view.next_producer_id, epoch: 0 };
+                Ok((producer, vec![Record::NextProducerId { id: producer.id + 1 }]))
+            });
         };
         if id.is_empty() {
             return Err(ResponseError::InvalidRequest);
@@ -57,18 +58,14 @@ impl Node {
         let ending = self.endings.of(id);
         let _alone = lock(&ending);
         self.finish(id).map_err(unavailable)?;
-        let known = lock(&self.metadata).view().transactions.get(id).cloned();
-        let mut transaction = match known {
-            Some(known) => {
-                if current.is_some_and(|current| current != known.producer()) {
-                    return Err(ResponseError::ProducerFenced);
-                }
-                self.fence(id, known)?
-            }
-            None => {
-                let producer_id = new_producer_id(&mut lock(&self.metadata))?;
-                Transaction {
-                    producer_id,
+        self.fence(id, current)?;
+        self.metadata.change(|view| {
+            let next = view.next_producer_id;
+            let mut transaction = match view.transactions.get(id) {
+                // Moves on to a new producer id before epochs run out.
+                Some(known) if known.epoch < i16::MAX - 1 => known.clone(),
+                _ => Transaction {
+                    producer_id: next,
                     epoch: 0,
                     timeout_ms,
                     state: TransactionState::Idle,
@@ -76,32 +73,36 @@ impl Node {
                     offsets: Default::default(),
                     previous: None,
                     began: None,
-                }
+                },
+            };
+            transaction.timeout_ms = timeout_ms;
+            transaction.previous = None;
+            let producer = transaction.producer();
+            let mut records = Vec::new();
+            if producer.id == next {
+                records.push(Record::NextProducerId { id: next + 1 });
             }
-        };
-        transaction.timeout_ms = timeout_ms;
-        transaction.previous = None;
-        let producer = transaction.producer();
-        self.save(&mut lock(&self.metadata), id, transaction)?;
-        Ok(producer)
+            records.push(record(id, transaction));
+            Ok((producer, records))
+        })
     }
 
-    /// Aborts what is open under the next epoch, and moves on to a new producer id before epochs
-    /// run out.
-    fn fence(&self, id: &str, mut known: Transaction) -> Result<Transaction, ResponseError> {
-        known.epoch += 1;
-        if known.state == TransactionState::Ongoing {
-            known.state = TransactionState::Ending(Outcome::Abort);
-            self.save(&mut lock(&self.metadata), id, known.clone())?;
-            self.finish(id).map_err(unavailable)?;
-            let metadata = lock(&self.metadata);
-            known = metadata.view().transactions.get(id).cloned().unwrap_or(known);
-        }
-        if known.epoch >= i16::MAX - 1 {
-            known.producer_id = new_producer_id(&mut lock(&self.metadata))?;
-            known.epoch = 0;
-        }
-        Ok(known)
+    /// Shuts out whoever has the id's present epoch, and aborts what they left open. The caller
+    /// holds the id's ending.
+    fn fence(&self, id: &str, current: Option<Producer>) -> Result<(), ResponseError> {
+        self.metadata.change(|view| {
+            let Some(known) = view.transactions.get(id) else { return Ok(((), Vec::new())) };
+            if current.is_some_and(|current| current != known.producer()) {
+                return Err(ResponseError::ProducerFenced);
+            }
+            let mut fenced = known.clone();
+            fenced.epoch += 1;
+            if fenced.state == TransactionState::Ongoing {
+                fenced.state = TransactionState::Ending(Outcome::Abort);
+            }
+            Ok(((), vec![record(id, fenced)]))
+        })?;
+        self.finish(id).map_err(unavailable)
     }
 
     pub(crate) fn add_partitions(
@@ -185,8 +186,7 @@ impl Node {
         partition: i32,
     ) -> Result<(), ResponseError> {
         let Some(producer) = header.producer else { return Ok(()) };
-        let metadata = lock(&self.metadata);
-        let view = metadata.view();
+        let view = self.metadata.view();
         let id = view.transactional_ids.get(&producer.id);
         let Some(transaction) = id.and_then(|id| view.transactions.get(id)) else {
             let unknown = header.transactional;
@@ -202,7 +202,9 @@ impl Node {
 
     /// Aborts what has been open for longer than its producer asked for, and finishes endings
     /// that a full disk held up.
-    pub(crate) fn abort_expired_transactions(&self) {
+    ///
+    /// Says whether any transaction is open, so that this must be asked again soon.
+    pub(crate) fn abort_expired_transactions(&self) -> bool {
         let due = |transaction: &Transaction| match transaction.state {
             TransactionState::Idle => false,
             TransactionState::Ending(_) => true,
@@ -211,22 +213,21 @@ impl Node {
                 transaction.began.is_some_and(|began| began.elapsed() > timeout)
             }
         };
-        let ids: Vec<String> = lock(&self.metadata)
-            .view()
-            .transactions
-            .iter()
-            .filter(|(_, transaction)| due(transaction))
-            .map(|(id, _)| id.clone())
-            .collect();
+        let (ids, any_open) = {
+            let view = self.metadata.view();
+            let due = view.transactions.iter().filter(|(_, transaction)| due(transaction));
+            let ids: Vec<String> = due.map(|(id, _)| id.clone()).collect();
+            let open = |transaction: &Transaction| transaction.state != TransactionState::Idle;
+            (ids, view.transactions.values().any(open))
+        };
         for id in ids {
             let ending = self.endings.of(&id);
             let _alone = lock(&ending);
-            let now = lock(&self.metadata).view().transactions.get(&id).cloned();
+            let now = self.metadata.view().transactions.get(&id).cloned();
             let Some(transaction) = now.filter(due) else { continue };
             let ended = match transaction.state {
-                TransactionState::Ongoing => self.fence(&id, transaction).and_then(|fenced| {
+                TransactionState::Ongoing => self.fence(&id, None).map(|()| {
                     tracing::info!(transactional_id = id, "aborted an expired transaction");
-                    self.save(&mut lock(&self.metadata), &id, fenced)
                 }),
                 _ => self.finish(&id).map_err(unavailable),
             };
@@ -234,11 +235,12 @@ impl Node {
                 tracing::warn!(transactional_id = id, %error, "cannot end a transaction yet");
             }
         }
+        any_open
     }
 
     /// Writes what a decided transaction still lacks. Doing it twice changes nothing.
     pub(crate) fn finish(&self, id: &str) -> io::Result<()> {
-        let decided = lock(&self.metadata).view().transactions.get(id).cloned();
+        let decided = self.metadata.view().transactions.get(id).cloned();
         let Some(mut transaction) = decided else { return Ok(()) };
         let TransactionState::Ending(outcome) = transaction.state else { return Ok(()) };
         for (topic, partition) in &transaction.partitions {
@@ -258,10 +260,8 @@ impl Node {
         transaction.partitions.clear();
         transaction.previous = Some(outcome);
         transaction.began = None;
-        records.push(Record::Transaction { id: id.to_owned(), transaction });
-        lock(&self.metadata).append(records)?;
-        self.announce();
-        Ok(())
+        records.push(record(id, transaction));
+        self.metadata.append(records)
     }
 
     fn change(
@@ -270,30 +270,26 @@ impl Node {
         producer: Producer,
         change: impl FnOnce(&mut Transaction) -> Result<(), ResponseError>,
     ) -> Result<(), ResponseError> {
-        let mut metadata = lock(&self.metadata);
-        let Some(before) = metadata.view().transactions.get(id) else {
-            return Err(ResponseError::InvalidProducerIdMapping);
-        };
-        if before.producer_id != producer.id {
-            return Err(ResponseError::InvalidProducerIdMapping);
-        }
-        if before.epoch != producer.epoch {
-            return Err(ResponseError::ProducerFenced);
-        }
-        let mut after = before.clone();
-        change(&mut after)?;
-        if after == *before { Ok(()) } else { self.save(&mut metadata, id, after) }
+        self.metadata.change(|view| {
+            let Some(before) = view.transactions.get(id) else {
+                return Err(ResponseError::InvalidProducerIdMapping);
+            };
+            if before.producer_id != producer.id {
+                return Err(ResponseError::InvalidProducerIdMapping);
+            }
+            if before.epoch != producer.epoch {
+                return Err(ResponseError::ProducerFenced);
+            }
+            let mut after = before.clone();
+            change(&mut after)?;
+            let changed = after != *before;
+            Ok(((), changed.then(|| record(id, after)).into_iter().collect()))
+        })
     }
+}
 
-    fn save(
-        &self,
-        metadata: &mut Metadata,
-        id: &str,
-        transaction: Transaction,
-    ) -> Result<(), ResponseError> {
-        let record = Record::Transaction { id: id.to_owned(), transaction };
-        metadata.append(vec![record]).map_err(unavailable)
-    }
+fn record(id: &str, transaction: Transaction) -> Record {
+    Record::Transaction { id: id.to_owned(), transaction }
 }
 
 fn begin(transaction: &mut Transaction) -> Result<(), ResponseError> {
@@ -306,16 +302,4 @@ fn begin(transaction: &mut Transaction) -> Result<(), ResponseError> {
         }
     }
     Ok(())
-}
-
-fn new_producer_id(metadata: &mut Metadata) -> Result<i64, ResponseError> {
-    let id = metadata.view().next_producer_id;
-    metadata.append(vec![Record::NextProducerId { id: id + 1 }]).map_err(unavailable)?;
-    Ok(id)
-}
-
-/// Clients repeat a request answered like this, and nothing of it has happened yet.
-fn unavailable(error: io::Error) -> ResponseError {
-    tracing::error!(%error, "cannot write to the data directory, check the disk");
-    ResponseError::CoordinatorNotAvailable
 }

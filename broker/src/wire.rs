@@ -33,6 +33,15 @@ pub(crate) enum WireError {
     Unfinished(#[from] tokio::task::JoinError),
 }
 
+impl WireError {
+    /// Did the client leave without waiting for its answer?
+    pub(crate) fn is_farewell(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        let WireError::Io(error) = self else { return false };
+        matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+    }
+}
+
 /// The next frame without its length; `None` at the end of the stream.
 pub(crate) async fn read_frame(
     stream: &mut (impl AsyncRead + Unpin),

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use kafka_protocol::{
@@ -18,9 +18,11 @@ use tokio::{
 };
 
 use crate::{
-    index::Isolation,
+    log::Isolation,
     node::{Node, blocking},
+    partition::Partition,
     stopped,
+    waiters::Waiting,
     wire::WireError,
 };
 
@@ -29,28 +31,58 @@ const LONGEST_WAIT_MS: i32 = 60_000;
 const LEADER_EPOCH: i32 = 0;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+/// There is no tiered storage: all is local.
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+/// However much a client asks for at once.
+const LARGEST_ANSWER_BYTES: u64 = 64 << 20;
 
-/// Waits until enough is there to read, the client's patience ends or something is wrong.
+/// Waits until enough is there to read, the client's patience ends or something is wrong. A wait
+/// costs nothing until one of its own partitions changes.
 pub(super) async fn fetch(
     node: &Arc<Node>,
     request: FetchRequest,
     stopping: &watch::Receiver<bool>,
 ) -> Result<FetchResponse, WireError> {
-    let wait_ms = request.max_wait_ms.clamp(0, LONGEST_WAIT_MS) as u64;
-    let deadline = Instant::now() + Duration::from_millis(wait_ms);
-    let mut appended = node.appended();
-    while !answerable(node, &request) {
-        tokio::select! {
-            changed = appended.changed() => if changed.is_err() { break },
-            () = sleep_until(deadline) => break,
-            () = stopped(stopping) => break,
+    let mut found = available(node, &request);
+    if found < enough(&request) {
+        let wait_ms = request.max_wait_ms.clamp(0, LONGEST_WAIT_MS) as u64;
+        let deadline = Instant::now() + Duration::from_millis(wait_ms);
+        let waiting = Waiting::on(partitions(node, &request));
+        loop {
+            found = available(node, &request);
+            if found >= enough(&request) {
+                break;
+            }
+            tokio::select! {
+                () = waiting.changed() => {}
+                () = sleep_until(deadline) => break,
+                () = stopped(stopping) => break,
+            }
         }
     }
-    Ok(blocking(node, move |node| read(node, request)).await?)
+    // Where nothing is to be read, no thread need be woken for it.
+    if found == 0 {
+        Ok(read(node, request))
+    } else {
+        Ok(blocking(node, |n| read(n, request)).await?)
+    }
 }
 
-/// Looks at indexes only: this runs for every waiting consumer whenever anything is appended.
-fn answerable(node: &Node, request: &FetchRequest) -> bool {
+fn enough(request: &FetchRequest) -> u64 {
+    limit(request.min_bytes.max(1))
+}
+
+fn partitions(node: &Node, request: &FetchRequest) -> Vec<Arc<Partition>> {
+    let wanted = request.topics.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|wanted| node.topics.get(&topic.topic, wanted.partition))
+    });
+    wanted.filter_map(Result::ok).collect()
+}
+
+/// How much there is to read, from indexes only; anything wrong is worth an answer at once.
+fn available(node: &Node, request: &FetchRequest) -> u64 {
     let mut bytes = 0;
     for topic in &request.topics {
         for wanted in &topic.partitions {
@@ -58,27 +90,24 @@ fn answerable(node: &Node, request: &FetchRequest) -> bool {
                 partition.available(wanted.fetch_offset, isolation(request.isolation_level))
             });
             match available {
-                Ok(available) => bytes += available.min(limit(wanted.partition_max_bytes)),
-                Err(_) => return true,
+                Ok(available) => bytes += available.min(limit(wanted.partition_max_bytes).max(1)),
+                Err(_) => return u64::MAX,
             }
         }
     }
-    bytes >= limit(request.min_bytes.max(1))
+    bytes
 }
 
 fn read(node: &Node, request: FetchRequest) -> FetchResponse {
-    let mut left = limit(request.max_bytes);
+    let mut left = limit(request.max_bytes).min(LARGEST_ANSWER_BYTES);
     let isolation = isolation(request.isolation_level);
     let mut topics = Vec::new();
     for topic in request.topics {
         let mut partitions = Vec::new();
         for wanted in &topic.partitions {
-            let data = PartitionData::default()
-                .with_partition_index(wanted.partition)
-                .with_records(Some(Bytes::new()));
             let data = match read_partition(node, &topic.topic, wanted, left, isolation) {
                 Ok(found) => found.with_partition_index(wanted.partition),
-                Err(error) => data.with_error_code(error.code()).with_high_watermark(-1),
+                Err(error) => refusal(node, &topic.topic, wanted, error),
             };
             left = left.saturating_sub(data.records.as_ref().map_or(0, Bytes::len) as u64);
             partitions.push(data);
@@ -88,6 +117,25 @@ fn read(node: &Node, request: FetchRequest) -> FetchResponse {
         );
     }
     FetchResponse::default().with_responses(topics)
+}
+
+/// Tells a client that lost its way where the log begins and ends.
+fn refusal(
+    node: &Node,
+    topic: &str,
+    wanted: &FetchPartition,
+    error: ResponseError,
+) -> PartitionData {
+    let (start, end) = match node.topics.get(topic, wanted.partition) {
+        Ok(partition) => (partition.start_offset(), partition.end_offset()),
+        Err(_) => (-1, -1),
+    };
+    PartitionData::default()
+        .with_partition_index(wanted.partition)
+        .with_error_code(error.code())
+        .with_records(Some(Bytes::new()))
+        .with_log_start_offset(start)
+        .with_high_watermark(end)
 }
 
 fn read_partition(
@@ -102,10 +150,9 @@ fn read_partition(
     let mut data = PartitionData::default().with_records(Some(Bytes::new()));
     if left > 0 {
         let max_bytes = limit(wanted.partition_max_bytes).min(left);
-        let slice = partition.read(wanted.fetch_offset, max_bytes, isolation).map_err(|error| {
-            tracing::error!(topic, %error, "cannot read a log, check the disk");
-            ResponseError::KafkaStorageError
-        })?;
+        let slice = partition
+            .read(wanted.fetch_offset, max_bytes, isolation)
+            .map_err(|error| unreadable(&partition, wanted.fetch_offset, &error))?;
         let aborted = slice.aborted.into_iter().map(|(producer_id, first_offset)| {
             AbortedTransaction::default()
                 .with_producer_id(ProducerId(producer_id))
@@ -118,7 +165,16 @@ fn read_partition(
     Ok(data
         .with_high_watermark(partition.end_offset())
         .with_last_stable_offset(partition.readable_to(Isolation::Committed))
-        .with_log_start_offset(0))
+        .with_log_start_offset(partition.start_offset()))
+}
+
+fn unreadable(partition: &Partition, from: i64, error: &io::Error) -> ResponseError {
+    if from < partition.start_offset() {
+        // Retention took the segment while it was being read.
+        return ResponseError::OffsetOutOfRange;
+    }
+    tracing::error!(%error, "cannot read a log, check the disk");
+    ResponseError::KafkaStorageError
 }
 
 pub(super) fn list_offsets(
@@ -132,22 +188,42 @@ pub(super) fn list_offsets(
             let response = ListOffsetsPartitionResponse::default()
                 .with_partition_index(wanted.partition_index)
                 .with_leader_epoch(if version >= 4 { LEADER_EPOCH } else { -1 });
-            match node.topics.get(&topic.name, wanted.partition_index) {
-                Err(error) => response.with_error_code(error.code()),
-                Ok(partition) => {
-                    let (timestamp, offset) = match wanted.timestamp {
-                        LATEST => (-1, partition.readable_to(isolation)),
-                        EARLIEST => (-1, 0),
-                        timestamp => partition.offset_at(timestamp).unwrap_or((-1, -1)),
-                    };
-                    response.with_timestamp(timestamp).with_offset(offset)
-                }
+            let found = node
+                .topics
+                .get(&topic.name, wanted.partition_index)
+                .and_then(|partition| look_up(&partition, wanted.timestamp, isolation));
+            match found {
+                Err(error) => response
+                    .with_error_code(error.code())
+                    .with_timestamp(-1)
+                    .with_offset(-1)
+                    .with_leader_epoch(-1),
+                Ok((offset, timestamp)) => response.with_timestamp(timestamp).with_offset(offset),
             }
         });
         let partitions = partitions.collect();
         ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions)
     });
     ListOffsetsResponse::default().with_topics(topics.collect())
+}
+
+/// Offset and time of what is asked for by time or by one of Kafka's special numbers; -1 for none.
+fn look_up(
+    partition: &Partition,
+    wanted: i64,
+    isolation: Isolation,
+) -> Result<(i64, i64), ResponseError> {
+    let found = match wanted {
+        LATEST => return Ok((partition.readable_to(isolation), -1)),
+        EARLIEST | EARLIEST_LOCAL => return Ok((partition.start_offset(), -1)),
+        LATEST_TIERED => return Ok((-1, -1)),
+        MAX_TIMESTAMP => partition.latest(),
+        timestamp => partition.offset_at(timestamp, isolation),
+    };
+    match found {
+        Ok(found) => Ok(found.unwrap_or((-1, -1))),
+        Err(error) => Err(unreadable(partition, i64::MAX, &error)),
+    }
 }
 
 pub(super) fn offset_for_leader_epoch(

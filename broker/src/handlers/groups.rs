@@ -1,23 +1,20 @@
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use kafka_protocol::{
     ResponseError,
     messages::{
-        DescribeGroupsRequest, DescribeGroupsResponse, FindCoordinatorRequest,
-        FindCoordinatorResponse, GroupId, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest,
-        JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest,
-        ListGroupsResponse, SyncGroupRequest, SyncGroupResponse,
-        describe_groups_response::{DescribedGroup, DescribedGroupMember},
-        join_group_response::JoinGroupResponseMember,
+        FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse,
+        JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
+        SyncGroupRequest, SyncGroupResponse, join_group_response::JoinGroupResponseMember,
         leave_group_response::MemberResponse,
-        list_groups_response::ListedGroup,
     },
+    protocol::StrBytes,
 };
 use tokio::sync::watch;
 
 use super::{NODE_ID, Request, code, text};
 use crate::{
-    groups::{Application, GroupState, Joined},
+    groups::{Application, Caller, Entry, Joined},
     locks::lock,
     node::{Node, blocking},
     stopped,
@@ -43,14 +40,20 @@ pub(super) async fn join(
     stopping: &watch::Receiver<bool>,
 ) -> Result<JoinGroupResponse, WireError> {
     let message: JoinGroupRequest = request.decode()?;
-    let member = message.member_id.clone();
-    let joined = match application(message, request.client, request.version) {
+    let version = request.version;
+    let mut member = message.member_id.clone();
+    let joined = match application(message, request.client, version) {
         Err(error) => Err(error),
         Ok(application) => {
             let entered = blocking(node, |node| lock(&node.groups).join(application)).await?;
+            node.stirred.notify_one();
             match entered {
                 Err(error) => Err(error),
-                Ok(place) => wait(place, stopping).await,
+                Ok(Entry::Waits(place)) => wait(place, stopping).await.and_then(|place| place),
+                Ok(Entry::Named(name)) => {
+                    member = text(name);
+                    Err(ResponseError::MemberIdRequired)
+                }
             }
         }
     };
@@ -58,6 +61,7 @@ pub(super) async fn join(
         Ok(joined) => join_response(joined),
         Err(error) => JoinGroupResponse::default()
             .with_error_code(error.code())
+            .with_protocol_name((version < 7).then(StrBytes::default))
             .with_member_id(member)
             .with_generation_id(-1),
     })
@@ -81,11 +85,14 @@ fn application(
     Ok(Application {
         group: request.group_id.to_string(),
         member: request.member_id.to_string(),
+        instance: request.group_instance_id.map(|instance| instance.to_string()),
         client,
         protocol_type: request.protocol_type.to_string(),
         protocols: protocols.map(|known| (known.name.to_string(), known.metadata)).collect(),
         session_timeout: Duration::from_millis(session_ms as u64),
         rebalance_timeout: Duration::from_millis(rebalance_ms as u64),
+        takes_name_first: version >= 4,
+        can_skip_assignment: version >= 9,
     })
 }
 
@@ -101,14 +108,18 @@ async fn wait<T>(
 }
 
 fn join_response(joined: Joined) -> JoinGroupResponse {
-    let members = joined.members.into_iter().map(|(member, subscription)| {
-        JoinGroupResponseMember::default().with_member_id(text(member)).with_metadata(subscription)
+    let members = joined.members.into_iter().map(|subscriber| {
+        JoinGroupResponseMember::default()
+            .with_member_id(text(subscriber.member))
+            .with_group_instance_id(subscriber.instance.map(text))
+            .with_metadata(subscriber.subscription)
     });
     JoinGroupResponse::default()
         .with_generation_id(joined.generation)
         .with_protocol_type(Some(text(joined.protocol_type)))
         .with_protocol_name(Some(text(joined.protocol)))
         .with_leader(text(joined.leader))
+        .with_skip_assignment(joined.skip_assignment)
         .with_member_id(text(joined.member))
         .with_members(members.collect())
 }
@@ -122,8 +133,9 @@ pub(super) async fn sync(
     let entered = blocking(node, move |node| {
         let assignments = message.assignments.into_iter();
         let assignments = assignments.map(|to| (to.member_id.to_string(), to.assignment)).collect();
-        let (group, member) = (&message.group_id, &message.member_id);
-        lock(&node.groups).sync(group, message.generation_id, member, assignments)
+        let caller = caller(&message.member_id, message.group_instance_id.as_ref());
+        let generation = message.generation_id;
+        lock(&node.groups).sync(&message.group_id, generation, caller, assignments)
     });
     let synced = match entered.await? {
         Err(error) => Err(error),
@@ -136,19 +148,21 @@ pub(super) async fn sync(
 }
 
 pub(super) fn heartbeat(node: &Node, request: HeartbeatRequest) -> HeartbeatResponse {
+    let caller = caller(&request.member_id, request.group_instance_id.as_ref());
     let mut groups = lock(&node.groups);
-    let alive = groups.heartbeat(&request.group_id, request.generation_id, &request.member_id);
+    let alive = groups.heartbeat(&request.group_id, request.generation_id, caller);
     HeartbeatResponse::default().with_error_code(code(&alive))
 }
 
 pub(super) fn leave(node: &Node, request: LeaveGroupRequest, version: i16) -> LeaveGroupResponse {
     let mut groups = lock(&node.groups);
     if version < 3 {
-        let left = groups.leave(&request.group_id, &request.member_id);
+        let left = groups.leave(&request.group_id, caller(&request.member_id, None));
         return LeaveGroupResponse::default().with_error_code(code(&left));
     }
     let members = request.members.into_iter().map(|member| {
-        let left = groups.leave(&request.group_id, &member.member_id);
+        let caller = caller(&member.member_id, member.group_instance_id.as_ref());
+        let left = groups.leave(&request.group_id, caller);
         MemberResponse::default()
             .with_member_id(member.member_id)
             .with_group_instance_id(member.group_instance_id)
@@ -157,50 +171,7 @@ pub(super) fn leave(node: &Node, request: LeaveGroupRequest, version: i16) -> Le
     LeaveGroupResponse::default().with_members(members.collect())
 }
 
-pub(super) fn list(node: &Node, request: ListGroupsRequest) -> ListGroupsResponse {
-    let groups = lock(&node.groups);
-    let mut found: BTreeMap<String, (GroupState, String)> = BTreeMap::new();
-    for name in lock(&node.metadata).view().offsets.keys() {
-        found.insert(name.clone(), (GroupState::Empty, "consumer".to_owned()));
-    }
-    for (name, group) in groups.iter() {
-        found.insert(name.clone(), (group.state, group.protocol_type.clone()));
-    }
-    let wanted = &request.states_filter;
-    let listed = found
-        .into_iter()
-        .filter(|(_, (state, _))| {
-            wanted.is_empty() || wanted.iter().any(|wanted| wanted.as_str() == state.name())
-        })
-        .map(|(name, (state, protocol_type))| {
-            ListedGroup::default()
-                .with_group_id(GroupId(text(name)))
-                .with_protocol_type(text(protocol_type))
-                .with_group_state(text(state.name()))
-        });
-    ListGroupsResponse::default().with_groups(listed.collect())
-}
-
-pub(super) fn describe(node: &Node, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
-    let groups = lock(&node.groups);
-    let described = request.groups.into_iter().map(|name| {
-        let response = DescribedGroup::default().with_group_id(name.clone());
-        let Some(group) = groups.get(&name) else {
-            return response.with_group_state(text("Dead"));
-        };
-        let members = group.members.iter().map(|(id, member)| {
-            DescribedGroupMember::default()
-                .with_member_id(text(id))
-                .with_client_id(text(&member.client))
-                .with_client_host(text(format!("/{}", node.address.ip())))
-                .with_member_metadata(member.subscription(&group.protocol))
-                .with_member_assignment(member.assignment.clone())
-        });
-        response
-            .with_group_state(text(group.state.name()))
-            .with_protocol_type(text(&group.protocol_type))
-            .with_protocol_data(text(&group.protocol))
-            .with_members(members.collect())
-    });
-    DescribeGroupsResponse::default().with_groups(described.collect())
+/// Whom a request speaks for; fields that its version does not have read as none.
+pub(super) fn caller<'a>(member: &'a StrBytes, instance: Option<&'a StrBytes>) -> Caller<'a> {
+    Caller { member, instance: instance.map(|instance| instance.as_str()) }
 }

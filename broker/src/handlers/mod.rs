@@ -15,15 +15,20 @@ use crate::{
     wire::{self, WireError},
 };
 
+mod cluster;
+mod configs;
 mod fetch;
+mod group_admin;
 mod groups;
 mod offsets;
 mod produce;
 mod topics;
+mod transaction_admin;
 mod transactions;
 
 /// The only broker there is.
 const NODE_ID: BrokerId = BrokerId(1);
+const CLUSTER_ID: &str = "embedded";
 
 /// A request whose header has been read.
 #[derive(Debug)]
@@ -78,8 +83,23 @@ fn handle_at_once(node: &Node, mut request: Request) -> Result<Option<ResponseKi
         ApiKey::CreatePartitions => {
             ResponseKind::CreatePartitions(topics::create_partitions(node, request.decode()?))
         }
+        ApiKey::DeleteRecords => {
+            ResponseKind::DeleteRecords(topics::delete_records(node, request.decode()?))
+        }
         ApiKey::DescribeConfigs => {
-            ResponseKind::DescribeConfigs(topics::describe_configs(node, request.decode()?))
+            ResponseKind::DescribeConfigs(configs::describe(node, request.decode()?))
+        }
+        ApiKey::AlterConfigs => {
+            ResponseKind::AlterConfigs(configs::alter_all(node, request.decode()?))
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            ResponseKind::IncrementalAlterConfigs(configs::alter_some(node, request.decode()?))
+        }
+        ApiKey::DescribeCluster => {
+            ResponseKind::DescribeCluster(cluster::describe(node, request.decode()?))
+        }
+        ApiKey::DescribeLogDirs => {
+            ResponseKind::DescribeLogDirs(cluster::log_dirs(node, request.decode()?))
         }
         ApiKey::ListOffsets => {
             ResponseKind::ListOffsets(fetch::list_offsets(node, request.decode()?, version))
@@ -98,9 +118,26 @@ fn handle_at_once(node: &Node, mut request: Request) -> Result<Option<ResponseKi
         ApiKey::LeaveGroup => {
             ResponseKind::LeaveGroup(groups::leave(node, request.decode()?, version))
         }
-        ApiKey::ListGroups => ResponseKind::ListGroups(groups::list(node, request.decode()?)),
+        ApiKey::ListGroups => ResponseKind::ListGroups(group_admin::list(node, request.decode()?)),
         ApiKey::DescribeGroups => {
-            ResponseKind::DescribeGroups(groups::describe(node, request.decode()?))
+            ResponseKind::DescribeGroups(group_admin::describe(node, request.decode()?))
+        }
+        ApiKey::DeleteGroups => {
+            ResponseKind::DeleteGroups(group_admin::delete(node, request.decode()?))
+        }
+        ApiKey::OffsetDelete => {
+            ResponseKind::OffsetDelete(group_admin::delete_offsets(node, request.decode()?))
+        }
+        ApiKey::ListTransactions => ResponseKind::ListTransactions(transaction_admin::list(
+            node,
+            request.decode()?,
+            version,
+        )),
+        ApiKey::DescribeTransactions => {
+            ResponseKind::DescribeTransactions(transaction_admin::describe(node, request.decode()?))
+        }
+        ApiKey::DescribeProducers => {
+            ResponseKind::DescribeProducers(transaction_admin::producers(node, request.decode()?))
         }
         ApiKey::InitProducerId => ResponseKind::InitProducerId(transactions::init_producer_id(
             node,

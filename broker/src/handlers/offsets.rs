@@ -11,10 +11,10 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{code, text, topic_name};
+use super::{code, groups::caller, text, topic_name};
 use crate::{
     locks::lock,
-    metadata::{GroupOffset, Record, TransactionState, View},
+    metadata::{GroupOffset, Record, TransactionState, View, unavailable},
     node::Node,
 };
 
@@ -49,11 +49,9 @@ fn record(node: &Node, request: &OffsetCommitRequest) -> Result<(), ResponseErro
     // Held until the offsets are written: no rebalance may come in between.
     let mut groups = lock(&node.groups);
     let generation = request.generation_id_or_member_epoch;
-    groups.check_commit(&request.group_id, generation, &request.member_id)?;
-    lock(&node.metadata).append(records).map_err(|error| {
-        tracing::error!(%error, "cannot write committed offsets, check the disk");
-        ResponseError::CoordinatorNotAvailable
-    })
+    let caller = caller(&request.member_id, request.group_instance_id.as_ref());
+    groups.check_commit(&request.group_id, generation, caller)?;
+    node.metadata.append(records).map_err(unavailable)
 }
 
 pub(super) fn note(metadata: Option<&StrBytes>) -> String {
@@ -61,15 +59,14 @@ pub(super) fn note(metadata: Option<&StrBytes>) -> String {
 }
 
 pub(super) fn fetch(node: &Node, request: OffsetFetchRequest) -> OffsetFetchResponse {
-    let metadata = lock(&node.metadata);
-    let view = metadata.view();
+    let view = node.metadata.view();
     let group = request.group_id.as_str();
-    let pending = if request.require_stable { pending(view, group) } else { HashSet::new() };
+    let pending = if request.require_stable { pending(&view, group) } else { HashSet::new() };
     let wanted: Vec<(TopicName, Vec<i32>)> = match request.topics {
         Some(topics) => {
             topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect()
         }
-        None => everything(view, group),
+        None => everything(&view, group),
     };
     let topics = wanted.into_iter().map(|(topic, partitions)| {
         let partitions = partitions.into_iter().map(|number| {

@@ -14,15 +14,15 @@ pub(super) fn produce(node: &Node, request: ProduceRequest) -> Option<ProduceRes
     let mut responses = Vec::new();
     for topic in request.topic_data {
         let partitions = topic.partition_data.iter().map(|data| {
-            let (error, offset) = match append(node, &topic.name, data) {
-                Ok(offset) => (0, offset),
-                Err(error) => (error.code(), -1),
+            let (error, (offset, start)) = match append(node, &topic.name, data) {
+                Ok(written) => (0, written),
+                Err(error) => (error.code(), (-1, -1)),
             };
             PartitionProduceResponse::default()
                 .with_index(data.index)
                 .with_error_code(error)
                 .with_base_offset(offset)
-                .with_log_start_offset(0)
+                .with_log_start_offset(start)
         });
         let partitions = partitions.collect();
         responses.push(
@@ -31,13 +31,17 @@ pub(super) fn produce(node: &Node, request: ProduceRequest) -> Option<ProduceRes
                 .with_partition_responses(partitions),
         );
     }
-    node.announce();
     (request.acks != 0).then(|| ProduceResponse::default().with_responses(responses))
 }
 
-fn append(node: &Node, topic: &str, data: &PartitionProduceData) -> Result<i64, ResponseError> {
+/// The offset of the batch, and where the log begins.
+fn append(
+    node: &Node,
+    topic: &str,
+    data: &PartitionProduceData,
+) -> Result<(i64, i64), ResponseError> {
     let records = data.records.as_ref().ok_or(ResponseError::CorruptMessage)?;
-    node.topics
-        .get(topic, data.index)?
-        .append(records, |header| node.admit(header, topic, data.index))
+    let partition = node.topics.get(topic, data.index)?;
+    let offset = partition.append(records, |header| node.admit(header, topic, data.index))?;
+    Ok((offset, partition.start_offset()))
 }

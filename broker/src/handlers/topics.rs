@@ -1,33 +1,32 @@
-use std::collections::BTreeMap;
-
 use kafka_protocol::{
     ResponseError,
     messages::{
         CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest,
-        CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest,
-        DescribeConfigsResponse, MetadataRequest, MetadataResponse, TopicName,
+        CreateTopicsResponse, DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest,
+        DeleteTopicsResponse, MetadataRequest, MetadataResponse, TopicName,
         create_partitions_request::CreatePartitionsTopic,
         create_partitions_response::CreatePartitionsTopicResult,
         create_topics_request::CreatableTopic,
         create_topics_response::CreatableTopicResult,
+        delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult},
         delete_topics_response::DeletableTopicResult,
-        describe_configs_request::DescribeConfigsResource,
-        describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult},
         metadata_response::{
             MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
         },
     },
 };
 
-use super::{NODE_ID, code, text, topic_name};
-use crate::{locks::lock, metadata::TopicSpec, node::Node, topics};
-
-const CLUSTER_ID: &str = "embedded";
-const RESOURCE_TOPIC: i8 = 2;
-const SOURCE_TOPIC: i8 = 1;
+use super::{CLUSTER_ID, NODE_ID, code, text, topic_name};
+use crate::{
+    config::{self, Overrides},
+    log::Isolation,
+    metadata::{Record, TopicSpec, unavailable},
+    node::Node,
+    topics,
+};
 
 pub(super) fn metadata(node: &Node, request: MetadataRequest, version: i16) -> MetadataResponse {
-    let all = || lock(&node.metadata).view().topics.keys().map(|name| topic_name(name)).collect();
+    let all = || node.metadata.view().topics.keys().map(|name| topic_name(name)).collect();
     let wanted: Vec<TopicName> = match request.topics {
         None => all(),
         Some(topics) if topics.is_empty() && version == 0 => all(),
@@ -40,7 +39,7 @@ pub(super) fn metadata(node: &Node, request: MetadataRequest, version: i16) -> M
             if !(node.auto_create_topics && allowed) {
                 return Err(unknown);
             }
-            create(node, &name, node.default_partitions, BTreeMap::new(), false)
+            create(node, &name, node.default_partitions, Overrides::new(), false)
         });
         let response = MetadataResponseTopic::default().with_error_code(code(&found));
         let partitions = (0..found.unwrap_or(0)).map(|number| {
@@ -67,8 +66,8 @@ pub(super) fn metadata(node: &Node, request: MetadataRequest, version: i16) -> M
 
 /// A topic's number of partitions.
 fn find(node: &Node, name: &str) -> Result<i32, ResponseError> {
-    let metadata = lock(&node.metadata);
-    let spec = metadata.view().topics.get(name).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let view = node.metadata.view();
+    let spec = view.topics.get(name).ok_or(ResponseError::UnknownTopicOrPartition)?;
     Ok(spec.partitions)
 }
 
@@ -76,10 +75,11 @@ fn create(
     node: &Node,
     name: &str,
     partitions: i32,
-    config: BTreeMap<String, String>,
+    config: Overrides,
     validate_only: bool,
 ) -> Result<i32, ResponseError> {
     topics::check(name, partitions)?;
+    config::check(&config)?;
     if find(node, name).is_ok() {
         return Err(ResponseError::TopicAlreadyExists);
     }
@@ -91,11 +91,15 @@ fn create(
 
 pub(super) fn create_topics(node: &Node, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let results = request.topics.into_iter().map(|topic| {
-        let created = create_topic(node, &topic, request.validate_only);
+        let config = overrides(&topic);
+        let complaint = config::complaint(&config);
+        let created = create_topic(node, &topic, config, request.validate_only);
         CreatableTopicResult::default()
             .with_name(topic.name)
             .with_error_code(code(&created))
-            .with_error_message(created.err().map(|error| text(error.to_string())))
+            .with_error_message(
+                created.err().map(|error| text(complaint.unwrap_or_else(|| error.to_string()))),
+            )
             .with_num_partitions(created.unwrap_or(-1))
             .with_replication_factor(1)
     });
@@ -105,6 +109,7 @@ pub(super) fn create_topics(node: &Node, request: CreateTopicsRequest) -> Create
 fn create_topic(
     node: &Node,
     topic: &CreatableTopic,
+    config: Overrides,
     validate_only: bool,
 ) -> Result<i32, ResponseError> {
     let assigned = topic.assignments.len() as i32;
@@ -120,10 +125,13 @@ fn create_topic(
         -1 => node.default_partitions,
         partitions => partitions,
     };
-    let config = topic.configs.iter().map(|config| {
-        (config.name.to_string(), config.value.as_deref().unwrap_or_default().to_owned())
-    });
-    create(node, &topic.name, partitions, config.collect(), validate_only)
+    create(node, &topic.name, partitions, config, validate_only)
+}
+
+fn overrides(topic: &CreatableTopic) -> Overrides {
+    let configs = topic.configs.iter();
+    let pair = |name: &str, value: Option<&str>| (name.to_owned(), value.unwrap_or("").to_owned());
+    configs.map(|config| pair(&config.name, config.value.as_deref())).collect()
 }
 
 pub(super) fn delete_topics(node: &Node, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
@@ -131,10 +139,7 @@ pub(super) fn delete_topics(node: &Node, request: DeleteTopicsRequest) -> Delete
         let deleted = node.topics.delete(&node.metadata, &name);
         DeletableTopicResult::default().with_name(Some(name)).with_error_code(code(&deleted))
     });
-    let results = results.collect();
-    // Consumers that wait for its records learn that it is gone.
-    node.announce();
-    DeleteTopicsResponse::default().with_responses(results)
+    DeleteTopicsResponse::default().with_responses(results.collect())
 }
 
 pub(super) fn create_partitions(
@@ -156,7 +161,7 @@ fn grow(
     topic: &CreatePartitionsTopic,
     validate_only: bool,
 ) -> Result<(), ResponseError> {
-    let known = lock(&node.metadata).view().topics.get(topic.name.as_str()).cloned();
+    let known = node.metadata.view().topics.get(topic.name.as_str()).cloned();
     let spec = known.ok_or(ResponseError::UnknownTopicOrPartition)?;
     topics::check(&topic.name, topic.count)?;
     if topic.count <= spec.partitions {
@@ -169,40 +174,35 @@ fn grow(
     node.topics.create(&node.metadata, &topic.name, spec)
 }
 
-pub(super) fn describe_configs(
-    node: &Node,
-    request: DescribeConfigsRequest,
-) -> DescribeConfigsResponse {
-    let results = request.resources.into_iter().map(|resource| {
-        let config = topic_config(node, &resource);
-        let error = code(&config);
-        let entries = config.unwrap_or_default().into_iter().map(|(name, value)| {
-            DescribeConfigsResourceResult::default()
-                .with_name(text(name))
-                .with_value(Some(text(value)))
-                .with_config_source(SOURCE_TOPIC)
+/// Moves the beginnings of logs; what lies in front of them is deleted soon after.
+pub(super) fn delete_records(node: &Node, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|wanted| {
+            let number = wanted.partition_index;
+            let start = advance_start(node, &topic.name, number, wanted.offset);
+            DeleteRecordsPartitionResult::default()
+                .with_partition_index(number)
+                .with_error_code(code(&start))
+                .with_low_watermark(start.unwrap_or(-1))
         });
-        DescribeConfigsResult::default()
-            .with_error_code(error)
-            .with_resource_type(resource.resource_type)
-            .with_resource_name(resource.resource_name)
-            .with_configs(entries.collect())
+        let partitions = partitions.collect();
+        DeleteRecordsTopicResult::default().with_name(topic.name).with_partitions(partitions)
     });
-    DescribeConfigsResponse::default().with_results(results.collect())
+    DeleteRecordsResponse::default().with_topics(topics.collect())
 }
 
-fn topic_config(
-    node: &Node,
-    resource: &DescribeConfigsResource,
-) -> Result<BTreeMap<String, String>, ResponseError> {
-    if resource.resource_type != RESOURCE_TOPIC {
-        return Ok(BTreeMap::new());
+/// Returns where the log begins now; -1 asks for its end.
+fn advance_start(node: &Node, topic: &str, number: i32, to: i64) -> Result<i64, ResponseError> {
+    let partition = node.topics.get(topic, number)?;
+    let end = partition.readable_to(Isolation::Committed);
+    let offset = if to == -1 { end } else { to };
+    if !(0..=end).contains(&offset) {
+        return Err(ResponseError::OffsetOutOfRange);
     }
-    let metadata = lock(&node.metadata);
-    let spec = metadata.view().topics.get(resource.resource_name.as_str());
-    let mut config = spec.ok_or(ResponseError::UnknownTopicOrPartition)?.config.clone();
-    if let Some(wanted) = &resource.configuration_keys {
-        config.retain(|name, _| wanted.iter().any(|wanted| wanted.as_str() == name));
+    if offset > partition.start_offset() {
+        let record = Record::LogStart { topic: topic.to_owned(), partition: number, offset };
+        node.metadata.append(vec![record]).map_err(unavailable)?;
+        partition.advance_start(offset);
     }
-    Ok(config)
+    Ok(partition.start_offset())
 }

@@ -13,7 +13,7 @@ use kafka_protocol::{
     },
 };
 
-use super::{code, offsets::note};
+use super::{code, groups::caller, offsets::note};
 use crate::{
     batch::{Outcome, Producer},
     locks::lock,
@@ -123,10 +123,9 @@ pub(super) fn commit_offsets(
         // Before version 3 a producer could not say which member it speaks for.
         let speaks_for =
             version >= 3 && (request.generation_id >= 0 || !request.member_id.is_empty());
+        let caller = caller(&request.member_id, request.group_instance_id.as_ref());
         let member = match speaks_for {
-            true => {
-                groups.check_commit(&request.group_id, request.generation_id, &request.member_id)
-            }
+            true => groups.check_commit(&request.group_id, request.generation_id, caller),
             false => Ok(()),
         };
         // This API knows only the older error in all versions.

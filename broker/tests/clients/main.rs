@@ -7,7 +7,11 @@
     reason = "helpers fail their test by panicking, as the tests themselves do"
 )]
 
+mod crashes;
 mod groups;
+mod jvm;
+mod kcat;
+mod keeping;
 mod producing;
 mod protocol;
 mod restarts;

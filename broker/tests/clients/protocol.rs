@@ -108,6 +108,35 @@ fn every_request() -> Vec<(ApiKey, RequestKind)> {
         .with_name(topic())
         .with_num_partitions(1)
         .with_replication_factor(1);
+    let deleted = delete_records_request::DeleteRecordsTopic::default()
+        .with_name(topic())
+        .with_partitions(vec![Default::default()]);
+    let set = || ("retention.ms".into(), Some("1000".into()));
+    let (name, value) = set();
+    let altered = alter_configs_request::AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name("topic".into())
+        .with_configs(vec![
+            alter_configs_request::AlterableConfig::default().with_name(name).with_value(value),
+        ]);
+    let (name, value) = set();
+    let changed = incremental_alter_configs_request::AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name("topic".into())
+        .with_configs(vec![
+            incremental_alter_configs_request::AlterableConfig::default()
+                .with_name(name)
+                .with_value(value),
+        ]);
+    let forgotten = offset_delete_request::OffsetDeleteRequestTopic::default()
+        .with_name(topic())
+        .with_partitions(vec![Default::default()]);
+    let dirs = describe_log_dirs_request::DescribableLogDirTopic::default()
+        .with_topic(topic())
+        .with_partitions(vec![0]);
+    let producers = describe_producers_request::TopicRequest::default()
+        .with_name(topic())
+        .with_partition_indexes(vec![0, 9]);
     let grown = create_partitions_request::CreatePartitionsTopic::default()
         .with_name(topic())
         .with_count(1);
@@ -246,6 +275,55 @@ fn every_request() -> Vec<(ApiKey, RequestKind)> {
                     .with_topics(vec![txn_commit]),
             ),
         ),
+        (
+            ApiKey::DeleteRecords,
+            RequestKind::DeleteRecords(DeleteRecordsRequest::default().with_topics(vec![deleted])),
+        ),
+        (
+            ApiKey::AlterConfigs,
+            RequestKind::AlterConfigs(AlterConfigsRequest::default().with_resources(vec![altered])),
+        ),
+        (
+            ApiKey::IncrementalAlterConfigs,
+            RequestKind::IncrementalAlterConfigs(
+                IncrementalAlterConfigsRequest::default().with_resources(vec![changed]),
+            ),
+        ),
+        (
+            ApiKey::DeleteGroups,
+            RequestKind::DeleteGroups(
+                DeleteGroupsRequest::default().with_groups_names(vec![group()]),
+            ),
+        ),
+        (
+            ApiKey::OffsetDelete,
+            RequestKind::OffsetDelete(
+                OffsetDeleteRequest::default().with_group_id(group()).with_topics(vec![forgotten]),
+            ),
+        ),
+        (ApiKey::DescribeCluster, RequestKind::DescribeCluster(DescribeClusterRequest::default())),
+        (
+            ApiKey::DescribeLogDirs,
+            RequestKind::DescribeLogDirs(
+                DescribeLogDirsRequest::default().with_topics(Some(vec![dirs])),
+            ),
+        ),
+        (
+            ApiKey::DescribeProducers,
+            RequestKind::DescribeProducers(
+                DescribeProducersRequest::default().with_topics(vec![producers]),
+            ),
+        ),
+        (
+            ApiKey::DescribeTransactions,
+            RequestKind::DescribeTransactions(
+                DescribeTransactionsRequest::default().with_transactional_ids(vec![id()]),
+            ),
+        ),
+        (
+            ApiKey::ListTransactions,
+            RequestKind::ListTransactions(ListTransactionsRequest::default()),
+        ),
         (ApiKey::EndTxn, RequestKind::EndTxn(EndTxnRequest::default().with_transactional_id(id()))),
     ]
 }
@@ -281,7 +359,7 @@ async fn a_client_from_the_future_is_told_what_there_is() {
     let mut answer = wire.receive().await.unwrap();
     answer.advance(4);
     let answer = ApiVersionsResponse::decode(&mut answer, 0).unwrap();
-    assert_eq!((answer.error_code, answer.api_keys.len()), (35, 24));
+    assert_eq!((answer.error_code, answer.api_keys.len()), (35, 34));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,7 +416,8 @@ fn lowest_known(api: ApiKey) -> i16 {
         ApiKey::ListOffsets
         | ApiKey::OffsetFetch
         | ApiKey::DeleteTopics
-        | ApiKey::DescribeConfigs => 1,
+        | ApiKey::DescribeConfigs
+        | ApiKey::DescribeLogDirs => 1,
         _ => 0,
     }
 }

@@ -18,7 +18,7 @@ use std::{
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// The longest wait of a poll.
-const POLL: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_secs(1);
 /// The longest wait for a consumer to leave its group.
 const LEAVE: Duration = Duration::from_secs(5);
 

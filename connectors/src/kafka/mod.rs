@@ -94,7 +94,9 @@ impl Kafka {
             .set("topic.metadata.refresh.interval.ms", "30000")
             // The default of a second starves a fast loop.
             .set("fetch.queue.backoff.ms", "5")
-            .set("fetch.wait.max.ms", "100")
+            // What an idle consumer costs is its number of fetches; a partition that is resumed
+            // may have to wait for the one under way.
+            .set("fetch.wait.max.ms", "500")
             // Pausing a partition throws its prefetched records away: have few.
             .set("queued.min.messages", "64")
             .set("queued.max.messages.kbytes", "4096");
