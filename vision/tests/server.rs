@@ -24,7 +24,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use support::{footage, models};
 use tempfile::TempDir;
 use tokio::{sync::Semaphore, time::sleep};
-use vision::{FACE_THRESHOLD, PASSING_REASONS, Server, ServerOptions};
+use vision::{Clock, FACE_THRESHOLD, PASSING_REASONS, Server, ServerOptions};
 
 /// A server over a store in memory, with its data in a folder of its own.
 struct Bench {
@@ -44,6 +44,7 @@ fn options(data: &Path, store: Arc<dyn Store>) -> ServerOptions {
         permits: Arc::new(Semaphore::new(2)),
         threads: 1,
         face_threshold: FACE_THRESHOLD,
+        clock: Clock::default(),
     }
 }
 
