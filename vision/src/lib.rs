@@ -5,6 +5,7 @@
 //! run time by [`Models::find`]. Functions that look at pictures block and belong on blocking
 //! threads; [`Server`] does that itself.
 
+mod alignment;
 mod embedding;
 mod error;
 mod faces;

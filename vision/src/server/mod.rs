@@ -58,7 +58,7 @@ pub struct ServerOptions {
     pub permits: Arc<Semaphore>,
     /// Threads per analysed video, for decoding and for inference each.
     pub threads: usize,
-    /// 0 to 1, usually [`FACE_THRESHOLD`](crate::FACE_THRESHOLD).
+    /// 0 to 1, usually [`FACE_THRESHOLD`](crate::FACE_THRESHOLD); photographs take at least 0.7.
     pub face_threshold: f32,
     /// Decides when results are old.
     pub clock: Clock,

@@ -7,7 +7,7 @@
 use super::{ServerOptions, fault::Fault, wire::Image};
 use crate::{
     Embedding, FaceBox, FaceDetector, FaceEmbedder, LabelBox, LabelDetector, Models, Pose, Quality,
-    RgbImage, VisionError, decode_photo, pose, quality,
+    RgbImage, VisionError, alignment::measure_upright, decode_photo, pose, quality,
 };
 use axum::body::Bytes;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -23,6 +23,9 @@ pub(super) const MOST_SENT: usize = 5 << 20;
 const MOST_STORED: u64 = 15 << 20;
 /// Pictures that are held at once, looked at or waiting.
 const MOST_WAITING: usize = 16;
+/// Masks want every face and pay for it with a few that are none; who is to be recognised must be
+/// one. On photographs YuNet's false faces, which may be large, have up to 0.7.
+const PHOTO_THRESHOLD: f32 = 0.7;
 /// As at AWS: the largest faces of a picture that are looked at.
 pub(super) const MOST_FACES: usize = 100;
 
@@ -65,7 +68,7 @@ impl Photos {
         let looking = Looking {
             models: options.models.clone(),
             threads: options.threads.max(1),
-            face_threshold: options.face_threshold,
+            face_threshold: options.face_threshold.max(PHOTO_THRESHOLD),
             detectors: Arc::default(),
         };
         Self { store: options.store.clone(), looking, places: Semaphore::new(MOST_WAITING) }
@@ -177,10 +180,14 @@ impl Looking {
         picture: &RgbImage,
     ) -> Result<Vec<Portrait>, VisionError> {
         let new = || FaceDetector::new(&self.models, self.threads);
-        let mut found = made(&mut detectors.faces, new)?.detect(picture, self.face_threshold)?;
+        let detector = made(&mut detectors.faces, new)?;
+        let mut found = detector.detect(picture, self.face_threshold)?;
         let area = |face: &FaceBox| face.region.width * face.region.height;
         found.sort_by(|a, b| area(b).total_cmp(&area(a)));
         found.truncate(MOST_FACES);
+        for face in &mut found {
+            measure_upright(detector, picture, face)?;
+        }
         Ok(found.into_iter().map(|face| portrait(picture, face)).collect())
     }
 }

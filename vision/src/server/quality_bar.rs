@@ -20,11 +20,11 @@ pub(super) struct QualityBar {
 const NONE: QualityBar =
     QualityBar { confidence: 0.0, side: 0.0, brightness: 0.0, sharpness: 0.0, turn: 180.0 };
 const LOW: QualityBar =
-    QualityBar { confidence: 60.0, side: 24.0, brightness: 8.0, sharpness: 5.0, turn: 75.0 };
+    QualityBar { confidence: 75.0, side: 24.0, brightness: 8.0, sharpness: 5.0, turn: 75.0 };
 const MEDIUM: QualityBar =
-    QualityBar { confidence: 70.0, side: 40.0, brightness: 12.0, sharpness: 15.0, turn: 60.0 };
+    QualityBar { confidence: 80.0, side: 40.0, brightness: 12.0, sharpness: 15.0, turn: 60.0 };
 const HIGH: QualityBar =
-    QualityBar { confidence: 80.0, side: 80.0, brightness: 18.0, sharpness: 30.0, turn: 45.0 };
+    QualityBar { confidence: 85.0, side: 80.0, brightness: 18.0, sharpness: 30.0, turn: 45.0 };
 
 impl QualityBar {
     /// The bar of a name; `AUTO` is `LOW`.
@@ -84,10 +84,10 @@ mod tests {
         ];
         assert_eq!(bar("LOW").lacks(&poor), all);
         assert_eq!(QualityBar::named(None, "AUTO").unwrap(), LOW);
-        let fair = portrait(65.0, 30.0, 10.0, 10.0, 65.0);
+        let fair = portrait(77.0, 30.0, 10.0, 10.0, 65.0);
         assert!(bar("LOW").lacks(&fair).is_empty());
         assert_eq!(bar("MEDIUM").lacks(&fair), all);
-        let good = portrait(75.0, 60.0, 15.0, 20.0, 50.0);
+        let good = portrait(82.0, 60.0, 15.0, 20.0, 50.0);
         assert!(bar("MEDIUM").lacks(&good).is_empty());
         assert_eq!(bar("HIGH").lacks(&good), all);
         assert!(QualityBar::named(Some("BEST"), "NONE").is_err());
