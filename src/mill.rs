@@ -75,6 +75,7 @@ pub async fn up(args: UpArgs) -> Result<(), Failure> {
         permits: Arc::clone(&permits.semaphore),
         threads: 1,
         face_threshold: args.mill.face_threshold,
+        clock: vision::Clock::default(),
     })
     .await
     .map_err(|e| Failure::start("the embedded detector", &e))?;

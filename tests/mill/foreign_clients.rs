@@ -1,4 +1,5 @@
-//! Clients that are not ours: kcat and Python's confluent-kafka produce `video-uploaded`.
+//! Clients that are not ours: kcat and Python's confluent-kafka produce `video-uploaded`, boto3 finds
+//! a person again.
 
 use crate::support::{Mill, footage, program};
 use ports::Put;
@@ -145,4 +146,25 @@ fn python_produces_an_upload_with_the_registrys_schema() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(video_of(&mill, "bob")["state"], "ready");
+}
+
+#[test]
+fn boto3_indexes_a_face_from_the_mills_store_and_finds_the_person_after_a_restart() {
+    let mut python = Command::new("python3");
+    if !present("boto3 for python", python.args(["-c", "import boto3"])) {
+        return;
+    }
+    let mut mill = Mill::start(&[]);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mill/recognise.py");
+    for step in ["enrol", "recognise"] {
+        let output = Command::new("python3")
+            .arg(&script)
+            .args([step, &mill.endpoints["REELMILL_REKOGNITION"], &mill.endpoints["REELMILL_S3"]])
+            .args([reelmill::mill::LOCAL_KEY, reelmill::mill::LOCAL_SECRET])
+            .arg(footage("."))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{step}: {}", String::from_utf8_lossy(&output.stderr));
+        mill.kill_and_restart();
+    }
 }

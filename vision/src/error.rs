@@ -44,6 +44,17 @@ pub enum VisionError {
     /// The video could not be read.
     #[error(transparent)]
     Media(#[from] MediaError),
+    /// The file of collections and faces.
+    #[error(
+        "the faces in {} cannot be opened: {detail}; use the version that wrote them, or move the file away and start without collections",
+        path.display()
+    )]
+    Faces {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        detail: String,
+    },
     /// The server's own files or its port.
     #[error("{what}: {source}; check that the folder is writable and the port free")]
     Io {
@@ -63,6 +74,7 @@ impl VisionError {
             | Self::RuntimeUnusable { .. }
             | Self::Inference { .. }
             | Self::NotAPicture { .. }
+            | Self::Faces { .. }
             | Self::Io { .. } => false,
         }
     }

@@ -5,12 +5,15 @@
 //! run time by [`Models::find`]. Functions that look at pictures block and belong on blocking
 //! threads; [`Server`] does that itself.
 
+mod alignment;
 mod embedding;
 mod error;
 mod faces;
 mod labels;
 mod models;
+mod photo;
 mod picture;
+mod portrait;
 mod server;
 mod taxonomy;
 mod video;
@@ -21,8 +24,10 @@ pub use faces::{DETECTOR, FACE_THRESHOLD, FaceBox, FaceDetector, weights_sha256}
 pub use labels::{LABEL_THRESHOLD, LABELLER, LabelBox, LabelDetector};
 pub use media::RgbImage;
 pub use models::Models;
+pub use photo::{PhotoError, decode_photo};
+pub use portrait::{Pose, Quality, pose, quality};
 pub use schemas::BoundingBox;
-pub use server::{PASSING_REASONS, Server, ServerOptions};
+pub use server::{Clock, PASSING_REASONS, Server, ServerOptions};
 pub use video::{
     FaceSample, LabelSample, VideoFaces, VideoInfo, VideoLabels, faces_in_video, labels_in_video,
 };

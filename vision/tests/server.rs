@@ -6,6 +6,7 @@
     reason = "a test that cannot prepare itself has failed"
 )]
 
+mod boto3;
 mod memory;
 mod support;
 
@@ -16,15 +17,23 @@ use aws_sdk_rekognition::{
     operation::{
         get_face_detection::GetFaceDetectionOutput, get_label_detection::GetLabelDetectionOutput,
     },
-    types::{FaceAttributes, LabelDetectionSortBy, S3Object, Video, VideoJobStatus},
+    primitives::Blob,
+    types::{FaceAttributes, Image, LabelDetectionSortBy, S3Object, Video, VideoJobStatus},
 };
 use memory::MemoryStore;
 use ports::Store;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 use support::{footage, models};
 use tempfile::TempDir;
 use tokio::{sync::Semaphore, time::sleep};
-use vision::{FACE_THRESHOLD, PASSING_REASONS, Server, ServerOptions};
+use vision::{Clock, FACE_THRESHOLD, PASSING_REASONS, Server, ServerOptions};
 
 /// A server over a store in memory, with its data in a folder of its own.
 struct Bench {
@@ -44,6 +53,7 @@ fn options(data: &Path, store: Arc<dyn Store>) -> ServerOptions {
         permits: Arc::new(Semaphore::new(2)),
         threads: 1,
         face_threshold: FACE_THRESHOLD,
+        clock: Clock::default(),
     }
 }
 
@@ -220,15 +230,16 @@ async fn wrong_requests_are_refused_by_the_names_aws_uses() {
     let start = || client.start_face_detection().video(film("pose.mp4"));
     let bad_token = start().client_request_token("no spaces").send().await;
     assert_eq!(refused(bad_token), "InvalidParameterException");
-    let all = start().face_attributes(FaceAttributes::All).send().await;
-    assert_eq!(refused(all), "InvalidParameterException");
+    let some = start().face_attributes(FaceAttributes::from("SOME")).send().await;
+    assert_eq!(refused(some), "InvalidParameterException");
     let label = client.start_label_detection().video(film("pose.mp4"));
     let job = label.clone().send().await.unwrap().job_id.unwrap();
     let by_name = client.get_label_detection().job_id(job).sort_by(LabelDetectionSortBy::Name);
     assert_eq!(refused(by_name.send().await), "InvalidParameterException");
     let unsure = label.min_confidence(101.0).send().await;
     assert_eq!(refused(unsure), "InvalidParameterException");
-    assert_eq!(refused(client.list_collections().send().await), "UnknownOperationException");
+    let users = client.list_users().collection_id("people").send().await;
+    assert_eq!(refused(users), "UnknownOperationException");
     bench.server.stop().await;
 }
 
@@ -282,6 +293,102 @@ async fn a_store_that_recovers_is_waited_for_and_one_that_does_not_is_not_the_vi
     let answer = faces(&bench.client, &second).await;
     assert_eq!(answer.job_status(), Some(&VideoJobStatus::Succeeded));
     bench.server.stop().await;
+}
+
+#[tokio::test]
+async fn results_are_there_for_seven_days_by_the_servers_clock_and_then_gone() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::default());
+    store.put("films", "notes.mp4", b"these are notes, not a film".to_vec());
+    let late = Arc::new(AtomicU64::new(0));
+    let hours = late.clone();
+    let clock = Clock::new(move || {
+        SystemTime::now() + Duration::from_secs(3600 * hours.load(Ordering::SeqCst))
+    });
+    let server =
+        Server::start(ServerOptions { clock, ..options(data.path(), store) }).await.unwrap();
+    let client = client(&server);
+    let job = start_faces(&client, "notes.mp4", Some("week")).await;
+    faces(&client, &job).await;
+    late.store(7 * 24 - 1, Ordering::SeqCst);
+    faces(&client, &job).await;
+    assert_eq!(start_faces(&client, "notes.mp4", Some("week")).await, job);
+    late.store(7 * 24 + 1, Ordering::SeqCst);
+    let gone = client.get_face_detection().job_id(&job).send().await;
+    assert_eq!(refused(gone), "ResourceNotFoundException");
+    assert_ne!(start_faces(&client, "notes.mp4", Some("week")).await, job);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_twenty_first_open_job_is_refused_until_one_ends() {
+    let bench = bench().await;
+    bench.store.hold_downloads(true);
+    let mut jobs = Vec::new();
+    for n in 0..20 {
+        jobs.push(start_faces(&bench.client, "notes.mp4", Some(&format!("job-{n}"))).await);
+    }
+    let more = || bench.client.start_label_detection().video(film("notes.mp4")).send();
+    assert_eq!(refused(more().await), "LimitExceededException");
+    let known = start_faces(&bench.client, "notes.mp4", Some("job-7")).await;
+    assert_eq!(known, jobs[7], "a known token takes no place");
+    bench.store.hold_downloads(false);
+    faces(&bench.client, &jobs[0]).await;
+    more().await.unwrap();
+    bench.server.stop().await;
+}
+
+#[tokio::test]
+async fn pictures_above_the_limit_are_told_to_come_again_and_do_not_wait_for_videos() {
+    let bench = bench().await;
+    bench.store.put("photos", "rocket.jpg", std::fs::read(footage("rocket.jpg")).unwrap());
+    let object = S3Object::builder().bucket("photos").name("rocket.jpg").build();
+    let look = bench.client.detect_faces().image(Image::builder().s3_object(object).build());
+    bench.store.hold_downloads(true);
+    let waiting: Vec<_> = (0..30).map(|_| tokio::spawn(look.clone().send())).collect();
+    sleep(Duration::from_secs(1)).await;
+    // Every permit of the videos is taken, and none is needed.
+    let _all = bench.permits.clone().acquire_many_owned(2).await.unwrap();
+    bench.store.hold_downloads(false);
+    let (mut seen, mut refusals) = (0, 0);
+    for answer in waiting {
+        match answer.await.unwrap() {
+            Ok(answer) => {
+                assert!(answer.face_details().is_empty());
+                seen += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.code(), Some("ProvisionedThroughputExceededException"));
+                refusals += 1;
+            }
+        }
+    }
+    assert_eq!((seen, refusals), (16, 14));
+    look.send().await.unwrap();
+    bench.server.stop().await;
+}
+
+#[tokio::test]
+async fn collections_survive_a_restart() {
+    let Bench { server, client: before, store, data, .. } = bench().await;
+    before.create_collection().collection_id("people").send().await.unwrap();
+    let photo = |name| {
+        let bytes = Blob::new(std::fs::read(footage(name)).unwrap());
+        Image::builder().bytes(bytes).build()
+    };
+    let index = before.index_faces().collection_id("people").external_image_id("ann");
+    let added = index.image(photo("obama.jpg")).send().await.unwrap();
+    let face = added.face_records()[0].face().unwrap().clone();
+    server.stop().await;
+
+    let server = Server::start(options(data.path(), store)).await.unwrap();
+    let after = client(&server);
+    let search = after.search_faces_by_image().collection_id("people");
+    let found = search.image(photo("obama2.jpg")).send().await.unwrap();
+    assert_eq!(found.face_matches()[0].face(), Some(&face));
+    let again = after.create_collection().collection_id("people").send().await;
+    assert_eq!(refused(again), "ResourceAlreadyExistsException");
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -28,6 +28,9 @@ pub(super) struct Params {
     pub(super) key: String,
     /// 0 to 100; labels only.
     pub(super) min_confidence: f32,
+    /// Faces only. Changes no answer, but what a token stands for.
+    #[serde(default)]
+    pub(super) all_attributes: bool,
     pub(super) job_tag: Option<String>,
 }
 
@@ -165,8 +168,11 @@ impl Jobs {
         Ok(Started::New(job))
     }
 
-    pub(super) fn get(&self, id: &str) -> Option<Job> {
-        self.table().by_id.get(id).cloned()
+    /// A job that is open or whose results are kept.
+    pub(super) fn get(&self, id: &str, now_ms: i64) -> Option<Job> {
+        let mut table = self.table();
+        self.expire(&mut table, now_ms);
+        table.by_id.get(id).cloned()
     }
 
     /// Jobs that an earlier run left unfinished, in the order they were started.
@@ -285,6 +291,7 @@ mod tests {
             bucket: "films".into(),
             key: key.into(),
             min_confidence: 0.0,
+            all_attributes: false,
             job_tag: None,
         }
     }
@@ -348,8 +355,9 @@ mod tests {
         let old = new(&jobs, "a.mp4", Some("t"), 0);
         jobs.write_results(&old, std::iter::empty()).unwrap();
         jobs.finish(&old, State::Failed { message: String::new(), lasting: true }).unwrap();
+        assert!(jobs.get(&old, KEPT_MS).is_some());
         let later = new(&jobs, "a.mp4", Some("t"), KEPT_MS + 1);
-        assert!(jobs.get(&old).is_none());
+        assert!(jobs.get(&old, KEPT_MS + 1).is_none());
         let files: Vec<_> = fs::read_dir(folder.path().join("jobs")).unwrap().collect();
         assert_eq!(files.len(), 1, "only {later} is left: {files:?}");
     }

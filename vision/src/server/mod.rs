@@ -1,19 +1,28 @@
-//! A server that speaks Rekognition's wire protocol (awsJson1_1) for stored videos.
+//! A server that speaks Rekognition's wire protocol (awsJson1_1) for stored videos, photographs
+//! and collections of faces.
 //!
-//! It answers StartFaceDetection, GetFaceDetection, StartLabelDetection and GetLabelDetection on
-//! loopback, so that the AWS SDK works against it unchanged. Differences from AWS: every frame is
-//! analysed (AWS samples about two a second); a face has box, confidence and landmarks only;
-//! labels are looked for once a second among COCO's 80 classes; requests must be signed, but any
-//! signature is taken; notification channels, `FaceAttributes: ALL`, object versions and results
-//! sorted or aggregated other than by time stamp are refused by name.
+//! It listens on loopback, and AWS's SDKs work against it unchanged. `docs/rekognition.md` lists
+//! the operations, what each leaves out, and where its figures come from.
 
+mod clock;
+mod collections;
+mod face_store;
+mod fault;
+mod images;
 mod jobs;
+mod photos;
+mod quality_bar;
 mod routes;
+mod videos;
 mod wire;
 mod worker;
 
+pub use clock::Clock;
+
 use crate::{Models, VisionError};
+use face_store::FaceStore;
 use jobs::Jobs;
+use photos::Photos;
 use ports::Store;
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -39,8 +48,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 pub struct ServerOptions {
     /// On loopback; 0 takes a free one.
     pub port: u16,
-    /// Jobs and their results are kept here for seven days; unfinished jobs run again after a
-    /// restart. One server per folder.
+    /// Jobs and their results are kept here for seven days, collections until they are deleted;
+    /// unfinished jobs run again after a restart. One server per folder.
     pub data: PathBuf,
     pub models: Arc<Models>,
     /// Where the videos are.
@@ -49,15 +58,26 @@ pub struct ServerOptions {
     pub permits: Arc<Semaphore>,
     /// Threads per analysed video, for decoding and for inference each.
     pub threads: usize,
-    /// 0 to 1, usually [`FACE_THRESHOLD`](crate::FACE_THRESHOLD).
+    /// 0 to 1, usually [`FACE_THRESHOLD`](crate::FACE_THRESHOLD); photographs take at least 0.7.
     pub face_threshold: f32,
+    /// Decides when results are old.
+    pub clock: Clock,
+}
+
+/// All that answers are made from.
+#[derive(Debug)]
+struct Services {
+    worker: Arc<Worker>,
+    photos: Photos,
+    faces: FaceStore,
+    clock: Clock,
 }
 
 /// A running server. Dropping it stops it without waiting.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    worker: Arc<Worker>,
+    services: Arc<Services>,
     serving: JoinHandle<()>,
 }
 
@@ -74,20 +94,23 @@ impl Server {
             listener.local_addr().map_err(|e| VisionError::io("vision server's address", e))?;
         let jobs = Jobs::open(&options.data)
             .map_err(|e| VisionError::io(options.data.display().to_string(), e))?;
+        let faces = FaceStore::open(&options.data).await?;
+        let (photos, clock) = (Photos::new(&options), options.clock.clone());
         let worker = Arc::new(Worker::new(options, jobs)?);
         worker.resume();
+        let services = Arc::new(Services { worker, photos, faces, clock });
 
-        let routes = routes::router(worker.clone());
-        let stop = worker.clone();
+        let routes = routes::router(services.clone());
+        let stop = services.clone();
         let serving = tokio::spawn(async move {
             let serve = axum::serve(listener, routes);
-            let stop = async move { stop.stopping().await };
+            let stop = async move { stop.worker.stopping().await };
             if let Err(error) = serve.with_graceful_shutdown(stop).await {
                 tracing::error!(%error, "vision server stopped; restart reelmill");
             }
         });
         tracing::info!(%address, "vision server is up");
-        Ok(Self { address, worker, serving })
+        Ok(Self { address, services, serving })
     }
 
     /// Where it listens.
@@ -103,18 +126,19 @@ impl Server {
     /// Stops taking requests, stops running jobs and waits up to ten seconds for both. Stopped
     /// jobs run again at the next start on the same folder.
     pub async fn stop(mut self) {
-        self.worker.stop();
+        self.services.worker.stop();
         if timeout(STOP_WITHIN, &mut self.serving).await.is_err() {
             self.serving.abort();
         }
-        if timeout(STOP_WITHIN, self.worker.idle()).await.is_err() {
+        if timeout(STOP_WITHIN, self.services.worker.idle()).await.is_err() {
             tracing::warn!("a vision job did not stop in time; it runs again at the next start");
         }
+        self.services.faces.close().await;
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.worker.stop();
+        self.services.worker.stop();
     }
 }

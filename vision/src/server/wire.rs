@@ -1,8 +1,13 @@
 //! Rekognition's shapes on the wire.
 
+use super::{face_store::Face, fault::Fault, photos::Portrait};
 use crate::{BoundingBox, FaceBox, FaceSample, LabelBox, LabelSample, VideoInfo};
+use ports::ObjectRef;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+/// The version of the faces in a collection; another network or alignment is another version.
+pub(super) const FACE_MODEL: &str = "1.0";
 
 /// What a job looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,6 +48,53 @@ pub(super) struct S3Object {
     pub(super) name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<String>,
+}
+
+impl S3Object {
+    pub(super) fn accept(self) -> Result<ObjectRef, Fault> {
+        let bucket = self.bucket.filter(|b| (3..=255).contains(&b.len()));
+        let bucket =
+            bucket.ok_or_else(|| Fault::parameter("Bucket must have 3 to 255 characters"))?;
+        let key = self.name.filter(|n| (1..=1024).contains(&n.len()));
+        let key = key.ok_or_else(|| Fault::parameter("Name must have 1 to 1024 characters"))?;
+        if self.version.is_some() {
+            return Err(Fault::parameter("Version is not served here: leave it out"));
+        }
+        Ok(ObjectRef { bucket, key })
+    }
+}
+
+/// A picture in the request, base64, or in the store.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Image {
+    pub(super) bytes: Option<String>,
+    pub(super) s3_object: Option<S3Object>,
+}
+
+/// Checks that a text has 1 to `most` letters, digits or any of `marks`.
+pub(super) fn word(name: &str, text: &str, most: usize, marks: &str) -> Result<(), Fault> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || marks.contains(c);
+    if (1..=most).contains(&text.len()) && text.chars().all(allowed) {
+        return Ok(());
+    }
+    let message = format!("{name} must have 1 to {most} letters, digits or any of {marks}");
+    Err(Fault::parameter(message))
+}
+
+/// Checks a number, e.g. a percentage, against its bounds.
+pub(super) fn within<T: PartialOrd + std::fmt::Display>(
+    name: &str,
+    asked: Option<T>,
+    default: T,
+    least: T,
+    most: T,
+) -> Result<T, Fault> {
+    let number = asked.unwrap_or(default);
+    if number >= least && number <= most {
+        return Ok(number);
+    }
+    Err(Fault::parameter(format!("{name} must be {least} to {most}")))
 }
 
 /// GetFaceDetection and GetLabelDetection.
@@ -92,6 +144,34 @@ pub(super) fn faces(sample: &FaceSample) -> impl Iterator<Item = Value> + '_ {
     sample.faces.iter().map(|found| json!({"Timestamp": sample.at_ms, "Face": face(found)}))
 }
 
+/// A `FaceDetail` of a photograph.
+pub(super) fn face_detail(portrait: &Portrait) -> Value {
+    let mut detail = face(&portrait.face);
+    if let Some(pose) = portrait.pose {
+        detail["Pose"] = json!({"Roll": pose.roll, "Yaw": pose.yaw, "Pitch": pose.pitch});
+    }
+    if let Some(quality) = portrait.quality {
+        detail["Quality"] =
+            json!({"Brightness": quality.brightness, "Sharpness": quality.sharpness});
+    }
+    detail
+}
+
+/// A `Face` of a collection.
+pub(super) fn kept_face(face: &Face) -> Value {
+    let mut answer = json!({
+        "FaceId": face.id,
+        "BoundingBox": bounding_box(&face.region),
+        "ImageId": face.image_id,
+        "Confidence": face.confidence,
+        "IndexFacesModelVersion": FACE_MODEL,
+    });
+    if let Some(external) = &face.external_image_id {
+        answer["ExternalImageId"] = json!(external);
+    }
+    answer
+}
+
 fn face(found: &FaceBox) -> Value {
     const NAMES: [&str; 5] = ["eyeLeft", "eyeRight", "nose", "mouthLeft", "mouthRight"];
     let landmarks: Vec<Value> = NAMES
@@ -106,18 +186,23 @@ fn face(found: &FaceBox) -> Value {
     })
 }
 
-/// The entries of `Labels` for one frame: one per name, with its instances, surest first.
+/// The entries of `Labels` for one frame.
 pub(super) fn labels(sample: &LabelSample, min_confidence: f32) -> Vec<Value> {
+    let entry = |label| json!({"Timestamp": sample.at_ms, "Label": label});
+    named_labels(&sample.labels, min_confidence).into_iter().map(entry).collect()
+}
+
+/// One label per name, with its instances, surest first.
+pub(super) fn named_labels(all: &[LabelBox], min_confidence: f32) -> Vec<Value> {
     let sure = |found: &&LabelBox| found.confidence >= min_confidence;
     let mut names: Vec<&str> = Vec::new();
-    for found in sample.labels.iter().filter(sure) {
+    for found in all.iter().filter(sure) {
         if !names.contains(&found.name) {
             names.push(found.name);
         }
     }
     let entry = |name: &str| {
-        let found: Vec<&LabelBox> =
-            sample.labels.iter().filter(sure).filter(|l| l.name == name).collect();
+        let found: Vec<&LabelBox> = all.iter().filter(sure).filter(|l| l.name == name).collect();
         let surest = found.iter().map(|l| l.confidence).fold(0.0, f32::max);
         let parents = found.first().map_or(&[][..], |l| l.parents);
         let instances: Vec<Value> = found
@@ -126,19 +211,16 @@ pub(super) fn labels(sample: &LabelSample, min_confidence: f32) -> Vec<Value> {
             .collect();
         let parents: Vec<Value> = parents.iter().map(|p| json!({"Name": p})).collect();
         json!({
-            "Timestamp": sample.at_ms,
-            "Label": {
-                "Name": name,
-                "Confidence": surest,
-                "Instances": instances,
-                "Parents": parents,
-            },
+            "Name": name,
+            "Confidence": surest,
+            "Instances": instances,
+            "Parents": parents,
         })
     };
     names.into_iter().map(entry).collect()
 }
 
-fn bounding_box(region: &BoundingBox) -> Value {
+pub(super) fn bounding_box(region: &BoundingBox) -> Value {
     json!({
         "Width": region.width,
         "Height": region.height,

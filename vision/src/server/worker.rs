@@ -13,7 +13,7 @@ use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -118,11 +118,11 @@ impl Worker {
         params: Params,
         token: Option<String>,
     ) -> Result<Started, NotStarted> {
-        self.jobs.begin(params, token, now_ms())
+        self.jobs.begin(params, token, self.options.clock.now_ms())
     }
 
     pub(super) fn job(&self, id: &str) -> Option<Job> {
-        self.jobs.get(id)
+        self.jobs.get(id, self.options.clock.now_ms())
     }
 
     pub(super) async fn page(
@@ -282,9 +282,4 @@ impl Worker {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

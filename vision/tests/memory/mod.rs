@@ -32,7 +32,7 @@ impl MemoryStore {
         self.failing.store(times, Ordering::SeqCst);
     }
 
-    /// Downloads wait until this is taken back.
+    /// Downloads and reads wait until this is taken back.
     pub(crate) fn hold_downloads(&self, hold: bool) {
         self.holding.store(hold, Ordering::SeqCst);
     }
@@ -74,20 +74,26 @@ impl Store for MemoryStore {
         Ok(info(object, body.len()))
     }
 
-    async fn read(&self, _: &ObjectRef, _: u64) -> Result<Bytes, Trouble> {
-        Err(Trouble::fatal("the vision server only heads and downloads"))
+    async fn read(&self, object: &ObjectRef, limit: u64) -> Result<Bytes, Trouble> {
+        while self.holding.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let body = self.body(object);
+        let body = body.ok_or_else(|| Trouble::poison("missing_object", object.to_string()))?;
+        assert!(body.len() as u64 <= limit, "the server asks for the size first");
+        Ok(body.into())
     }
 
     async fn stream(&self, _: &ObjectRef, _: Option<Range<u64>>) -> Result<ObjectStream, Trouble> {
-        Err(Trouble::fatal("the vision server only heads and downloads"))
+        Err(Trouble::fatal("the vision server only heads, reads and downloads"))
     }
 
     async fn write(&self, _: &ObjectRef, _: Bytes, _: Put) -> Result<PutOutcome, Trouble> {
-        Err(Trouble::fatal("the vision server only heads and downloads"))
+        Err(Trouble::fatal("the vision server only heads, reads and downloads"))
     }
 
     async fn upload(&self, _: &Path, _: &ObjectRef, _: Put) -> Result<PutOutcome, Trouble> {
-        Err(Trouble::fatal("the vision server only heads and downloads"))
+        Err(Trouble::fatal("the vision server only heads, reads and downloads"))
     }
 
     async fn write_stream(
@@ -97,18 +103,18 @@ impl Store for MemoryStore {
         _: u64,
         _: Put,
     ) -> Result<ObjectInfo, Trouble> {
-        Err(Trouble::fatal("the vision server only heads and downloads"))
+        Err(Trouble::fatal("the vision server only heads, reads and downloads"))
     }
 
     async fn list(&self, _: &str, _: &str) -> Result<Vec<ObjectInfo>, Trouble> {
-        Err(Trouble::fatal("the vision server only heads and downloads"))
+        Err(Trouble::fatal("the vision server only heads, reads and downloads"))
     }
 
     async fn delete(&self, _: &str, _: &[String]) -> Result<(), Trouble> {
-        Err(Trouble::fatal("the vision server only heads and downloads"))
+        Err(Trouble::fatal("the vision server only heads, reads and downloads"))
     }
 
     async fn signed_url(&self, _: &ObjectRef, _: Duration) -> Result<String, Trouble> {
-        Err(Trouble::fatal("the vision server only heads and downloads"))
+        Err(Trouble::fatal("the vision server only heads, reads and downloads"))
     }
 }
