@@ -7,6 +7,12 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "reelmill", version, propagate_version = true)]
 pub struct Cli {
+    /// Settings as keys of a TOML file [default: ~/.config/reelmill/config.toml where it is there]
+    #[arg(long, env = "REELMILL_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
+    /// Print the settings in effect as a configuration file, and do nothing
+    #[arg(long, global = true)]
+    pub print_config: bool,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -36,6 +42,10 @@ pub enum Command {
     /// Turn JSON into a Kafka message and back
     #[command(subcommand)]
     Event(EventCommand),
+    /// Print the completions of a shell
+    Completions { shell: clap_complete::Shell },
+    /// Write the manual pages into a directory
+    Man { directory: PathBuf },
     /// Draw the pipeline as a Mermaid flowchart
     Pipeline,
 }

@@ -1,12 +1,13 @@
 //! The commands that talk to a running mill, and those that need none.
 
 use crate::{
-    cli::{BlurChoice, Command, EventCommand, TopicsCommand},
+    cli::{BlurChoice, Cli, Command, EventCommand, TopicsCommand},
     client::{self, Client},
     event,
     failure::Failure,
     letters, mill, pipeline,
 };
+use clap::CommandFactory;
 use std::io::{Read, Write};
 
 /// Runs every command but `up` and `run`.
@@ -56,6 +57,13 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Event(EventCommand::Decode { topic, registry }) => {
             writeln!(out, "{}", event::decode(&topic, &stdin()?, &registry).await?)?;
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "reelmill", &mut out);
+        }
+        Command::Man { directory } => {
+            std::fs::create_dir_all(&directory)?;
+            clap_mangen::generate_to(Cli::command(), &directory)?;
         }
         Command::Pipeline => write!(out, "{}", pipeline::drawing())?,
         Command::Up(_) | Command::Run(_) => {}

@@ -1,9 +1,10 @@
 //! The process: arguments in, exit code out.
 
-use clap::Parser;
 use reelmill::{
-    cli::{Cli, Command},
-    commands, mill,
+    cli::Command,
+    commands,
+    config::{self, Asked, Unread},
+    mill,
 };
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -12,12 +13,20 @@ use tracing_subscriber::EnvFilter;
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(answer) => {
+    let cli = match config::read(std::env::args_os()) {
+        Ok(Asked::Run(cli)) => cli,
+        Ok(Asked::Print(settings)) => {
+            print!("{settings}");
+            return ExitCode::SUCCESS;
+        }
+        Err(Unread::Arguments(answer)) => {
             // Help and version are no mistakes.
             let code = if answer.use_stderr() { USAGE } else { 0 };
             return if answer.print().is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE };
+        }
+        Err(Unread::File(failure)) => {
+            eprintln!("reelmill: {failure}");
+            return ExitCode::from(failure.exit_code());
         }
     };
     let filter = EnvFilter::try_from_env("REELMILL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));

@@ -1,0 +1,115 @@
+//! Flags, environment and configuration file, through the program.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+};
+use tempfile::TempDir;
+
+struct Home(TempDir);
+
+impl Home {
+    fn new(config: &str) -> Self {
+        let home = Self(TempDir::new().unwrap());
+        fs::create_dir_all(home.file().parent().unwrap()).unwrap();
+        fs::write(home.file(), config).unwrap();
+        home
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join(".config/reelmill/config.toml")
+    }
+
+    fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_reelmill"))
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.0.path())
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap()
+    }
+
+    fn printed(&self, arguments: &[&str], variables: &[(&str, &str)]) -> toml::Table {
+        let output = self.run(arguments, variables);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        toml::from_str(&text).unwrap()
+    }
+
+    fn refused(&self, word: &str) {
+        let output = self.run(&["up", "--print-config"], &[]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        assert!(said.contains(word) && said.contains("config.toml"), "{said}");
+    }
+}
+
+#[test]
+fn a_flag_wins_over_its_variable_that_over_the_file_and_that_over_the_default() {
+    let home = Home::new("clip_seconds = 10\nport = 1\nmask = \"solid\"\nbucket = \"file\"\n");
+    let settings = home.printed(
+        &["up", "--print-config", "--clip-seconds", "30"],
+        &[("REELMILL_CLIP_SECONDS", "20"), ("REELMILL_PORT", "2")],
+    );
+    assert_eq!(settings["clip_seconds"].as_integer(), Some(30));
+    assert_eq!(settings["port"].as_integer(), Some(2));
+    assert_eq!(settings["mask"].as_str(), Some("solid"));
+    assert_eq!(settings["bucket"].as_str(), Some("file"));
+    assert_eq!(settings["kafka_port"].as_integer(), Some(9092));
+}
+
+#[test]
+fn what_is_printed_is_a_file_that_gives_the_same_settings() {
+    let home = Home::new("allowed_buckets = [\"a\", \"b\"]\nface_threshold = 0.5\n");
+    let first = home.printed(&["up", "--print-config"], &[]);
+    let list: Vec<_> =
+        first["allowed_buckets"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
+    assert_eq!(list, ["a", "b"]);
+    fs::write(home.file(), first.to_string()).unwrap();
+    assert_eq!(home.printed(&["up", "--print-config"], &[]), first);
+}
+
+#[test]
+fn one_file_serves_all_commands() {
+    let home = Home::new("kafka = \"10.0.0.1:9092\"\nport = 5\nurl = \"http://127.0.0.1:7\"\n");
+    let run = home.printed(&["run", "--print-config"], &[]);
+    assert_eq!((run["kafka"].as_str(), run["port"].as_integer()), (Some("10.0.0.1:9092"), Some(5)));
+    assert!(!run.contains_key("secret_key"), "secrets are not shown");
+    let status = home.run(&["status"], &[]);
+    assert!(String::from_utf8_lossy(&status.stderr).contains("127.0.0.1:7"));
+}
+
+#[test]
+fn mistakes_in_the_file_name_the_file_the_key_and_the_remedy() {
+    Home::new("clip_secnds = 10\n").refused("did you mean `clip_seconds`");
+    Home::new("clip_seconds = 0\n").refused("1 to 3600");
+    Home::new("clip_seconds = \"long\"\n").refused("1 to 3600");
+    Home::new("mask = \"smudge\"\n").refused("smudge");
+    Home::new("[port]\nnumber = 1\n").refused("must be a text, a number");
+    Home::new("port = \n").refused("is not TOML");
+    let home = Home::new("");
+    let missing = home.run(&["up", "--config", "nowhere.toml"], &[]);
+    assert_eq!(missing.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("nowhere.toml"));
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let home = Home::new("");
+    for shell in ["bash", "zsh", "fish"] {
+        let output = home.run(&["completions", shell], &[]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("dead-letters") && text.contains("redrive"), "{shell}");
+    }
+    let directory = home.0.path().join("man");
+    let man = home.run(&["man", directory.to_str().unwrap()], &[]);
+    assert!(man.status.success(), "{}", String::from_utf8_lossy(&man.stderr));
+    for page in ["reelmill.1", "reelmill-up.1", "reelmill-dead-letters-redrive.1"] {
+        let text = fs::read_to_string(directory.join(page)).unwrap();
+        assert!(text.starts_with(".ie") || text.contains(".TH"), "{page}");
+    }
+}
