@@ -240,6 +240,11 @@ impl Ledger {
         self.book().deleted.insert(video.to_owned(), EPOCH_MS + now);
     }
 
+    /// Give-ups in a row that a runner has committed.
+    pub(crate) fn given_up(&self, life: Life) -> u32 {
+        self.book().given_up.get(&life).copied().unwrap_or(0)
+    }
+
     pub(crate) fn breaks(&self, rule: &'static str, how: String) {
         self.book().breaks(rule, how);
     }

@@ -32,6 +32,8 @@ struct Judgement<'a> {
     book: &'a Book,
     ledger: &'a Ledger,
     runs: BTreeMap<(String, String), Run>,
+    /// Videos whose sweep gave up waiting, although it waited longer than any fault lasts.
+    unswept: Vec<(String, String)>,
     /// Processors that gave up an event of a video.
     dead: BTreeMap<String, BTreeSet<&'static str>>,
 }
@@ -45,8 +47,8 @@ pub(crate) fn judge(
 ) -> Result<(), Broken> {
     let state = &*broker.lock();
     let ledger = &*broker.ledger;
-    let (runs, dead) = (BTreeMap::new(), BTreeMap::new());
-    let mut judgement = Judgement { plan, state, book, ledger, runs, dead };
+    let (runs, dead, unswept) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let mut judgement = Judgement { plan, state, book, ledger, runs, unswept, dead };
     for (name, group) in &state.groups {
         for ((topic, _), records) in &state.records {
             if group.reads.contains(topic) {
@@ -56,6 +58,13 @@ pub(crate) fn judge(
     }
     for record in state.records.values().flatten() {
         judgement.note(record);
+    }
+    for (video, how) in &judgement.unswept {
+        let lost = judgement.gave_up(video, &["detect", "label", "blur", "stitch", "index"]);
+        let deleted = plan.videos.iter().any(|v| v.name == *video && v.kind == Kind::Deleted);
+        if !lost && !deleted {
+            return fails(rule::CAUSE, format!("{how}: nobody was behind"));
+        }
     }
     plan.videos.iter().try_for_each(|video| judgement.video(video, objects))
 }
@@ -130,11 +139,17 @@ impl Judgement<'_> {
         if let Some(first) = first {
             same(here, rule::LETTERS, first, letter)?;
         }
-        let video = self.video_of(record);
+        let video = self.video_of(record).cloned();
         let reason = text(header::DEAD_REASON);
         let gave_up = text(header::DEAD_DETAIL).starts_with("gave up after");
-        let fair = match (video.map(|video| video.kind), reason) {
+        let fair = match (video.as_ref().map(|video| video.kind), reason) {
             (_, "panicked") => self.plan.weather.panic > 0,
+            // Longer than any fault lasts.
+            (_, STRAGGLERS) if self.plan.patient() => {
+                let name = video.as_ref().map(|video| video.name.clone()).unwrap_or_default();
+                self.unswept.push((name, here.to_owned()));
+                gave_up
+            }
             (_, reason) if TRANSIENT.contains(&reason) => gave_up,
             (Some(Kind::Corrupt), "no_video") | (Some(Kind::Missing), "missing_object") => {
                 group == "cut"
@@ -149,7 +164,7 @@ impl Judgement<'_> {
             return fails(rule::CAUSE, format!("{here}: dead for {reason:?}: {why}"));
         }
         if let Some(video) = video {
-            self.dead.entry(video.name.clone()).or_default().insert(group);
+            self.dead.entry(video.name).or_default().insert(group);
         }
         Ok(())
     }

@@ -364,7 +364,11 @@ impl World {
             Ok(()) => {}
             Err(fatal) if fatal.0.contains("gave up") => {
                 let weather = &self.weather;
-                if weather.store + weather.registry + weather.panic == 0 {
+                let behind = self.ledger().given_up((number, life, group)) + 1;
+                // One effect at a time is one verdict at a time: all but the last are committed.
+                let early = self.plan.concurrency == 1 && behind < self.plan.policy.fuse;
+                let calm = weather.store + weather.registry + weather.panic == 0;
+                if early || (calm && group != "sweep") {
                     self.ledger().breaks(rule::FUSE, format!("{group} blew it: {fatal}"));
                 }
                 // As under `run`: the process ends, and somebody starts it again.
