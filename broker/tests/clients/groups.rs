@@ -127,6 +127,7 @@ fn static_member(world: &World, instance: &str) -> StreamConsumer<Counting> {
     config
         .set("group.id", "crew")
         .set("group.instance.id", instance)
+        .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
         .set("session.timeout.ms", "20000")
         .set("heartbeat.interval.ms", "200");

@@ -25,7 +25,11 @@ fn numbered(count: usize) -> impl Iterator<Item = String> {
 
 fn at_the_beginning(clients: &Clients, reset: &str) -> StreamConsumer {
     let mut config = clients.config();
-    config.set("group.id", "nobody").set("auto.offset.reset", reset);
+    // Without the last it would want to commit when it ends, also to a broker that is gone.
+    config
+        .set("group.id", "nobody")
+        .set("auto.offset.reset", reset)
+        .set("enable.auto.commit", "false");
     let consumer: StreamConsumer = config.create().unwrap();
     let mut from = TopicPartitionList::new();
     from.add_partition_offset("short", 0, Offset::Offset(0)).unwrap();
