@@ -194,6 +194,8 @@ def collections():
     refused("InvalidParameterException", client.list_collections, MaxResults=4097)
     for name in ("Pupils_1.a-b", "pupils_1.A-B", "extra0", "extra1", "extra2"):
         assert client.delete_collection(CollectionId=name)["StatusCode"] == 200
+    for call in (client.describe_collection, client.delete_collection):
+        refused("InvalidParameterException", call, CollectionId="with spaces")
     refused("ResourceNotFoundException", client.delete_collection, CollectionId="extra0")
     for call in (client.describe_collection, client.list_faces):
         refused("ResourceNotFoundException", call, CollectionId="extra0")
@@ -372,6 +374,13 @@ def videos():
     assert entries == whole["Faces"] and pages == -(-len(entries) // 40)
     seen = ended(client.get_label_detection, other)
     assert seen["JobTag"] == "clip:1/2" and seen["LabelModelVersion"], seen
+    first = client.get_label_detection(JobId=other, MaxResults=1)
+    rest = client.get_label_detection(JobId=other, NextToken=first["NextToken"])
+    assert first["Labels"] + rest["Labels"] == seen["Labels"]
+    everything = ended(client.get_label_detection, labels(Video=film("sign.mkv"), MinConfidence=0)["JobId"])
+    assert any(label["Label"]["Parents"] for label in everything["Labels"]), everything["Labels"]
+    unread = ended(client.get_label_detection, labels(Video=film("notes.mp4"))["JobId"])
+    assert unread["StatusMessage"].startswith("not_media: "), unread
 
     failed = ended(client.get_face_detection, faces(Video=film("notes.mp4"), JobTag="bad")["JobId"])
     assert failed["JobStatus"] == "FAILED" and failed["JobTag"] == "bad", failed
