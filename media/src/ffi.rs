@@ -16,6 +16,10 @@ use ffmpeg_next as ff;
 
 use crate::{Limits, MediaError, Rational};
 
+mod packets;
+
+pub(crate) use packets::{PacketFilter, Picture, PictureParser, clock_start};
+
 /// What a stream's header says beyond the safe interface.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamFacts {
@@ -43,8 +47,20 @@ pub(crate) fn initialise() -> Result<(), MediaError> {
     Ok(())
 }
 
+/// An opened file.
+pub(crate) struct Opened {
+    pub(crate) input: Input,
+    /// Width and height that the container states for each of its first streams, px; 0 where it
+    /// states none. What FFmpeg finds in the first packets may differ.
+    pub(crate) stated_sizes: Vec<(u32, u32)>,
+}
+
 /// Opens `path` with the one demuxer named and no other, and no protocol but `file`.
-pub(crate) fn open_input(path: &Path, demuxer: &str, limits: &Limits) -> Result<Input, MediaError> {
+pub(crate) fn open_input(
+    path: &Path,
+    demuxer: &str,
+    limits: &Limits,
+) -> Result<Opened, MediaError> {
     initialise()?;
     let name = CString::new(demuxer).map_err(|_| MediaError::internal("demuxer name"))?;
     let url = CString::new(file_url(path).as_bytes())
@@ -76,16 +92,18 @@ pub(crate) fn open_input(path: &Path, demuxer: &str, limits: &Limits) -> Result<
         }
         Err(error) => return Err(MediaError::reading("its header", error)),
     };
+    let mut stated_sizes = Vec::new();
     for stream in input.streams() {
         let facts = stream_facts(&stream);
         limits.check_picture(facts.width, facts.height)?;
+        stated_sizes.push((facts.width, facts.height));
     }
     find_stream_info(&mut input, limits)?;
     for stream in input.streams() {
         let facts = stream_facts(&stream);
         limits.check_picture(facts.width, facts.height)?;
     }
-    Ok(input)
+    Ok(Opened { input, stated_sizes })
 }
 
 /// Lets FFmpeg look into the first packets, with the picture limit set on every decoder.
