@@ -135,6 +135,8 @@ pub(crate) struct FrameReader {
     pub(crate) time_base: Rational,
     pub(crate) decoder: ff::decoder::Video,
     pub(crate) orientation: Orientation,
+    /// Width by height of a pixel; 0 when nothing says.
+    pub(crate) pixel_aspect: ff::Rational,
     source: Source,
     codec: ff::codec::Id,
     converter: Converter,
@@ -173,6 +175,7 @@ impl FrameReader {
             time_base,
             decoder,
             orientation: source.orientation()?,
+            pixel_aspect: source.facts(source.video)?.pixel_aspect,
             source,
             codec,
             converter: Converter::default(),

@@ -27,6 +27,8 @@ pub(crate) struct StreamFacts {
     pub(crate) height: u32,
     pub(crate) pixel_format: ff::format::Pixel,
     pub(crate) is_progressive: bool,
+    /// Width by height of a pixel; 0 when nothing says.
+    pub(crate) pixel_aspect: ff::Rational,
     pub(crate) sample_rate: u32,
     pub(crate) channels: u16,
     pub(crate) extradata: Vec<u8>,
@@ -135,8 +137,14 @@ fn find_stream_info(input: &mut Input, limits: &Limits) -> Result<(), MediaError
 /// Reads a stream's codec parameters.
 pub(crate) fn stream_facts(stream: &ff::format::stream::Stream<'_>) -> StreamFacts {
     // SAFETY: an open context's stream and its codecpar are never null; extradata holds
-    // extradata_size bytes; the format is one of AVPixelFormat's values for video streams only.
+    // extradata_size bytes; the format is one of AVPixelFormat's values for video streams only;
+    // guessing the aspect reads the stream and needs neither context nor frame.
     unsafe {
+        let guessed = av::av_guess_sample_aspect_ratio(
+            ptr::null_mut(),
+            stream.as_ptr().cast_mut(),
+            ptr::null_mut(),
+        );
         let codec = &*(*stream.as_ptr()).codecpar;
         let is_video = codec.codec_type == av::AVMediaType::AVMEDIA_TYPE_VIDEO;
         let known = is_video && !av::av_pix_fmt_desc_get(pixel(codec.format)).is_null();
@@ -151,6 +159,7 @@ pub(crate) fn stream_facts(stream: &ff::format::stream::Stream<'_>) -> StreamFac
             height: u32::try_from(codec.height).unwrap_or(0),
             pixel_format: if known { pixel(codec.format).into() } else { ff::format::Pixel::None },
             is_progressive: codec.field_order == av::AVFieldOrder::AV_FIELD_PROGRESSIVE,
+            pixel_aspect: ff::Rational(guessed.num, guessed.den),
             sample_rate: u32::try_from(codec.sample_rate).unwrap_or(0),
             channels: u16::try_from(codec.ch_layout.nb_channels).unwrap_or(0),
             extradata,
@@ -226,7 +235,10 @@ pub(crate) fn add_copied_stream(
         (*(*stream).codecpar).codec_tag = if is_hevc { u32::from_le_bytes(*b"hvc1") } else { 0 };
         (*stream).time_base = rational(time_base);
         (*stream).avg_frame_rate = (*from).avg_frame_rate;
-        (*stream).sample_aspect_ratio = (*from).sample_aspect_ratio;
+        let aspect =
+            av::av_guess_sample_aspect_ratio(ptr::null_mut(), from.cast_mut(), ptr::null_mut());
+        (*stream).sample_aspect_ratio = aspect;
+        (*(*stream).codecpar).sample_aspect_ratio = aspect;
         usize::try_from((*stream).index).map_err(|_| MediaError::internal("stream index"))
     }
 }

@@ -181,7 +181,8 @@ fn encode_core(
     let size = (job.probe.coded_width, job.probe.coded_height);
     let mut reader = FrameReader::open(job.clip, size, job.limits)?;
     let parameter_set = free_parameter_set(job)?;
-    let mut encoder = Encoder::open(job.probe, job.render, &reader.decoder, parameter_set)?;
+    let (decoder, aspect) = (&reader.decoder, reader.pixel_aspect);
+    let mut encoder = Encoder::open(job.probe, job.render, decoder, aspect, parameter_set)?;
     let mut writer = Writer::create(job.out, "mp4")?;
     let stream = writer.add_encoder(encoder.context(), job.probe.time_base)?;
     writer.begin(job.probe.time_base)?;
