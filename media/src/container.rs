@@ -16,6 +16,10 @@ pub(crate) enum Container {
     Mp4,
     /// EBML: mkv, webm.
     Matroska,
+    /// RIFF: avi.
+    Avi,
+    /// MPEG-2 transport stream: ts, m2ts, mts.
+    TransportStream,
 }
 
 impl Container {
@@ -24,6 +28,8 @@ impl Container {
         match self {
             Self::Mp4 => "mov",
             Self::Matroska => "matroska",
+            Self::Avi => "avi",
+            Self::TransportStream => "mpegts",
         }
     }
 
@@ -32,6 +38,8 @@ impl Container {
         match self {
             Self::Mp4 => "mp4",
             Self::Matroska => "matroska",
+            Self::Avi => "avi",
+            Self::TransportStream => "mpegts",
         }
     }
 }
@@ -51,6 +59,9 @@ pub(crate) fn recognise(path: &Path) -> Result<Container, MediaError> {
     match container {
         Container::Mp4 => check_boxes(&mut file, length)?,
         Container::Matroska => check_segment(&head, length)?,
+        Container::Avi => check_riff(&head, length)?,
+        // A broadcast has no end to miss.
+        Container::TransportStream => {}
     }
     Ok(container)
 }
@@ -62,6 +73,12 @@ fn from_magic(head: &[u8]) -> Result<Container, MediaError> {
     }
     if head.starts_with(&[0x1a, 0x45, 0xdf, 0xa3]) {
         return Ok(Container::Matroska);
+    }
+    if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"AVI ") {
+        return Ok(Container::Avi);
+    }
+    if is_transport_stream(head) {
+        return Ok(Container::TransportStream);
     }
     if let Some(kind) = script(head) {
         return Err(MediaError::Playlist { kind });
@@ -99,18 +116,36 @@ fn script(head: &[u8]) -> Option<&'static str> {
 }
 
 fn known_but_not_read(head: &[u8]) -> Option<&'static str> {
-    if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"AVI ") {
-        Some("the AVI container")
-    } else if head.starts_with(b"FLV") {
+    if head.starts_with(b"FLV") {
         Some("the FLV container")
-    } else if head.first() == Some(&0x47) && head.get(188) == Some(&0x47) {
-        Some("the MPEG transport stream container")
     } else if head.starts_with(&[0, 0, 1, 0xba]) {
         Some("the MPEG program stream container")
     } else if head.starts_with(&[0x30, 0x26, 0xb2, 0x75]) {
         Some("the ASF container")
     } else {
         None
+    }
+}
+
+/// Packets of 188 bytes begin with a sync byte (ISO 13818-1, 2.4.3.2); on disc, 4 bytes of time
+/// come before each. Five in a row are no accident, nor is a stray byte among them one.
+fn is_transport_stream(head: &[u8]) -> bool {
+    const SYNC: u8 = 0x47;
+    const PACKETS: usize = 5;
+    [(0, 188), (4, 192)].iter().any(|&(first, size)| {
+        let mut marks = head.iter().skip(first).step_by(size);
+        marks.len() >= PACKETS && marks.all(|&mark| mark == SYNC)
+    })
+}
+
+/// The first RIFF chunk states its size, unless the recorder was cut off.
+fn check_riff(head: &[u8], length: u64) -> Result<(), MediaError> {
+    let size = head.get(4..8).and_then(|size| size.try_into().ok()).map(u32::from_le_bytes);
+    match size.map(u64::from) {
+        Some(size) if size + 8 > length => Err(MediaError::Truncated {
+            detail: format!("the last {} bytes of its RIFF chunk are missing", size + 8 - length),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::Path;
 use ffmpeg_next as ff;
 use serde::{Deserialize, Serialize};
 
-use crate::ffi;
 use crate::output::{Writer, file_sha256};
 use crate::probe::probe_and_scan;
 use crate::scan::{Scan, VideoPacket};
@@ -239,8 +238,7 @@ impl ClipPackets {
     /// Indexes can be missing or wrong, so a seek that does not lead to the key frame is followed
     /// by a search from the beginning.
     fn find_start(&mut self, path: &Path, limits: &Limits) -> Result<(), MediaError> {
-        let video = self.source.video;
-        if ffi::seek(&mut self.source.input, video, self.start).is_ok() && self.search()? {
+        if self.source.seek(self.start).is_ok() && matches!(self.search(), Ok(true)) {
             return Ok(());
         }
         self.source = Source::open_video(path, limits)?;

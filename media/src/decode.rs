@@ -115,7 +115,8 @@ pub fn decode(
     limits: &Limits,
     visit: &mut dyn FnMut(&mut Frame<'_>) -> Result<ControlFlow<()>, MediaError>,
 ) -> Result<DecodeReport, MediaError> {
-    let mut reader = FrameReader::open(path, limits)?;
+    let size = Source::open_video(path, limits)?.stated_size()?;
+    let mut reader = FrameReader::open(path, size, limits)?;
     let time_base = reader.time_base;
     let mut report = DecodeReport { frames: 0, first_pts: None, last_pts: None, time_base };
     while let Some(mut frame) = reader.next()? {
@@ -134,13 +135,15 @@ pub(crate) struct FrameReader {
     pub(crate) time_base: Rational,
     pub(crate) decoder: ff::decoder::Video,
     pub(crate) orientation: Orientation,
+    /// Width by height of a pixel; 0 when nothing says.
+    pub(crate) pixel_aspect: ff::Rational,
     source: Source,
     codec: ff::codec::Id,
     converter: Converter,
     current: ff::frame::Video,
     limits: Limits,
-    /// Of the first frame; all others have the same.
-    size: Option<(u32, u32)>,
+    /// Of every frame, px.
+    size: (u32, u32),
     /// Packets that must become frames.
     expected: u32,
     frames: u32,
@@ -148,7 +151,9 @@ pub(crate) struct FrameReader {
 }
 
 impl FrameReader {
-    pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Self, MediaError> {
+    /// Frames come out in `size` (px, as coded): where the film changes its picture size, those
+    /// of another are fitted into it.
+    pub(crate) fn open(path: &Path, size: (u32, u32), limits: &Limits) -> Result<Self, MediaError> {
         let source = Source::open_video(path, limits)?;
         let codec = source.codec(source.video)?;
         let time_base = source.time_base(source.video)?;
@@ -170,12 +175,13 @@ impl FrameReader {
             time_base,
             decoder,
             orientation: source.orientation()?,
+            pixel_aspect: source.facts(source.video)?.pixel_aspect,
             source,
             codec,
             converter: Converter::default(),
             current: ff::frame::Video::empty(),
             limits: limits.clone(),
-            size: None,
+            size,
             expected: 0,
             frames: 0,
             is_draining: false,
@@ -216,13 +222,11 @@ impl FrameReader {
             }
         }
         self.limits.check_picture(self.current.width(), self.current.height())?;
-        let size = (self.current.width(), self.current.height());
-        if *self.size.get_or_insert(size) != size {
-            let what = "a picture whose size changes inside the film".to_owned();
-            return Err(MediaError::Unsupported { what });
-        }
         if self.current.is_corrupt() || self.current.has_decode_errors() {
             return Err(MediaError::broken(format!("frame {} is damaged", self.frames)));
+        }
+        if (self.current.width(), self.current.height()) != self.size {
+            self.current = self.converter.fitted(&self.current, self.size)?;
         }
         Ok(true)
     }

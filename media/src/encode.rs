@@ -17,11 +17,13 @@ pub(crate) struct Encoder {
 impl Encoder {
     /// Opens the encoder for frames like those of `decoder`. Everything that reaches the headers
     /// comes from the run (`probe`, `render`) or from the source's own headers, so that the clips
-    /// of a run share one avcC. `parameter_set` is the id of the SPS and PPS.
+    /// of a run share one avcC. `pixel_aspect` is width by height, `parameter_set` the id of the
+    /// SPS and PPS.
     pub(crate) fn open(
         probe: &Probe,
         render: &Render,
         decoder: &ff::decoder::Video,
+        pixel_aspect: ff::Rational,
         parameter_set: u32,
     ) -> Result<Self, MediaError> {
         let codec = ff::encoder::find_by_name("libx264").ok_or_else(|| {
@@ -34,7 +36,7 @@ impl Encoder {
         let rate = probe.frame_rate;
         video.set_width(probe.coded_width.next_multiple_of(2));
         video.set_height(probe.coded_height.next_multiple_of(2));
-        video.set_aspect_ratio(decoder.aspect_ratio());
+        video.set_aspect_ratio(pixel_aspect);
         video.set_format(Pixel::YUV420P);
         video.set_time_base(ff::Rational(probe.time_base.num, probe.time_base.den));
         video.set_frame_rate(Some(ff::Rational(rate.num, rate.den)));

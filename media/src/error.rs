@@ -11,7 +11,7 @@ pub enum MediaError {
     #[error("the file is empty; upload it again")]
     Empty,
     /// The first bytes are those of no media container.
-    #[error("the file is not a video: {detail}; upload an mp4, mov, mkv or webm file")]
+    #[error("the file is not a video: {detail}; upload an mp4, mov, mkv, webm, avi or ts file")]
     Unrecognised {
         /// What the first bytes look like.
         detail: String,

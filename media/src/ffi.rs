@@ -16,6 +16,10 @@ use ffmpeg_next as ff;
 
 use crate::{Limits, MediaError, Rational};
 
+mod packets;
+
+pub(crate) use packets::{PacketFilter, Picture, PictureParser, clock_start};
+
 /// What a stream's header says beyond the safe interface.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamFacts {
@@ -23,6 +27,8 @@ pub(crate) struct StreamFacts {
     pub(crate) height: u32,
     pub(crate) pixel_format: ff::format::Pixel,
     pub(crate) is_progressive: bool,
+    /// Width by height of a pixel; 0 when nothing says.
+    pub(crate) pixel_aspect: ff::Rational,
     pub(crate) sample_rate: u32,
     pub(crate) channels: u16,
     pub(crate) extradata: Vec<u8>,
@@ -43,8 +49,20 @@ pub(crate) fn initialise() -> Result<(), MediaError> {
     Ok(())
 }
 
+/// An opened file.
+pub(crate) struct Opened {
+    pub(crate) input: Input,
+    /// Width and height that the container states for each of its first streams, px; 0 where it
+    /// states none. What FFmpeg finds in the first packets may differ.
+    pub(crate) stated_sizes: Vec<(u32, u32)>,
+}
+
 /// Opens `path` with the one demuxer named and no other, and no protocol but `file`.
-pub(crate) fn open_input(path: &Path, demuxer: &str, limits: &Limits) -> Result<Input, MediaError> {
+pub(crate) fn open_input(
+    path: &Path,
+    demuxer: &str,
+    limits: &Limits,
+) -> Result<Opened, MediaError> {
     initialise()?;
     let name = CString::new(demuxer).map_err(|_| MediaError::internal("demuxer name"))?;
     let url = CString::new(file_url(path).as_bytes())
@@ -76,16 +94,18 @@ pub(crate) fn open_input(path: &Path, demuxer: &str, limits: &Limits) -> Result<
         }
         Err(error) => return Err(MediaError::reading("its header", error)),
     };
+    let mut stated_sizes = Vec::new();
     for stream in input.streams() {
         let facts = stream_facts(&stream);
         limits.check_picture(facts.width, facts.height)?;
+        stated_sizes.push((facts.width, facts.height));
     }
     find_stream_info(&mut input, limits)?;
     for stream in input.streams() {
         let facts = stream_facts(&stream);
         limits.check_picture(facts.width, facts.height)?;
     }
-    Ok(input)
+    Ok(Opened { input, stated_sizes })
 }
 
 /// Lets FFmpeg look into the first packets, with the picture limit set on every decoder.
@@ -117,8 +137,14 @@ fn find_stream_info(input: &mut Input, limits: &Limits) -> Result<(), MediaError
 /// Reads a stream's codec parameters.
 pub(crate) fn stream_facts(stream: &ff::format::stream::Stream<'_>) -> StreamFacts {
     // SAFETY: an open context's stream and its codecpar are never null; extradata holds
-    // extradata_size bytes; the format is one of AVPixelFormat's values for video streams only.
+    // extradata_size bytes; the format is one of AVPixelFormat's values for video streams only;
+    // guessing the aspect reads the stream and needs neither context nor frame.
     unsafe {
+        let guessed = av::av_guess_sample_aspect_ratio(
+            ptr::null_mut(),
+            stream.as_ptr().cast_mut(),
+            ptr::null_mut(),
+        );
         let codec = &*(*stream.as_ptr()).codecpar;
         let is_video = codec.codec_type == av::AVMediaType::AVMEDIA_TYPE_VIDEO;
         let known = is_video && !av::av_pix_fmt_desc_get(pixel(codec.format)).is_null();
@@ -133,6 +159,7 @@ pub(crate) fn stream_facts(stream: &ff::format::stream::Stream<'_>) -> StreamFac
             height: u32::try_from(codec.height).unwrap_or(0),
             pixel_format: if known { pixel(codec.format).into() } else { ff::format::Pixel::None },
             is_progressive: codec.field_order == av::AVFieldOrder::AV_FIELD_PROGRESSIVE,
+            pixel_aspect: ff::Rational(guessed.num, guessed.den),
             sample_rate: u32::try_from(codec.sample_rate).unwrap_or(0),
             channels: u16::try_from(codec.ch_layout.nb_channels).unwrap_or(0),
             extradata,
@@ -208,7 +235,10 @@ pub(crate) fn add_copied_stream(
         (*(*stream).codecpar).codec_tag = if is_hevc { u32::from_le_bytes(*b"hvc1") } else { 0 };
         (*stream).time_base = rational(time_base);
         (*stream).avg_frame_rate = (*from).avg_frame_rate;
-        (*stream).sample_aspect_ratio = (*from).sample_aspect_ratio;
+        let aspect =
+            av::av_guess_sample_aspect_ratio(ptr::null_mut(), from.cast_mut(), ptr::null_mut());
+        (*stream).sample_aspect_ratio = aspect;
+        (*(*stream).codecpar).sample_aspect_ratio = aspect;
         usize::try_from((*stream).index).map_err(|_| MediaError::internal("stream index"))
     }
 }

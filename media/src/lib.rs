@@ -7,10 +7,13 @@
 mod container;
 mod cut;
 mod decode;
+mod display_order;
 mod encode;
 mod error;
 mod ffi;
 mod h264;
+mod hevc;
+mod intake;
 mod limits;
 mod mask;
 mod orientation;

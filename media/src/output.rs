@@ -13,6 +13,9 @@ use crate::ffi;
 use crate::schedule::{Schedule, track_time_base};
 use crate::{MediaError, Rational};
 
+/// Ticks a second that a film's own clock has at least.
+const SHORTEST_MOVIE_TICK: i32 = 10_000;
+
 /// A file beside its destination that vanishes unless it is committed.
 #[derive(Debug)]
 struct Staged {
@@ -105,11 +108,13 @@ impl Writer {
     /// Writes the header. The video track and the film get the source's clock: every tick of
     /// `video_base` is a whole number in the file, in edit lists too.
     pub(crate) fn begin(&mut self, video_base: Rational) -> Result<(), MediaError> {
-        let scale = track_time_base(video_base).den.to_string();
+        let track = track_time_base(video_base).den;
+        // Edit lists place the sound, which must not be rounded to the ticks of a slow film.
+        let movie = track.saturating_mul(SHORTEST_MOVIE_TICK.div_euclid(track.max(1)).max(1));
         let mut options = ff::Dictionary::new();
         if self.output.format().name() != "matroska" {
-            options.set("video_track_timescale", &scale);
-            options.set("movie_timescale", &scale);
+            options.set("video_track_timescale", &track.to_string());
+            options.set("movie_timescale", &movie.to_string());
             options.set("movflags", "+faststart");
         }
         options.set("avoid_negative_ts", "disabled");

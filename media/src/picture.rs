@@ -35,6 +35,7 @@ pub struct LumaImage {
 pub(crate) struct Converter {
     rgb: Option<Scaler>,
     planar: Option<Scaler>,
+    fitted: Option<Scaler>,
 }
 
 /// Size and format of a picture.
@@ -85,6 +86,45 @@ impl Converter {
         planar.set_color_range(video.color_range());
         planar.set_color_space(video.color_space());
         Ok(Some(planar))
+    }
+
+    /// The picture in 8-bit 4:2:0, scaled to fit into `width` x `height`, in the middle of a black
+    /// picture of that size.
+    pub(crate) fn fitted(
+        &mut self,
+        video: &ff::frame::Video,
+        (width, height): (u32, u32),
+    ) -> Result<ff::frame::Video, MediaError> {
+        let (from_width, from_height) = (u64::from(video.width()), u64::from(video.height()));
+        let (wide, high) = (u64::from(width) * from_height, u64::from(height) * from_width);
+        let scaled = |side: u64, by: u64, from: u64| ((side * by / from.max(1)) as u32).max(1);
+        let (inner_width, inner_height) = if wide <= high {
+            (width, scaled(from_height, width.into(), from_width))
+        } else {
+            (scaled(from_width, height.into(), from_height), height)
+        };
+        let to = Shape { format: Pixel::YUV420P, width: inner_width, height: inner_height };
+        let inner = convert(&mut self.fitted, video, to)?;
+        let mut framed = ff::frame::Video::new(Pixel::YUV420P, width, height);
+        let black = [if is_full_range(video) { 0 } else { 16 }, 128, 128];
+        // Chroma has half the size, so the place is even.
+        let (left, top) = ((width - inner_width) / 4 * 2, (height - inner_height) / 4 * 2);
+        for (plane, black) in black.into_iter().enumerate() {
+            let shift = u32::from(plane > 0);
+            let (left, top) = ((left >> shift) as usize, (top >> shift) as usize);
+            let (from_stride, to_stride) = (inner.stride(plane), framed.stride(plane));
+            let row_bytes = inner.plane_width(plane) as usize;
+            framed.data_mut(plane).fill(black);
+            for row in 0..inner.plane_height(plane) as usize {
+                let from = &inner.data(plane)[row * from_stride..][..row_bytes];
+                let start = (top + row) * to_stride + left;
+                framed.data_mut(plane)[start..start + row_bytes].copy_from_slice(from);
+            }
+        }
+        framed.set_pts(video.pts());
+        framed.set_color_range(video.color_range());
+        framed.set_color_space(video.color_space());
+        Ok(framed)
     }
 }
 

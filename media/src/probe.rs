@@ -30,7 +30,7 @@ impl Rational {
 /// A source as it was found by reading every packet of it once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
-    /// `mp4` (also mov) or `matroska` (also webm), from the magic bytes.
+    /// `mp4` (also mov), `matroska` (also webm), `avi` or `mpegts`, from the magic bytes.
     pub container: String,
     /// FFmpeg's name of the video codec, such as `h264`.
     pub video_codec: String,

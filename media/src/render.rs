@@ -178,9 +178,11 @@ fn encode_core(
     regions_at: &dyn Fn(i64) -> Vec<Region>,
     progress: &mut dyn FnMut(u32),
 ) -> Result<MaskReport, MediaError> {
-    let mut reader = FrameReader::open(job.clip, job.limits)?;
+    let size = (job.probe.coded_width, job.probe.coded_height);
+    let mut reader = FrameReader::open(job.clip, size, job.limits)?;
     let parameter_set = free_parameter_set(job)?;
-    let mut encoder = Encoder::open(job.probe, job.render, &reader.decoder, parameter_set)?;
+    let (decoder, aspect) = (&reader.decoder, reader.pixel_aspect);
+    let mut encoder = Encoder::open(job.probe, job.render, decoder, aspect, parameter_set)?;
     let mut writer = Writer::create(job.out, "mp4")?;
     let stream = writer.add_encoder(encoder.context(), job.probe.time_base)?;
     writer.begin(job.probe.time_base)?;
@@ -198,12 +200,6 @@ fn encode_core(
         if core.schedule.times().get(report.frames as usize) != Some(&pts) {
             let detail = format!("a frame of clip {} before {pts} is missing", job.span.index);
             return Err(MediaError::Broken { detail });
-        }
-        if (frame.video.width(), frame.video.height())
-            != (job.probe.coded_width, job.probe.coded_height)
-        {
-            let what = "a picture whose size is not that of its header".to_owned();
-            return Err(MediaError::Unsupported { what });
         }
         let regions = regions_at(pts);
         let mut planar = converter.planar(frame.video)?;

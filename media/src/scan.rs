@@ -88,7 +88,7 @@ impl Scan {
         let (pts, duration) = last.ok_or(MediaError::NoVideo)?;
         let duration = if duration > 0 { duration } else { scan.typical_duration(source)? };
         scan.end = pts + duration;
-        let stated_ms = source.input.duration() / 1000;
+        let stated_ms = source.input.duration() / 1000 - source.origin_ms()?;
         if source.container == Container::Matroska && last_ms + 1000 < stated_ms {
             let detail = format!("it states {stated_ms} ms and ends after {last_ms} ms");
             return Err(MediaError::Truncated { detail });

@@ -8,6 +8,7 @@ use ffmpeg_next as ff;
 
 use crate::container::{Container, recognise};
 use crate::ffi::{self, StreamFacts};
+use crate::intake::Intake;
 use crate::orientation::Orientation;
 use crate::{Limits, MediaError, Rational};
 
@@ -17,6 +18,9 @@ pub(crate) struct Source {
     pub(crate) input: ff::format::context::Input,
     pub(crate) video: usize,
     pub(crate) audio: Option<usize>,
+    intake: Intake,
+    /// Of the video stream, as the container states it, px.
+    stated_size: Option<(u32, u32)>,
     limits: Limits,
     packets: u64,
 }
@@ -25,12 +29,16 @@ impl Source {
     /// Opens a file with the demuxer that its magic bytes name.
     pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Self, MediaError> {
         let container = recognise(path)?;
-        let input = ffi::open_input(path, container.demuxer(), limits)?;
+        let ffi::Opened { mut input, stated_sizes } =
+            ffi::open_input(path, container.demuxer(), limits)?;
         let video = best_video(&input).ok_or(MediaError::NoVideo)?;
         let audio = input.streams().best(ff::media::Type::Audio).map(|stream| stream.index());
-        let source = Self { container, input, video, audio, limits: limits.clone(), packets: 0 };
-        check_codec(source.stream(video)?.parameters().id())?;
-        Ok(source)
+        let codec = input.stream(video).map(|stream| stream.parameters().id());
+        check_codec(codec.unwrap_or(Id::None))?;
+        let intake = Intake::open(container, &mut input, video)?;
+        let stated_size = stated_sizes.get(video).copied().filter(|size| size.0 > 0 && size.1 > 0);
+        let limits = limits.clone();
+        Ok(Self { container, input, video, audio, intake, stated_size, limits, packets: 0 })
     }
 
     /// Opens a file and reads only its video packets.
@@ -77,8 +85,42 @@ impl Source {
         }
     }
 
-    /// The next packet of any stream that is read; `None` at the end.
+    /// The size of the film's pictures, px: as the container states it, or as it was found.
+    pub(crate) fn stated_size(&self) -> Result<(u32, u32), MediaError> {
+        let facts = self.facts(self.video)?;
+        Ok(self.stated_size.unwrap_or((facts.width, facts.height)))
+    }
+
+    /// Where the film's clock begins on the container's, ms.
+    pub(crate) fn origin_ms(&self) -> Result<i64, MediaError> {
+        Ok(self.intake.origin_ms(self.time_base(self.video)?))
+    }
+
+    /// Moves to the last key frame of the video at or before `pts` (ticks), as far as the index
+    /// knows.
+    pub(crate) fn seek(&mut self, pts: i64) -> Result<(), ff::Error> {
+        let pts = self.intake.to_container(self.video, pts);
+        ffi::seek(&mut self.input, self.video, pts)?;
+        self.intake.clear();
+        Ok(())
+    }
+
+    /// The next packet of any stream that is read; `None` at the end. Its times are those of the
+    /// film, which begins where the earliest stream does in containers whose clock runs on.
     pub(crate) fn next_packet(&mut self) -> Result<Option<ff::Packet>, MediaError> {
+        loop {
+            if let Some(packet) = self.intake.next() {
+                return Ok(Some(packet));
+            }
+            if self.intake.is_finished() {
+                return Ok(None);
+            }
+            let packet = self.demux()?;
+            self.intake.take(packet)?;
+        }
+    }
+
+    fn demux(&mut self) -> Result<Option<ff::Packet>, MediaError> {
         self.limits.cancel.check()?;
         let mut packet = ff::Packet::empty();
         match packet.read(&mut self.input) {
@@ -95,8 +137,15 @@ impl Source {
             });
         }
         if packet.is_corrupt() {
-            let detail = format!("packet {} ends before its data does", self.packets);
-            return Err(MediaError::Truncated { detail });
+            let at = self.packets;
+            return Err(match self.container {
+                Container::TransportStream => {
+                    MediaError::broken(format!("parts of packet {at} are missing"))
+                }
+                _ => MediaError::Truncated {
+                    detail: format!("packet {at} ends before its data does"),
+                },
+            });
         }
         Ok(Some(packet))
     }

@@ -84,8 +84,8 @@ pub fn compare(
     limits: &Limits,
     visit: &mut dyn FnMut(&mut Compared<'_>) -> Result<(), MediaError>,
 ) -> Result<CompareReport, MediaError> {
-    let mut sources = FrameReader::open(source, limits)?;
-    let mut outputs = FrameReader::open(output, limits)?;
+    let mut sources = FrameReader::open(source, size_of(source, limits)?, limits)?;
+    let mut outputs = FrameReader::open(output, size_of(output, limits)?, limits)?;
     let (source_base, output_base) = (sources.time_base, outputs.time_base);
     let mut frames = 0;
     loop {
@@ -111,6 +111,13 @@ pub fn compare(
             }
         }
     }
+}
+
+/// The size that [`probe`](crate::probe) answers.
+fn size_of(film: &Path, limits: &Limits) -> Result<(u32, u32), MediaError> {
+    let source = Source::open_video(film, limits)?;
+    let facts = source.facts(source.video)?;
+    Ok((facts.width, facts.height))
 }
 
 /// How a region of an output frame looks beside the source, in levels of luma (0 to 255).

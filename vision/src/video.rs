@@ -19,7 +19,7 @@ pub struct VideoInfo {
     pub height: u32,
     /// FFmpeg's name, e.g. `h264`.
     pub codec: String,
-    /// `mp4` (also mov) or `matroska` (also webm).
+    /// `mp4` (also mov), `matroska` (also webm), `avi` or `mpegts`.
     pub container: String,
     /// Frames that were decoded.
     pub frames: u32,

@@ -277,7 +277,8 @@ async fn the_limits_of_uploads_are_published() {
     let mill = Mill::start().await;
     let config = mill.json("/api/uploads/config").await;
     assert_eq!(config["max_bytes"], 10_u64 << 30);
-    assert_eq!(config["types"], serde_json::json!(["mp4", "m4v", "mov", "mkv", "webm"]));
+    let types = ["mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "m2ts", "mts"];
+    assert_eq!(config["types"], serde_json::json!(types));
     assert_eq!(config["blur"][0], "all");
 }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use media::{
-    ClipSpan, CutPlan, Limits, MaskJob, MaskReport, Region, Render, Stitch, StitchReport,
-    mask_clip, plan_cut, stitch, write_clip,
+    ClipSpan, CutPlan, Limits, MaskJob, MaskReport, MediaError, Region, Render, Stitch,
+    StitchReport, mask_clip, plan_cut, stitch, write_clip,
 };
 use tempfile::TempDir;
 
@@ -49,13 +49,35 @@ impl Studio {
         out
     }
 
+    /// As [`make`](Self::make) inside the folder; the last word is the output, and `words` stand
+    /// for longer arguments.
+    pub(crate) fn make_spelled(&self, call: &str, words: &[(&str, &str)]) -> PathBuf {
+        let mut arguments: Vec<&str> = call
+            .split(' ')
+            .flat_map(|word| {
+                let meaning = words.iter().find(|(name, _)| *name == word).map(|found| found.1);
+                meaning.unwrap_or(word).split(' ')
+            })
+            .collect();
+        let name = arguments.pop().unwrap();
+        let run = Command::new("ffmpeg")
+            .args(["-v", "error", "-nostdin", "-y"])
+            .args(arguments)
+            .arg(name)
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "ffmpeg {call}: {}", String::from_utf8_lossy(&run.stderr));
+        self.path(name)
+    }
+
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let out = self.path(name);
         std::fs::write(&out, bytes).unwrap();
         out
     }
 
-    /// Cuts, masks `regions` in the frames that `has_regions` names (by source PTS), stitches.
+    /// Cuts, masks the regions that `regions_at` names (by source PTS), stitches.
     pub(crate) fn whole_way(
         &self,
         source: &Path,
@@ -63,13 +85,25 @@ impl Studio {
         render: &Render,
         regions_at: &dyn Fn(i64) -> Vec<Region>,
     ) -> Film {
+        self.try_whole_way(source, clip_seconds, render, regions_at)
+            .unwrap_or_else(|error| panic!("{}: {error}", source.display()))
+    }
+
+    /// As [`whole_way`](Self::whole_way), to the first error.
+    pub(crate) fn try_whole_way(
+        &self,
+        source: &Path,
+        clip_seconds: f64,
+        render: &Render,
+        regions_at: &dyn Fn(i64) -> Vec<Region>,
+    ) -> Result<Film, MediaError> {
         let limits = Limits::default();
-        let plan = plan_cut(source, clip_seconds, 1.0, &limits).unwrap();
+        let plan = plan_cut(source, clip_seconds, 1.0, &limits)?;
         let (mut parts, mut clips, mut masked) = (Vec::new(), Vec::new(), Vec::new());
         for span in &plan.clips {
             let clip = self.path(&format!("clip-{}.mp4", span.index));
             let part = self.path(&format!("part-{}.mp4", span.index));
-            write_clip(source, &plan, span.index, &clip, &limits).unwrap();
+            write_clip(source, &plan, span.index, &clip, &limits)?;
             let job = MaskJob {
                 clip: &clip,
                 span,
@@ -78,7 +112,7 @@ impl Studio {
                 out: &part,
                 limits: &limits,
             };
-            masked.push(mask_clip(&job, regions_at, &mut |_| {}).unwrap());
+            masked.push(mask_clip(&job, regions_at, &mut |_| {})?);
             clips.push(clip);
             parts.push(part);
         }
@@ -90,9 +124,8 @@ impl Studio {
             source,
             out: &path,
             limits: &limits,
-        })
-        .unwrap();
-        Film { path, plan, masked, clips, report }
+        })?;
+        Ok(Film { path, plan, masked, clips, report })
     }
 }
 

@@ -126,6 +126,8 @@ impl From<&VideoInfo> for VideoMetadata {
         let format = match video.container.as_str() {
             "mp4" => "QuickTime / MOV",
             "matroska" => "Matroska / WebM",
+            "avi" => "AVI",
+            "mpegts" => "MPEG-TS",
             other => other,
         };
         Self {
