@@ -33,6 +33,9 @@ pub enum Command {
     Event(EventCommand),
     /// Draw the pipeline as a Mermaid flowchart
     Pipeline,
+    /// One piece of media work, for the mill itself: it starts this program again to be confined
+    #[command(hide = true)]
+    MediaJob,
 }
 
 /// Settings of the mill. Every flag is also an environment variable.

@@ -53,7 +53,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
             writeln!(out, "{}", event::decode(&topic, &stdin()?, &registry).await?)?;
         }
         Command::Pipeline => write!(out, "{}", pipeline::drawing())?,
-        Command::Up(_) | Command::Run(_) => {}
+        Command::Up(_) | Command::Run(_) | Command::MediaJob => {}
     }
     out.flush()?;
     Ok(())

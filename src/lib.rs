@@ -4,6 +4,7 @@ pub mod announce;
 pub mod cli;
 pub mod client;
 pub mod commands;
+pub mod confinement;
 pub mod embedded;
 pub mod event;
 pub mod failure;

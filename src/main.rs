@@ -3,7 +3,7 @@
 use clap::Parser;
 use reelmill::{
     cli::{Cli, Command},
-    commands, mill,
+    commands, confinement, mill,
 };
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -20,6 +20,10 @@ fn main() -> ExitCode {
             return if answer.print().is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE };
         }
     };
+    if let Command::MediaJob = cli.command {
+        // Before any thread is started: the fence must be around all of them.
+        return confine::child(&confinement::works());
+    }
     let filter = EnvFilter::try_from_env("REELMILL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Runtime::new() {

@@ -22,7 +22,7 @@ pub use labels::{LABEL_THRESHOLD, LABELLER, LabelBox, LabelDetector};
 pub use media::RgbImage;
 pub use models::Models;
 pub use schemas::BoundingBox;
-pub use server::{PASSING_REASONS, Server, ServerOptions};
+pub use server::{PASSING_REASONS, Server, ServerOptions, WORKS};
 pub use video::{
     FaceSample, LabelSample, VideoFaces, VideoInfo, VideoLabels, faces_in_video, labels_in_video,
 };

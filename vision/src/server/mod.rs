@@ -8,11 +8,13 @@
 //! sorted or aggregated other than by time stamp are refused by name.
 
 mod jobs;
+mod looking;
 mod routes;
 mod wire;
 mod worker;
 
 use crate::{Models, VisionError};
+use confine::Helper;
 use jobs::Jobs;
 use ports::Store;
 use std::{
@@ -24,12 +26,15 @@ use std::{
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::timeout};
 use worker::Worker;
 
+pub use looking::WORKS;
+
 /// A failed job's `StatusMessage` is a reason word and a sentence: `no_video: the file has no video
 /// stream; …`. These words mean that the video is not at fault (it could not be fetched or read,
 /// or the server failed): starting the job again, also with the same token, runs it again. Any
-/// other word means that it is: the words of [`media::MediaError::reason`], or those with which
-/// the store refused the object.
-pub const PASSING_REASONS: [&str; 2] = ["io", "internal"];
+/// other word means that it is: the words of [`media::MediaError::reason`] and
+/// [`confine::Failure::reason`], or those with which the store refused the object.
+pub const PASSING_REASONS: [&str; 5] =
+    ["io", "internal", "media_stalled", "media_killed", "media_unavailable"];
 
 /// How long [`Server::stop`] waits for requests and for running jobs, each.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -49,6 +54,8 @@ pub struct ServerOptions {
     pub permits: Arc<Semaphore>,
     /// Threads per analysed video, for decoding and for inference each.
     pub threads: usize,
+    /// Does what reads videos.
+    pub helper: Helper,
     /// 0 to 1, usually [`FACE_THRESHOLD`](crate::FACE_THRESHOLD).
     pub face_threshold: f32,
 }
