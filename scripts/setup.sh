@@ -17,7 +17,7 @@ have=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
 
 packages=(clang cmake ffmpeg g++ kcat libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev
   libavutil-dev libclang-dev libcurl4-openssl-dev libswresample-dev libswscale-dev make maven
-  openjdk-17-jdk-headless pkg-config python3-pip python3-venv)
+  openjdk-17-jdk-headless pkg-config python3-pip python3-venv strace)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod confinement;
 pub mod embedded;
 pub mod event;
 pub mod failure;

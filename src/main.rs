@@ -4,7 +4,7 @@ use reelmill::{
     cli::Command,
     commands,
     config::{self, Asked, Unread},
-    mill,
+    confinement, mill,
 };
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -13,6 +13,10 @@ use tracing_subscriber::EnvFilter;
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
+    // Before any thread is started: the fence must be around all of them.
+    if std::env::args_os().nth(1).is_some_and(|word| word == confinement::COMMAND) {
+        return confine::child(&confinement::works());
+    }
     let cli = match config::read(std::env::args_os()) {
         Ok(Asked::Run(cli)) => cli,
         Ok(Asked::Print(settings)) => {

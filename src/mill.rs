@@ -3,6 +3,7 @@
 use crate::{
     announce::Announcer,
     cli::{EndpointArgs, Mask, MillArgs, RunArgs, UpArgs},
+    confinement,
     embedded::{Embedded, Listen, PARTITIONS},
     failure::Failure,
     letters::Redriver,
@@ -74,6 +75,7 @@ pub async fn up(args: UpArgs) -> Result<(), Failure> {
         store: Arc::new(store.clone()),
         permits: Arc::clone(&permits.semaphore),
         threads: 1,
+        helper: confinement::helper(),
         face_threshold: args.mill.face_threshold,
         clock: vision::Clock::default(),
     })
@@ -165,6 +167,9 @@ impl Mill {
         let scratch = Scratch::open(data.join("scratch"), args.scratch_max_bytes)
             .map_err(|e| Failure::start("the scratch directory", &e))?;
 
+        let helper = confinement::helper();
+        confinement::check(&helper, scratch.root()).await?;
+
         let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
         let studio = Studio {
             store: Arc::clone(&store),
@@ -172,6 +177,7 @@ impl Mill {
             permits: permits.semaphore,
             threads: permits.count.min(MOST_THREADS),
             models,
+            helper,
             metrics: metrics.clone(),
         };
         let eyes = Rekognition::new(RekognitionConfig {

@@ -13,8 +13,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 /// The extensions an uploaded file may keep. The content decides what a file is, never its name.
-pub const MEDIA_TYPES: &[&str] = 
-    &["mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "m2ts", "mts"];
+pub const MEDIA_TYPES: &[&str] = &["mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "m2ts", "mts"];
 
 /// Tells the mill that footage has arrived.
 #[async_trait]

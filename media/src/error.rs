@@ -61,12 +61,31 @@ pub enum MediaError {
     /// The code or the installed FFmpeg is at fault, not the media.
     #[error("media processing failed: {0}; report this with the log")]
     Internal(String),
+    /// There was no memory for what the media asks for.
+    #[error("the video takes more memory than there is; reduce its picture")]
+    OutOfMemory,
     /// [`Cancel`](crate::Cancel) was raised.
     #[error("media processing was cancelled")]
     Cancelled,
 }
 
 impl MediaError {
+    /// Every word that [`reason`](Self::reason) may answer.
+    pub const REASONS: [&str; 12] = [
+        "empty",
+        "not_media",
+        "playlist",
+        "truncated",
+        "no_video",
+        "unsupported",
+        "too_large",
+        "broken",
+        "io",
+        "internal",
+        "media_memory",
+        "cancelled",
+    ];
+
     /// One word for metrics and dead letters.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -80,6 +99,7 @@ impl MediaError {
             Self::Broken { .. } => "broken",
             Self::Io(_) => "io",
             Self::Internal(_) => "internal",
+            Self::OutOfMemory => "media_memory",
             Self::Cancelled => "cancelled",
         }
     }
@@ -94,7 +114,8 @@ impl MediaError {
             | Self::NoVideo
             | Self::Unsupported { .. }
             | Self::TooLarge { .. }
-            | Self::Broken { .. } => true,
+            | Self::Broken { .. }
+            | Self::OutOfMemory => true,
             Self::Io(_) | Self::Internal(_) | Self::Cancelled => false,
         }
     }
@@ -130,6 +151,7 @@ impl MediaError {
             libc::ENFILE,
         ];
         match error {
+            ff::Error::Other { errno: libc::ENOMEM } => Some(Self::OutOfMemory),
             ff::Error::Other { errno } if OF_THE_SYSTEM.contains(&errno) => {
                 Some(Self::Io(io::Error::from_raw_os_error(errno)))
             }

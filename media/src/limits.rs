@@ -16,6 +16,8 @@ pub struct Limits {
     pub max_pixels: u64,
     /// Streams of all kinds in one file.
     pub max_streams: u32,
+    /// Length, s: two days. Each minute of a film is a clip, whatever it shows.
+    pub max_seconds: u64,
     /// Packets of all streams in one file; 24 h of 50 fps video with sound are 8.4 million.
     pub max_packets: u64,
     /// Threads of the decoder, at least 1.
@@ -30,6 +32,7 @@ impl Default for Limits {
             max_side: 8192,
             max_pixels: 8192 * 4352,
             max_streams: 64,
+            max_seconds: 48 * 60 * 60,
             max_packets: 10_000_000,
             threads: 1,
             cancel: Cancel::default(),
@@ -38,6 +41,16 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Checks a length in ms.
+    pub(crate) fn check_length(&self, ms: i64) -> Result<(), MediaError> {
+        let seconds = u64::try_from(ms / 1000).unwrap_or(0);
+        if seconds > self.max_seconds {
+            let limit = self.max_seconds;
+            return Err(MediaError::TooLarge { what: "length in s", limit, actual: seconds });
+        }
+        Ok(())
+    }
+
     /// Checks the size of a picture in px.
     pub(crate) fn check_picture(&self, width: u32, height: u32) -> Result<(), MediaError> {
         let side = width.max(height);

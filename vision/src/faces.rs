@@ -8,6 +8,7 @@ use crate::{
 };
 use media::RgbImage;
 use schemas::BoundingBox;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
 
@@ -34,7 +35,7 @@ pub fn weights_sha256() -> &'static str {
 }
 
 /// A face in a picture.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FaceBox {
     /// Relative to the picture, cut at its border.
     pub region: BoundingBox,

@@ -9,6 +9,7 @@ use crate::{
 };
 use media::RgbImage;
 use schemas::BoundingBox;
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 /// The model behind labels.
 pub const LABELLER: &str = "yolox_nano@416";
@@ -27,16 +28,34 @@ const NUMBERS: usize = 5 + COCO.len();
 const SAME_THING: f32 = 0.45;
 
 /// A thing in a picture.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LabelBox {
     /// E.g. `Car`.
     pub name: &'static str,
     /// What it is a kind of, nearest first, e.g. `Vehicle` and `Transportation`.
+    #[serde(skip_serializing)]
     pub parents: &'static [&'static str],
     /// 0 to 100.
     pub confidence: f32,
     /// Relative to the picture, cut at its border.
     pub region: BoundingBox,
+}
+
+/// A label as it is written down: its name says what it is a kind of.
+#[derive(Debug, Deserialize)]
+struct NamedBox {
+    name: String,
+    confidence: f32,
+    region: BoundingBox,
+}
+
+impl<'de> Deserialize<'de> for LabelBox {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let NamedBox { name, confidence, region } = NamedBox::deserialize(deserializer)?;
+        let kind = COCO.iter().find(|kind| kind.name == name);
+        let kind = kind.ok_or_else(|| D::Error::custom(format!("there is no label {name}")))?;
+        Ok(Self { name: kind.name, parents: kind.parents, confidence, region })
+    }
 }
 
 /// YOLOX-nano on its own session; one per thread that looks at pictures.

@@ -57,6 +57,18 @@ impl Models {
         Ok(models)
     }
 
+    /// Loads the shared library and nothing more: no file of its own is opened and no thread
+    /// started before [`Models::find`] is called with the same path.
+    ///
+    /// # Errors
+    /// `RuntimeUnusable` where it does not load.
+    pub fn preload(library: &Path) -> Result<(), VisionError> {
+        ort::init_from(library).map(drop).map_err(|e| VisionError::RuntimeUnusable {
+            path: library.to_owned(),
+            detail: e.to_string(),
+        })
+    }
+
     /// The shared library in use.
     pub fn library(&self) -> &Path {
         &self.library

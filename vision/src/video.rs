@@ -2,13 +2,14 @@
 
 use crate::{FaceBox, FaceDetector, LabelBox, LabelDetector, VisionError, faces, labels};
 use media::{Frame, Limits, MediaError, Probe, RgbImage};
+use serde::{Deserialize, Serialize};
 use std::{ops::ControlFlow, path::Path};
 
 /// Time between two frames that are looked at for labels, ms.
 const LABEL_EVERY_MS: i64 = 1000;
 
 /// What was looked at.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoInfo {
     pub duration_ms: i64,
     /// Average frames per second.
@@ -26,7 +27,7 @@ pub struct VideoInfo {
 }
 
 /// The faces of one frame, perhaps none.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FaceSample {
     /// From the first frame, rounded to the nearest ms.
     pub at_ms: i64,
@@ -35,7 +36,7 @@ pub struct FaceSample {
 }
 
 /// The faces of a video: a sample for every frame.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoFaces {
     pub video: VideoInfo,
     /// In order of time.
@@ -43,7 +44,7 @@ pub struct VideoFaces {
 }
 
 /// The things in one frame, perhaps none.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LabelSample {
     /// From the first frame, rounded to the nearest ms.
     pub at_ms: i64,
@@ -52,7 +53,7 @@ pub struct LabelSample {
 }
 
 /// The things in a video: a sample for the first frame of every second.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoLabels {
     pub video: VideoInfo,
     /// In order of time.

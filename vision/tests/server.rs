@@ -52,6 +52,7 @@ fn options(data: &Path, store: Arc<dyn Store>) -> ServerOptions {
         store,
         permits: Arc::new(Semaphore::new(2)),
         threads: 1,
+        helper: confine::Helper::in_place(),
         face_threshold: FACE_THRESHOLD,
         clock: Clock::default(),
     }

@@ -9,7 +9,7 @@ const USED_UP: Duration = Duration::from_secs(30);
 
 /// Words that a failed job's message may begin with: the local detector says what is wrong with
 /// the media, or why the store refused it, in the words that every other step uses.
-const MEDIA_REASONS: [&str; 13] = [
+const MEDIA_REASONS: [&str; 17] = [
     "empty",
     "not_media",
     "playlist",
@@ -18,6 +18,10 @@ const MEDIA_REASONS: [&str; 13] = [
     "unsupported",
     "too_large",
     "broken",
+    "media_crashed",
+    "media_memory",
+    "media_timeout",
+    "media_space",
     "missing_object",
     "foreign_bucket",
     "object_too_large",
@@ -26,7 +30,8 @@ const MEDIA_REASONS: [&str; 13] = [
 ];
 
 /// Words for what is wrong at the detector, not with the media.
-const PASSING_REASONS: [&str; 3] = ["io", "internal", "cancelled"];
+const PASSING_REASONS: [&str; 6] =
+    ["io", "internal", "media_stalled", "media_killed", "media_unavailable", "cancelled"];
 
 /// Sorts an error by blame. Total: an unknown refusal is ours, an unknown breakdown the world's.
 pub(super) fn blame(clip: &ObjectRef, failure: &Failure) -> Trouble {

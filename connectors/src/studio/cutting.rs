@@ -2,14 +2,19 @@
 
 use super::{Studio, footage};
 use bytes::Bytes;
+use confine::Work;
 use engine::{Connector, Trouble};
-use media::{CutPlan, Probe};
+use media::{CutPlan, Limits, MediaError, Probe};
 use ports::{ObjectInfo, ObjectRef, Put, PutOutcome};
 use processors::cut::{CutClips, rules};
 use schemas::{
     AudioPlan, Blur, ClipEntry, Manifest, Masking, RenderMode, SourceInfo, TimeBase, ids, keys,
 };
-use std::path::Path;
+use serde::{Deserialize, Serialize};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Source, clips with their margins, and a little.
 const SCRATCH_PER_SOURCE: u64 = 3;
@@ -37,25 +42,33 @@ impl Connector<CutClips> for Studio {
         }
 
         let job = self.scratch.job(info.bytes * SCRATCH_PER_SOURCE + SCRATCH_FLOOR)?;
+        let job = Arc::new(job);
         let source = job.path("source");
         self.store.download(&effect.source, &source).await?;
-        let (seconds, margin) = (effect.clip_seconds, effect.margin_seconds);
-        let looked_at = source.clone();
-        let (plan, sha256) = self
-            .on_cpu(move |limits| {
-                let plan = media::plan_cut(&looked_at, seconds, margin, limits)?;
-                Ok((plan, media::file_sha256(&looked_at)?))
-            })
-            .await?;
+        let plan = PlanClips {
+            source: source.clone(),
+            clip_seconds: effect.clip_seconds,
+            margin_seconds: effect.margin_seconds,
+        };
+        let (plan, sha256) = self.work(&job, plan, info.bytes, None).await?;
 
-        for span in &plan.clips {
-            let file = job.path(&format!("clip-{}.mp4", span.index));
-            let (source, plan, out, index) =
-                (source.clone(), plan.clone(), file.clone(), span.index);
-            self.on_cpu(move |limits| media::write_clip(&source, &plan, index, &out, limits))
-                .await?;
-            self.upload(&file, &effect.bucket, &keys::clip(&video_id, &run_id, span.index)).await?;
-            remove(&file)?;
+        let mut written = 0..0;
+        while written.end < plan.clips.len() {
+            let work = WriteClips {
+                source: source.clone(),
+                plan: plan.clone(),
+                folder: job.dir().to_owned(),
+                first: written.end,
+                enough: info.bytes,
+            };
+            let next = self.work(&job, work, info.bytes, None).await?;
+            written = written.end..next.clamp(written.end + 1, plan.clips.len());
+            for span in &plan.clips[written.clone()] {
+                let file = clip_file(job.dir(), span.index);
+                let key = keys::clip(&video_id, &run_id, span.index);
+                self.upload(&file, &effect.bucket, &key).await?;
+                remove(&file)?;
+            }
         }
 
         let manifest = manifest(effect, &info, &plan, sha256, video_id, run_id)?;
@@ -71,6 +84,57 @@ impl Connector<CutClips> for Studio {
             PutOutcome::Exists => self.manifest(&at.bucket, &at.key).await,
         }
     }
+}
+
+/// Reads the source once and plans its clips; answers with the source's SHA-256, too.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PlanClips {
+    source: PathBuf,
+    clip_seconds: f64,
+    margin_seconds: f64,
+}
+
+impl Work for PlanClips {
+    const NAME: &'static str = "plan-clips";
+    type Output = (CutPlan, String);
+
+    fn run(self, limits: &Limits) -> Result<Self::Output, MediaError> {
+        let plan = media::plan_cut(&self.source, self.clip_seconds, self.margin_seconds, limits)?;
+        Ok((plan, media::file_sha256(&self.source)?))
+    }
+}
+
+/// Writes clips from the `first` on until they have `enough` bytes together: so many at once that
+/// a helper is worth its start, and so few that scratch is bounded. Answers where to go on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WriteClips {
+    source: PathBuf,
+    plan: CutPlan,
+    folder: PathBuf,
+    first: usize,
+    enough: u64,
+}
+
+impl Work for WriteClips {
+    const NAME: &'static str = "write-clips";
+    type Output = usize;
+
+    fn run(self, limits: &Limits) -> Result<usize, MediaError> {
+        let (mut next, mut bytes) = (self.first, 0);
+        for span in self.plan.clips.iter().skip(self.first) {
+            let file = clip_file(&self.folder, span.index);
+            bytes += media::write_clip(&self.source, &self.plan, span.index, &file, limits)?.bytes;
+            next += 1;
+            if bytes >= self.enough {
+                break;
+            }
+        }
+        Ok(next)
+    }
+}
+
+fn clip_file(folder: &Path, index: u32) -> PathBuf {
+    folder.join(format!("clip-{index}.mp4"))
 }
 
 fn remove(file: &Path) -> Result<(), Trouble> {

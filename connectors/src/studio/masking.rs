@@ -5,12 +5,15 @@ use super::{
     second_look::{faces_in_the_clear, internal},
 };
 use bytes::Bytes;
+use confine::Work;
 use engine::{Connector, FrameKind, Trouble};
-use media::{ClipSpan, MaskJob, MaskStyle, Region, Render};
+use media::{ClipSpan, Limits, MaskJob, MaskReport, MaskStyle, MediaError, Probe, Region, Render};
 use ports::{ObjectRef, Put};
 use processors::blur::{MaskClip, Masked};
-use schemas::{Blur, BoundingBox, ClipEntry, Manifest, RenderMode, keys};
-use vision::FaceDetector;
+use schemas::{Blur, BoundingBox, ClipEntry, Manifest, Masking, RenderMode, Tracks, keys};
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, sync::Arc};
+use vision::{FaceDetector, Models};
 
 /// A clip may grow a little when it is rendered again.
 const SCRATCH_PER_CLIP: u64 = 3;
@@ -30,50 +33,22 @@ impl Connector<MaskClip> for Studio {
             return Err(Trouble::poison("missing_object", format!("{clip_at} is gone")));
         };
         let job = self.scratch.job(info.bytes * SCRATCH_PER_CLIP + SCRATCH_FLOOR)?;
+        let job = Arc::new(job);
         let (clip, masked) = (job.path("clip.mp4"), job.path("masked.mp4"));
         self.store.download(&clip_at, &clip).await?;
 
-        let render = render(&manifest, self.threads);
-        let (span, probe) = (span(entry), probe(&manifest)?);
-        let (out, models, threads) = (masked.clone(), self.models.clone(), self.threads);
-        let masking = manifest.masking.clone();
-        let (report, second) = self
-            .on_cpu(move |limits| {
-                let mut tracks = tracks;
-                let known = tracks.tracks.len();
-                let job = MaskJob {
-                    clip: &clip,
-                    span: &span,
-                    probe: &probe,
-                    render: &render,
-                    out: &out,
-                    limits,
-                };
-                let mut looks = 0;
-                loop {
-                    let regions_at = |pts: i64| match masking.blur {
-                        Blur::All => tracks.regions_at(pts).iter().map(region).collect(),
-                        Blur::None => Vec::new(),
-                    };
-                    let report = media::mask_clip(&job, &regions_at, &mut |_| {})?;
-                    // Copied packets show what the first look has seen.
-                    let done = masking.blur == Blur::None || report.copied || looks == SECOND_LOOKS;
-                    let missed = if done {
-                        Vec::new()
-                    } else {
-                        let mut detector = FaceDetector::new(&models, threads).map_err(internal)?;
-                        let threshold = masking.verify_threshold;
-                        faces_in_the_clear(&out, &span, &tracks, &mut detector, threshold, limits)?
-                    };
-                    if missed.is_empty() {
-                        tracks.tracks.drain(..known);
-                        return Ok((report, tracks));
-                    }
-                    tracks.tracks.extend(missed);
-                    looks += 1;
-                }
-            })
-            .await?;
+        let work = MaskCore {
+            clip,
+            out: masked.clone(),
+            span: span(entry),
+            probe: probe(&manifest)?,
+            render: render(&manifest, self.threads),
+            masking: manifest.masking.clone(),
+            tracks,
+            runtime: self.models.library().to_owned(),
+        };
+        let length = manifest.time_base.to_ms(entry.margin_end - entry.margin_start);
+        let (report, second) = self.work(&job, work, info.bytes, Some(footage(length))).await?;
         if report.frames != entry.core_frames {
             return Err(Trouble::poison(
                 "frames_missing",
@@ -99,6 +74,68 @@ impl Connector<MaskClip> for Studio {
             masked_frames: count(report.masked_frames),
             copied: report.copied,
         })
+    }
+}
+
+/// Renders a clip's core with its tracks masked, looks at the result, and masks what it missed.
+/// Answers with the tracks of what the second looks have found.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct MaskCore {
+    clip: PathBuf,
+    out: PathBuf,
+    span: ClipSpan,
+    probe: Probe,
+    render: Render,
+    masking: Masking,
+    tracks: Tracks,
+    /// ONNX Runtime's shared library.
+    runtime: PathBuf,
+}
+
+impl Work for MaskCore {
+    const NAME: &'static str = "mask-core";
+    type Output = (MaskReport, Tracks);
+
+    fn prepare(&self) -> Result<(), MediaError> {
+        Models::preload(&self.runtime).map_err(internal)
+    }
+
+    fn run(self, limits: &Limits) -> Result<Self::Output, MediaError> {
+        let known = self.tracks.tracks.len();
+        let job = MaskJob {
+            clip: &self.clip,
+            span: &self.span,
+            probe: &self.probe,
+            render: &self.render,
+            out: &self.out,
+            limits,
+        };
+        let models = Models::find(Some(&self.runtime)).map_err(internal)?;
+        let mut tracks = self.tracks;
+        let mut looks = 0;
+        loop {
+            let regions_at = |pts: i64| match self.masking.blur {
+                Blur::All => tracks.regions_at(pts).iter().map(region).collect(),
+                Blur::None => Vec::new(),
+            };
+            let report = media::mask_clip(&job, &regions_at, &mut |_| {})?;
+            // Copied packets show what the first look has seen.
+            let done = self.masking.blur == Blur::None || report.copied || looks == SECOND_LOOKS;
+            let missed = if done {
+                Vec::new()
+            } else {
+                let mut detector = FaceDetector::new(&models, limits.threads).map_err(internal)?;
+                let threshold = self.masking.verify_threshold;
+                let (out, span) = (&self.out, &self.span);
+                faces_in_the_clear(out, span, &tracks, &mut detector, threshold, limits)?
+            };
+            if missed.is_empty() {
+                tracks.tracks.drain(..known);
+                return Ok((report, tracks));
+            }
+            tracks.tracks.extend(missed);
+            looks += 1;
+        }
     }
 }
 

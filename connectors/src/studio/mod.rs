@@ -1,7 +1,8 @@
 //! The studio: store, media and scratch disk together. Performs what needs footage on disk.
 //!
 //! Every job works in a private directory, on files the store gave it, and uploads its result to
-//! a key that depends on nothing but the run: doing it twice writes the same object twice.
+//! a key that depends on nothing but the run: doing it twice writes the same object twice. What
+//! reads footage is a [`Work`], done by a [`Helper`] in a process that sees that directory only.
 
 mod cutting;
 mod masking;
@@ -11,8 +12,9 @@ mod second_look;
 mod stitching;
 mod verifying;
 
+use confine::{Allowance, Entry, Failure, Helper, Work};
 use engine::{Metrics, Trouble};
-use media::{Limits, MediaError, Probe};
+use media::Probe;
 use ports::{ObjectRef, Put, Store};
 use schemas::{Manifest, Tracks};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
@@ -25,6 +27,15 @@ const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 /// The faces of a crowded hour are a few megabytes.
 const MAX_TRACKS_BYTES: u64 = 256 << 20;
 
+/// What a helper of the studio must know.
+pub const WORKS: [Entry; 5] = [
+    Entry::of::<cutting::PlanClips>(),
+    Entry::of::<cutting::WriteClips>(),
+    Entry::of::<masking::MaskCore>(),
+    Entry::of::<stitching::StitchFilm>(),
+    Entry::of::<verifying::Inspection>(),
+];
+
 /// Performs the effects of `cut`, `blur`, `stitch`, `verify` and `sweep`.
 #[derive(Debug, Clone)]
 pub struct Studio {
@@ -35,6 +46,8 @@ pub struct Studio {
     /// Threads of one encoder or decoder.
     pub threads: usize,
     pub models: Arc<vision::Models>,
+    /// Does what reads footage.
+    pub helper: Helper,
     /// Told how many frames and seconds of footage were worked on.
     pub metrics: Metrics,
 }
@@ -50,28 +63,22 @@ impl Studio {
         Ok(Tracks::from_avro(&body)?)
     }
 
-    /// Media work on a thread of its own, under a permit.
-    async fn on_cpu<T: Send + 'static>(
+    /// Work on `bytes` of footage that lasts `footage` (where that is known), under a permit.
+    /// Permit and directory are given back when nothing works any more, also if nobody waits.
+    async fn work<W: Work>(
         &self,
-        work: impl FnOnce(&Limits) -> Result<T, MediaError> + Send + 'static,
-    ) -> Result<T, Trouble> {
+        job: &Arc<Job>,
+        work: W,
+        bytes: u64,
+        footage: Option<Duration>,
+    ) -> Result<W::Output, Trouble> {
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
             .await
             .map_err(|_| Trouble::transient("stopping", "the mill is stopping"))?;
-        let limits = Limits { threads: self.threads, ..Limits::default() };
-        let result = tokio::task::spawn_blocking(move || {
-            let result = work(&limits);
-            drop(permit);
-            result
-        })
-        .await;
-        match result {
-            Ok(result) => result.map_err(blame),
-            Err(panic) => {
-                Err(Trouble::poison("media_panic", format!("media work failed: {panic}")))
-            }
-        }
+        let allowance = Allowance::new(job.dir().to_owned(), bytes, footage, self.threads);
+        let held = (permit, Arc::clone(job));
+        self.helper.run(work, allowance, held).await.map_err(blame)
     }
 
     async fn upload(&self, file: &Path, bucket: &str, key: &str) -> Result<(), Trouble> {
@@ -96,11 +103,11 @@ fn probe(manifest: &Manifest) -> Result<Probe, Trouble> {
     })
 }
 
-/// Whose fault a media failure is.
-fn blame(error: MediaError) -> Trouble {
-    if error.blames_input() {
-        Trouble::poison(error.reason(), error.to_string())
-    } else {
-        Trouble::transient(error.reason(), error.to_string())
+/// Whose fault a failure of media work is.
+fn blame(failure: Failure) -> Trouble {
+    match failure {
+        Failure::Unavailable { lasting: true, .. } => Trouble::fatal(failure.to_string()),
+        _ if failure.blames_input() => Trouble::poison(failure.reason(), failure.to_string()),
+        _ => Trouble::transient(failure.reason(), failure.to_string()),
     }
 }

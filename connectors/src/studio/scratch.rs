@@ -28,6 +28,12 @@ impl Scratch {
         Ok(Self { root, max_bytes, used: Arc::default() })
     }
 
+    /// Where the private directories are made.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// A private directory for a job that will need at most `bytes`.
     ///
     /// More than all of the scratch is refused for ever, more than what is free now only for now.

@@ -1,12 +1,15 @@
 //! `StitchClips`: the masked cores become one film with the source's sound, staged but not published.
 
 use super::{Studio, footage, masking, probe};
+use confine::Work;
 use engine::{Connector, Trouble};
 use futures::{StreamExt, TryStreamExt, stream};
-use media::Stitch;
+use media::{ClipSpan, Limits, MediaError, Probe, Stitch, StitchReport};
 use ports::ObjectRef;
 use processors::stitch::{StitchClips, Stitched};
 use schemas::{RenderMode, keys};
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, sync::Arc};
 
 const SCRATCH_PER_SOURCE: u64 = 3;
 const SCRATCH_FLOOR: u64 = 8 << 20;
@@ -15,42 +18,34 @@ const DOWNLOADS_AT_ONCE: usize = 4;
 impl Connector<StitchClips> for Studio {
     async fn perform(&self, effect: &StitchClips) -> Result<Stitched, Trouble> {
         let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
-        let job = self.scratch.job(manifest.source.bytes * SCRATCH_PER_SOURCE + SCRATCH_FLOOR)?;
+        let bytes = manifest.source.bytes;
+        let job = Arc::new(self.scratch.job(bytes * SCRATCH_PER_SOURCE + SCRATCH_FLOOR)?);
         let (source, staged) = (job.path("source"), job.path("staged.mp4"));
         let source_at = ObjectRef::new(&manifest.source.bucket, &manifest.source.key);
         self.store.download(&source_at, &source).await?;
 
-        let (out, probe) = (staged.clone(), probe(&manifest)?);
-        let report = if manifest.render == RenderMode::Copy {
-            self.on_cpu(move |limits| media::copy_all(&source, &probe, &out, limits)).await?
-        } else {
-            let parts: Vec<_> = manifest
-                .clips
-                .iter()
-                .map(|clip| {
-                    let key = keys::masked(&manifest.video_id, &manifest.run_id, clip.index);
-                    (ObjectRef::new(&effect.bucket, key), job.path(&format!("{}.mp4", clip.index)))
-                })
-                .collect();
+        let mut parts = Vec::new();
+        if manifest.render != RenderMode::Copy {
+            parts.extend(manifest.clips.iter().map(|clip| {
+                let key = keys::masked(&manifest.video_id, &manifest.run_id, clip.index);
+                (ObjectRef::new(&effect.bucket, key), job.path(&format!("{}.mp4", clip.index)))
+            }));
             stream::iter(parts.clone())
                 .map(|(at, file)| async move { self.store.download(&at, &file).await })
                 .buffer_unordered(DOWNLOADS_AT_ONCE)
                 .try_for_each(|_| async { Ok(()) })
                 .await?;
-            let spans: Vec<_> = manifest.clips.iter().map(masking::span).collect();
-            let files: Vec<_> = parts.into_iter().map(|(_, file)| file).collect();
-            self.on_cpu(move |limits| {
-                media::stitch(&Stitch {
-                    parts: &files,
-                    spans: &spans,
-                    probe: &probe,
-                    source: &source,
-                    out: &out,
-                    limits,
-                })
-            })
-            .await?
+        }
+        let work = StitchFilm {
+            source,
+            copy: manifest.render == RenderMode::Copy,
+            parts: parts.into_iter().map(|(_, file)| file).collect(),
+            spans: manifest.clips.iter().map(masking::span).collect(),
+            probe: probe(&manifest)?,
+            out: staged.clone(),
         };
+        let length = footage(manifest.duration_ms);
+        let report = self.work(&job, work, bytes, Some(length)).await?;
         self.upload(&staged, &effect.bucket, &effect.staged_key).await?;
         self.metrics.count_media("stitch", footage(report.duration_ms));
         Ok(Stitched {
@@ -58,5 +53,30 @@ impl Connector<StitchClips> for Studio {
             duration_ms: report.duration_ms,
             size_bytes: i64::try_from(report.bytes).unwrap_or(i64::MAX),
         })
+    }
+}
+
+/// Joins masked cores and the source's sound, or copies the source where nothing is masked.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StitchFilm {
+    source: PathBuf,
+    copy: bool,
+    /// None where the source is copied.
+    parts: Vec<PathBuf>,
+    spans: Vec<ClipSpan>,
+    probe: Probe,
+    out: PathBuf,
+}
+
+impl Work for StitchFilm {
+    const NAME: &'static str = "stitch-film";
+    type Output = StitchReport;
+
+    fn run(self, limits: &Limits) -> Result<StitchReport, MediaError> {
+        let Self { source, copy, parts, spans, probe, out } = &self;
+        if *copy {
+            return media::copy_all(source, probe, out, limits);
+        }
+        media::stitch(&Stitch { parts, spans, probe, source, out, limits })
     }
 }

@@ -9,14 +9,19 @@ use super::{
     Studio, footage, masking,
     second_look::{DETECTOR_WIDTH, TOUCHED, internal},
 };
+use confine::Work;
 use engine::{Connector, FrameKind, Trouble};
 use media::{Compared, Limits, MaskStyle, MediaError, Region};
 use ports::ObjectRef;
 use processors::verify::{Verified, VerifyRecording, judge, recording_key, statement};
 use schemas::{AudioPlan, Blur, Checks, Manifest, Receipt, Tracks, keys};
+use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, sync_channel},
+    },
     thread,
 };
 use vision::{FaceBox, FaceDetector, FaceEmbedder, Models, VisionError};
@@ -48,7 +53,8 @@ impl Connector<VerifyRecording> for Studio {
         let Some(staged) = self.store.head(&staged_at).await? else {
             return Err(Trouble::poison("missing_object", format!("{staged_at} is gone")));
         };
-        let job = self.scratch.job(manifest.source.bytes + staged.bytes + SCRATCH_FLOOR)?;
+        let bytes = manifest.source.bytes + staged.bytes;
+        let job = Arc::new(self.scratch.job(bytes + SCRATCH_FLOOR)?);
         let films = Films { source: job.path("source"), output: job.path("staged.mp4") };
         let source_at = ObjectRef::new(&manifest.source.bucket, &manifest.source.key);
         self.store.download(&source_at, &films.source).await?;
@@ -73,11 +79,10 @@ impl Connector<VerifyRecording> for Studio {
             tracks,
             style: masking::style(&manifest),
             manifest: manifest.clone(),
-            models: self.models.clone(),
-            threshold: manifest.masking.verify_threshold,
-            threads: self.threads,
+            runtime: self.models.library().to_owned(),
         };
-        let (checks, output_sha256) = self.on_cpu(move |limits| inspection.run(limits)).await?;
+        let length = footage(manifest.duration_ms);
+        let (checks, output_sha256) = self.work(&job, inspection, bytes, Some(length)).await?;
         self.metrics
             .count_frames(FrameKind::Verified, u64::try_from(checks.frames_output).unwrap_or(0));
         self.metrics.count_media("verify", footage(checks.duration_output_ms));
@@ -103,21 +108,22 @@ impl Connector<VerifyRecording> for Studio {
     }
 }
 
+#[derive(Debug, Serialize, Deserialize)]
 struct Films {
     source: PathBuf,
     output: PathBuf,
 }
 
 /// All that a verification looks at.
-struct Inspection {
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Inspection {
     films: Films,
     manifest: Manifest,
     /// By clip; none where nothing is masked.
     tracks: Vec<Tracks>,
     style: MaskStyle,
-    models: std::sync::Arc<Models>,
-    threshold: f32,
-    threads: usize,
+    /// ONNX Runtime's shared library.
+    runtime: PathBuf,
 }
 
 /// One frame for the detector: both pictures, and where masks were drawn.
@@ -137,13 +143,31 @@ struct Found {
     leaks: i64,
 }
 
+impl Work for Inspection {
+    const NAME: &'static str = "inspect-film";
+    type Output = (Checks, String);
+
+    fn prepare(&self) -> Result<(), MediaError> {
+        Models::preload(&self.runtime).map_err(internal)
+    }
+
+    fn run(self, limits: &Limits) -> Result<(Checks, String), MediaError> {
+        self.inspect(limits)
+    }
+}
+
 impl Inspection {
-    fn run(&self, limits: &Limits) -> Result<(Checks, String), MediaError> {
+    fn models(&self) -> Result<Models, VisionError> {
+        Models::find(Some(&self.runtime))
+    }
+
+    fn inspect(&self, limits: &Limits) -> Result<(Checks, String), MediaError> {
         let masked = self.manifest.masking.blur == Blur::All;
         let (shots, queue) = sync_channel::<Shot>(FRAMES_IN_FLIGHT);
         let (compared, found) = thread::scope(|scope| {
-            let detector = scope
-                .spawn(move || if masked { self.detect(&queue) } else { Ok(Found::default()) });
+            let detector = scope.spawn(move || {
+                if masked { self.detect(&queue, limits.threads) } else { Ok(Found::default()) }
+            });
             let mut boxes = (0_i64, 0_i64);
             let compared =
                 media::compare(&self.films.source, &self.films.output, limits, &mut |pair| {
@@ -208,17 +232,19 @@ impl Inspection {
         tracks.regions_at(pts).iter().map(masking::region).collect()
     }
 
-    fn detect(&self, queue: &Receiver<Shot>) -> Result<Found, VisionError> {
+    fn detect(&self, queue: &Receiver<Shot>, threads: usize) -> Result<Found, VisionError> {
+        let models = self.models()?;
+        let threshold = self.manifest.masking.verify_threshold;
         let mut eyes = Eyes {
-            detector: FaceDetector::new(&self.models, self.threads)?,
+            detector: FaceDetector::new(&models, threads)?,
             embedder: None,
-            models: &self.models,
-            threads: self.threads,
+            models: &models,
+            threads,
             threshold: self.manifest.masking.threshold,
         };
         let mut found = Found::default();
         for shot in queue {
-            for face in eyes.detector.detect(&shot.output, self.threshold)? {
+            for face in eyes.detector.detect(&shot.output, threshold)? {
                 let covered = media::mask_coverage(&masking::region(&face.region), &shot.regions);
                 let region = &face.region;
                 if covered >= COVERED {

@@ -10,6 +10,7 @@ mod face_store;
 mod fault;
 mod images;
 mod jobs;
+mod looking;
 mod photos;
 mod quality_bar;
 mod routes;
@@ -20,6 +21,7 @@ mod worker;
 pub use clock::Clock;
 
 use crate::{Models, VisionError};
+use confine::Helper;
 use face_store::FaceStore;
 use jobs::Jobs;
 use photos::Photos;
@@ -33,12 +35,15 @@ use std::{
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::timeout};
 use worker::Worker;
 
+pub use looking::WORKS;
+
 /// A failed job's `StatusMessage` is a reason word and a sentence: `no_video: the file has no video
 /// stream; …`. These words mean that the video is not at fault (it could not be fetched or read,
 /// or the server failed): starting the job again, also with the same token, runs it again. Any
-/// other word means that it is: the words of [`media::MediaError::reason`], or those with which
-/// the store refused the object.
-pub const PASSING_REASONS: [&str; 2] = ["io", "internal"];
+/// other word means that it is: the words of [`media::MediaError::reason`] and
+/// [`confine::Failure::reason`], or those with which the store refused the object.
+pub const PASSING_REASONS: [&str; 5] =
+    ["io", "internal", "media_stalled", "media_killed", "media_unavailable"];
 
 /// How long [`Server::stop`] waits for requests and for running jobs, each.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -58,6 +63,8 @@ pub struct ServerOptions {
     pub permits: Arc<Semaphore>,
     /// Threads per analysed video, for decoding and for inference each.
     pub threads: usize,
+    /// Does what reads videos.
+    pub helper: Helper,
     /// 0 to 1, usually [`FACE_THRESHOLD`](crate::FACE_THRESHOLD); photographs take at least 0.7.
     pub face_threshold: f32,
     /// Decides when results are old.

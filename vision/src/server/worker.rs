@@ -3,12 +3,12 @@
 use super::{
     ServerOptions,
     jobs::{Job, Jobs, NotStarted, Page, Params, Started, State},
-    wire::{self, Kind, VideoMetadata},
+    looking::{Look, Seen},
+    wire::{self, VideoMetadata},
 };
-use crate::{FaceDetector, LabelDetector, VideoInfo, VisionError, faces_in_video, labels_in_video};
-use media::{Cancel, Limits, MediaError};
+use crate::VisionError;
+use confine::Allowance;
 use ports::{ObjectRef, Refusal, Store, Trouble};
-use serde_json::Value;
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
@@ -50,6 +50,7 @@ fn internal(error: impl fmt::Display) -> Failure {
 struct Ready<'w> {
     folder: TempDir,
     permit: OwnedSemaphorePermit,
+    bytes: u64,
     _place: SemaphorePermit<'w>,
 }
 
@@ -60,31 +61,9 @@ pub(super) struct Worker {
     /// Private folders of running jobs.
     scratch: PathBuf,
     fetched: Semaphore,
-    /// Stops decoding, which is not asynchronous, at the next frame.
-    cancel: Cancel,
     /// Stops waiting, whatever for.
     stopped: watch::Sender<bool>,
     running: Mutex<JoinSet<()>>,
-    faces: Pool<FaceDetector>,
-    labels: Pool<LabelDetector>,
-}
-
-/// Detectors between two jobs: as many as ever ran at once.
-#[derive(Debug)]
-struct Pool<T>(Mutex<Vec<T>>);
-
-impl<T> Pool<T> {
-    const fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
-    }
-
-    fn take(&self) -> Option<T> {
-        locked(&self.0).pop()
-    }
-
-    fn give_back(&self, detector: T) {
-        locked(&self.0).push(detector);
-    }
 }
 
 impl Worker {
@@ -101,11 +80,8 @@ impl Worker {
             jobs,
             scratch,
             fetched: Semaphore::new(MOST_FETCHED),
-            cancel: Cancel::new(),
             stopped: watch::Sender::new(false),
             running: Mutex::new(JoinSet::new()),
-            faces: Pool::new(),
-            labels: Pool::new(),
         })
     }
 
@@ -146,9 +122,8 @@ impl Worker {
         running.spawn(self.clone().run(job));
     }
 
-    /// Stops jobs that wait at once and those that run at their next frame.
+    /// Stops jobs, whether they wait or run.
     pub(super) fn stop(&self) {
-        self.cancel.cancel();
         self.stopped.send_replace(true);
     }
 
@@ -181,26 +156,34 @@ impl Worker {
     }
 
     async fn work(self: &Arc<Self>, job: &Job) -> Result<VideoMetadata, Failure> {
-        let ready = tokio::select! {
-            ready = self.prepare(job) => ready?,
-            () = self.stopping() => return Err(Failure::Stopped),
+        tokio::select! {
+            done = self.fetch_and_look(job) => done,
+            () = self.stopping() => Err(Failure::Stopped),
+        }
+    }
+
+    async fn fetch_and_look(self: &Arc<Self>, job: &Job) -> Result<VideoMetadata, Failure> {
+        let Ready { folder, permit, bytes, _place } = self.prepare(job).await?;
+        let threads = self.options.threads.max(1);
+        let look = Look {
+            video: folder.path().join(VIDEO),
+            kind: job.params.kind,
+            face_threshold: self.options.face_threshold,
+            runtime: self.options.models.library().to_owned(),
         };
-        let Ready { folder, permit, _place } = ready;
-        let (worker, job) = (self.clone(), job.clone());
-        let looked = spawn_blocking(move || {
-            // Both live exactly as long as the work does, also when nobody waits for it.
-            let (_permit, folder) = (permit, folder);
-            worker.look(&job, &folder)
-        });
-        let info = looked.await.map_err(internal)?.map_err(|error| match error {
-            VisionError::Media(MediaError::Cancelled) => Failure::Stopped,
-            VisionError::Media(media) if media.blames_input() => {
-                Failure::Video(format!("{}: {media}", media.reason()))
+        let allowance = Allowance::new(folder.path().to_owned(), bytes, None, threads);
+        // Both are held as long as the work lasts, also when nobody waits for it.
+        let held = (permit, folder);
+        let seen = self.options.helper.run(look, allowance, held).await.map_err(|failure| {
+            let message = format!("{}: {failure}", failure.reason());
+            match failure {
+                confine::Failure::Cancelled => Failure::Stopped,
+                failure if failure.blames_input() => Failure::Video(message),
+                _ => Failure::Other(message),
             }
-            VisionError::Media(media) => Failure::Other(format!("{}: {media}", media.reason())),
-            other => internal(other),
         })?;
-        Ok(VideoMetadata::from(&info))
+        let (worker, job) = (self.clone(), job.clone());
+        spawn_blocking(move || worker.keep(&job, &seen)).await.map_err(internal)?.map_err(internal)
     }
 
     /// Brings the video to disk and waits for a permit to look at it.
@@ -208,19 +191,19 @@ impl Worker {
         let place = self.fetched.acquire().await.map_err(internal)?;
         let folder =
             tempfile::Builder::new().prefix("job-").tempdir_in(&self.scratch).map_err(internal)?;
-        self.fetch(job, &folder.path().join(VIDEO)).await?;
+        let bytes = self.fetch(job, &folder.path().join(VIDEO)).await?;
         let permit = self.options.permits.clone().acquire_owned().await.map_err(internal)?;
-        Ok(Ready { folder, permit, _place: place })
+        Ok(Ready { folder, permit, bytes, _place: place })
     }
 
     /// Brings the video into a file, with patience where the store's trouble may pass.
-    async fn fetch(&self, job: &Job, file: &Path) -> Result<(), Failure> {
+    async fn fetch(&self, job: &Job, file: &Path) -> Result<u64, Failure> {
         let object = ObjectRef::new(&job.params.bucket, &job.params.key);
         let mut wait = FIRST_WAIT;
         let mut attempt = 1;
         loop {
             let trouble = match self.options.store.download(&object, file).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => return file.metadata().map(|it| it.len()).map_err(internal),
                 Err(trouble) => trouble,
             };
             match trouble {
@@ -240,43 +223,21 @@ impl Worker {
         }
     }
 
-    /// Analyses the video in `folder` and writes the results. Blocks.
-    fn look(&self, job: &Job, folder: &TempDir) -> Result<VideoInfo, VisionError> {
-        let file = folder.path().join(VIDEO);
-        let threads = self.options.threads.max(1);
-        let limits = Limits { threads, cancel: self.cancel.clone(), ..Limits::default() };
-        match job.params.kind {
-            Kind::Faces => {
-                let mut detector = match self.faces.take() {
-                    Some(detector) => detector,
-                    None => FaceDetector::new(&self.options.models, threads)?,
-                };
-                let threshold = self.options.face_threshold;
-                let found = faces_in_video(&file, &mut detector, threshold, &limits, &mut |_| {});
-                self.faces.give_back(detector);
-                let found = found?;
-                self.keep(job, found.samples.iter().flat_map(wire::faces))?;
-                Ok(found.video)
+    /// Writes the results of a look. Blocks.
+    fn keep(&self, job: &Job, seen: &Seen) -> Result<VideoMetadata, VisionError> {
+        let min = job.params.min_confidence;
+        let (video, kept) = match seen {
+            Seen::Faces(found) => {
+                let entries = found.samples.iter().flat_map(wire::faces);
+                (&found.video, self.jobs.write_results(&job.id, entries))
             }
-            Kind::Labels => {
-                let mut detector = match self.labels.take() {
-                    Some(detector) => detector,
-                    None => LabelDetector::new(&self.options.models, threads)?,
-                };
-                let found = labels_in_video(&file, &mut detector, &limits, &mut |_| {});
-                self.labels.give_back(detector);
-                let found = found?;
-                let min = job.params.min_confidence;
-                self.keep(job, found.samples.iter().flat_map(|s| wire::labels(s, min)))?;
-                Ok(found.video)
+            Seen::Labels(found) => {
+                let entries = found.samples.iter().flat_map(|sample| wire::labels(sample, min));
+                (&found.video, self.jobs.write_results(&job.id, entries))
             }
-        }
-    }
-
-    fn keep(&self, job: &Job, entries: impl Iterator<Item = Value>) -> Result<(), VisionError> {
-        self.jobs
-            .write_results(&job.id, entries)
-            .map_err(|e| VisionError::io("results of a vision job", e))
+        };
+        kept.map_err(|e| VisionError::io("results of a vision job", e))?;
+        Ok(VideoMetadata::from(video))
     }
 }
 

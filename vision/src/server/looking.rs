@@ -1,0 +1,70 @@
+//! What a helper does for a job: it looks at one video and answers with what it found.
+
+use super::wire::Kind;
+use crate::{
+    FaceDetector, LabelDetector, Models, VideoFaces, VideoLabels, VisionError, faces_in_video,
+    labels_in_video,
+};
+use confine::{Entry, Work};
+use media::{Limits, MediaError};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What a helper of the server must know.
+pub const WORKS: [Entry; 1] = [Entry::of::<Look>()];
+
+/// One look at a whole video.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Look {
+    pub(super) video: PathBuf,
+    pub(super) kind: Kind,
+    /// 0 to 1.
+    pub(super) face_threshold: f32,
+    /// ONNX Runtime's shared library.
+    pub(super) runtime: PathBuf,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Seen {
+    Faces(VideoFaces),
+    Labels(VideoLabels),
+}
+
+impl Work for Look {
+    const NAME: &'static str = "look-at-video";
+    type Output = Seen;
+
+    fn prepare(&self) -> Result<(), MediaError> {
+        Models::preload(&self.runtime).map_err(media)
+    }
+
+    fn run(self, limits: &Limits) -> Result<Seen, MediaError> {
+        self.look(limits).map_err(media)
+    }
+}
+
+impl Look {
+    fn look(&self, limits: &Limits) -> Result<Seen, VisionError> {
+        let models = Models::find(Some(&self.runtime))?;
+        match self.kind {
+            Kind::Faces => {
+                let mut eyes = FaceDetector::new(&models, limits.threads)?;
+                faces_in_video(&self.video, &mut eyes, self.face_threshold, limits, &mut |_| {})
+                    .map(Seen::Faces)
+            }
+            Kind::Labels => {
+                let mut eyes = LabelDetector::new(&models, limits.threads)?;
+                labels_in_video(&self.video, &mut eyes, limits, &mut |_| {}).map(Seen::Labels)
+            }
+        }
+    }
+}
+
+/// A detector that does not run is not the video's fault.
+fn media(error: VisionError) -> MediaError {
+    match error {
+        VisionError::Media(error) => error,
+        other => MediaError::Internal(other.to_string()),
+    }
+}
