@@ -9,6 +9,9 @@ pub const MEMORY: u64 = 896 << 20;
 
 /// Computing time that every work has.
 const FLOOR: Duration = Duration::from_secs(60);
+/// Computing time of work that only reads packets, and its bytes per second: a hash takes the most.
+const READING_FLOOR: Duration = Duration::from_secs(8);
+const READ_PER_SECOND: u64 = 4_000_000;
 /// Computing time per time of footage: verifying 4K at 60 fps takes about 20.
 const PER_FOOTAGE: u32 = 60;
 /// Computing time per byte where the length of the footage is not known yet: footage of 30 kbit/s
@@ -53,6 +56,14 @@ impl Allowance {
             time: of_footage.saturating_add(FLOOR),
             threads: threads.max(1),
         }
+    }
+
+    /// For reading `input_bytes` in `folder` without decoding them.
+    #[must_use]
+    pub fn reading(folder: PathBuf, input_bytes: u64) -> Self {
+        let reading = Duration::from_secs(input_bytes / READ_PER_SECOND);
+        let time = READING_FLOOR.saturating_add(reading);
+        Self { time, ..Self::new(folder, input_bytes, None, 1) }
     }
 
     /// Time on the clock after which a work that has not used up its computing time is stopped.

@@ -3,7 +3,7 @@
 use crate::{Allowance, MEMORY, syscalls};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus, Scope,
+    RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,9 @@ const FILES: u64 = 64;
 const LAST_WORDS: u64 = 2;
 /// What is asked of Landlock; an older kernel upholds a part of it.
 const NEWEST: ABI = ABI::V6;
+
+/// What ONNX Runtime reads to choose its kernels: the same for everybody on the machine.
+const OF_THE_MACHINE: [&str; 2] = ["/proc/cpuinfo", "/sys/devices/system/cpu"];
 
 /// How far the kernel upholds a part of the fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +93,7 @@ fn limit(allowance: &Allowance) -> io::Result<()> {
     Ok(())
 }
 
-/// Everything that Landlock can forbid, except the files of one directory.
+/// Everything that Landlock can forbid, except the files of one directory and facts about the CPU.
 fn landlock(folder: &Path) -> io::Result<Held> {
     let own_files: BitFlags<AccessFs> = AccessFs::ReadFile
         | AccessFs::ReadDir
@@ -99,12 +102,14 @@ fn landlock(folder: &Path) -> io::Result<Held> {
         | AccessFs::MakeReg
         | AccessFs::RemoveFile;
     let folder = PathFd::new(folder).map_err(io::Error::other)?;
+    let facts = path_beneath_rules(OF_THE_MACHINE, AccessFs::ReadFile | AccessFs::ReadDir);
     let restricted = Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))
         .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(NEWEST)))
         .and_then(|ruleset| ruleset.scope(Scope::from_all(NEWEST)))
         .and_then(|ruleset| ruleset.create())
         .and_then(|ruleset| ruleset.add_rule(PathBeneath::new(folder, own_files)))
+        .and_then(|ruleset| ruleset.add_rules(facts))
         .and_then(|ruleset| ruleset.restrict_self())
         .map_err(io::Error::other)?;
     Ok(match restricted.ruleset {

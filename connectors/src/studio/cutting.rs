@@ -2,7 +2,7 @@
 
 use super::{Studio, footage};
 use bytes::Bytes;
-use confine::Work;
+use confine::{Allowance, Work};
 use engine::{Connector, Trouble};
 use media::{CutPlan, Limits, MediaError, Probe};
 use ports::{ObjectInfo, ObjectRef, Put, PutOutcome};
@@ -50,7 +50,8 @@ impl Connector<CutClips> for Studio {
             clip_seconds: effect.clip_seconds,
             margin_seconds: effect.margin_seconds,
         };
-        let (plan, sha256) = self.work(&job, plan, info.bytes, None).await?;
+        let reading = Allowance::reading(job.dir().to_owned(), info.bytes);
+        let (plan, sha256) = self.work(&job, plan, reading).await?;
 
         let mut written = 0..0;
         while written.end < plan.clips.len() {
@@ -61,7 +62,7 @@ impl Connector<CutClips> for Studio {
                 first: written.end,
                 enough: info.bytes,
             };
-            let next = self.work(&job, work, info.bytes, None).await?;
+            let next = self.work(&job, work, self.rendering(&job, info.bytes, None)).await?;
             written = written.end..next.clamp(written.end + 1, plan.clips.len());
             for span in &plan.clips[written.clone()] {
                 let file = clip_file(job.dir(), span.index);

@@ -48,7 +48,8 @@ impl Connector<MaskClip> for Studio {
             runtime: self.models.library().to_owned(),
         };
         let length = manifest.time_base.to_ms(entry.margin_end - entry.margin_start);
-        let (report, second) = self.work(&job, work, info.bytes, Some(footage(length))).await?;
+        let allowance = self.rendering(&job, info.bytes, Some(footage(length)));
+        let (report, second) = self.work(&job, work, allowance).await?;
         if report.frames != entry.core_frames {
             return Err(Trouble::poison(
                 "frames_missing",

@@ -63,20 +63,22 @@ impl Studio {
         Ok(Tracks::from_avro(&body)?)
     }
 
-    /// Work on `bytes` of footage that lasts `footage` (where that is known), under a permit.
-    /// Permit and directory are given back when nothing works any more, also if nobody waits.
+    /// What work on `bytes` of footage that lasts `footage` (where that is known) may use.
+    fn rendering(&self, job: &Job, bytes: u64, footage: Option<Duration>) -> Allowance {
+        Allowance::new(job.dir().to_owned(), bytes, footage, self.threads)
+    }
+
+    /// Work under a permit. Permit and directory are given back when nothing works any more, also if nobody waits.
     async fn work<W: Work>(
         &self,
         job: &Arc<Job>,
         work: W,
-        bytes: u64,
-        footage: Option<Duration>,
+        allowance: Allowance,
     ) -> Result<W::Output, Trouble> {
         let permit = Arc::clone(&self.permits)
             .acquire_owned()
             .await
             .map_err(|_| Trouble::transient("stopping", "the mill is stopping"))?;
-        let allowance = Allowance::new(job.dir().to_owned(), bytes, footage, self.threads);
         let held = (permit, Arc::clone(job));
         self.helper.run(work, allowance, held).await.map_err(blame)
     }

@@ -45,7 +45,8 @@ impl Connector<StitchClips> for Studio {
             out: staged.clone(),
         };
         let length = footage(manifest.duration_ms);
-        let report = self.work(&job, work, bytes, Some(length)).await?;
+        let allowance = self.rendering(&job, bytes, Some(length));
+        let report = self.work(&job, work, allowance).await?;
         self.upload(&staged, &effect.bucket, &effect.staged_key).await?;
         self.metrics.count_media("stitch", footage(report.duration_ms));
         Ok(Stitched {

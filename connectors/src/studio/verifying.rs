@@ -82,7 +82,8 @@ impl Connector<VerifyRecording> for Studio {
             runtime: self.models.library().to_owned(),
         };
         let length = footage(manifest.duration_ms);
-        let (checks, output_sha256) = self.work(&job, inspection, bytes, Some(length)).await?;
+        let allowance = self.rendering(&job, bytes, Some(length));
+        let (checks, output_sha256) = self.work(&job, inspection, allowance).await?;
         self.metrics
             .count_frames(FrameKind::Verified, u64::try_from(checks.frames_output).unwrap_or(0));
         self.metrics.count_media("verify", footage(checks.duration_output_ms));

@@ -1,0 +1,268 @@
+//! Hostile files go through the program's own confined helper, under strace: each is refused with a
+//! reason within seconds, within memory, opens nothing and contacts nobody, and an ordinary film
+//! works right after. The table is `docs/hostile-inputs.md`; `REELMILL_WRITE_TABLES=1` writes it.
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
+mod boxes;
+mod corpus;
+mod trace;
+
+use confine::{Allowance, Failure, Helper, Usage, Work};
+use corpus::{Maker, Row};
+use media::{Limits, MediaError};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{
+    fmt::Write as _,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tempfile::TempDir;
+use trace::Seen;
+
+const TABLE: &str = "docs/hostile-inputs.md";
+/// Computing time in which every file is refused; the clock would measure the machine's load.
+const SECONDS: u64 = 10;
+
+/// The helper's first work on an upload, as this side knows it.
+#[derive(Serialize, Deserialize)]
+struct PlanClips {
+    source: PathBuf,
+    clip_seconds: f64,
+    margin_seconds: f64,
+}
+
+/// Its first work that decodes.
+#[derive(Serialize, Deserialize)]
+struct Look {
+    video: PathBuf,
+    kind: String,
+    face_threshold: f32,
+    runtime: PathBuf,
+}
+
+fn elsewhere() -> Result<Value, MediaError> {
+    Err(MediaError::Internal("only the program does this".to_owned()))
+}
+
+impl Work for PlanClips {
+    const NAME: &'static str = "plan-clips";
+    type Output = Value;
+    fn run(self, _: &Limits) -> Result<Value, MediaError> {
+        elsewhere()
+    }
+}
+
+impl Work for Look {
+    const NAME: &'static str = "look-at-video";
+    type Output = Value;
+    fn run(self, _: &Limits) -> Result<Value, MediaError> {
+        elsewhere()
+    }
+}
+
+/// Where files are looked at, with what nobody may touch beside it.
+struct Place {
+    dir: TempDir,
+    listener: TcpListener,
+    runtime: PathBuf,
+}
+
+/// What became of a file.
+#[derive(Debug)]
+struct Fate {
+    reason: String,
+    usage: Usage,
+    seen: Vec<Seen>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        std::fs::create_dir(dir.path().join("job")).unwrap();
+        std::fs::create_dir(dir.path().join("made")).unwrap();
+        std::fs::write(dir.path().join("canary.ts"), [0x47; 188]).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let runtime = vision::Models::find(None).unwrap().library().to_owned();
+        Self { dir, listener, runtime }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Has one work done, traced.
+    fn work<W: Work>(
+        &self,
+        work: W,
+        allowance: Allowance,
+    ) -> (Result<W::Output, Failure>, Usage, Seen) {
+        let log = self.path("trace");
+        let mut arguments = trace::traced(&log);
+        arguments.extend([env!("CARGO_BIN_EXE_reelmill").to_owned(), "media-job".to_owned()]);
+        let helper = Helper::program("/usr/bin/strace", arguments);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (result, usage) = runtime.block_on(helper.measured(work, allowance, ()));
+        (result, usage, trace::read(&log, &self.path("job"), true))
+    }
+
+    /// Plans the clips of a file and looks for faces in it, as `cut` and `detect` do.
+    fn fate(&self, bytes: &[u8]) -> Fate {
+        let video = self.path("job/source");
+        std::fs::write(&video, bytes).unwrap();
+        let plan = PlanClips { source: video.clone(), clip_seconds: 60.0, margin_seconds: 1.0 };
+        let (planned, mut usage, seen) =
+            self.work(plan, Allowance::reading(self.path("job"), bytes.len() as u64));
+        let mut fate = Fate { reason: "plays".to_owned(), usage, seen: vec![seen] };
+        if let Err(failure) = planned {
+            fate.reason = told(&failure);
+            return fate;
+        }
+        let look = Look {
+            video,
+            kind: "faces".to_owned(),
+            face_threshold: 0.5,
+            runtime: self.runtime.clone(),
+        };
+        let (looked, more, seen) =
+            self.work(look, Allowance::new(self.path("job"), bytes.len() as u64, None, 1));
+        usage = Usage { memory: usage.memory.max(more.memory), time: usage.time + more.time };
+        fate.usage = usage;
+        fate.seen.push(seen);
+        if let Err(failure) = looked {
+            fate.reason = told(&failure);
+        }
+        fate
+    }
+
+    fn connections(&self) -> usize {
+        std::iter::from_fn(|| self.listener.accept().ok()).count()
+    }
+}
+
+fn told(failure: &Failure) -> String {
+    assert!(failure.blames_input(), "{failure}");
+    failure.reason().to_owned()
+}
+
+/// Whether programs can be traced here; where they must be, it is a failure if not.
+fn can_trace() -> bool {
+    let traced = Command::new("/usr/bin/strace").args(["-f", "-o", "/dev/null", "true"]).output();
+    let can = traced.is_ok_and(|output| output.status.success());
+    let must = std::env::var_os("REELMILL_REQUIRE_SERVICES").is_some();
+    assert!(can || !must, "strace is missing or may not trace: run 'make setup'");
+    if !can {
+        eprintln!("skipped: strace is missing or may not trace here");
+    }
+    can
+}
+
+/// What is wrong with a row's fate; empty where all is well.
+fn complaints(row: &Row, fate: &Fate, connections: usize) -> String {
+    let mut complaints = String::new();
+    let mut check = |is_well: bool, what: String| {
+        if !is_well {
+            writeln!(complaints, "{}: {what}", row.name).unwrap();
+        }
+    };
+    let memory = fate.usage.memory >> 20;
+    check(fate.reason == row.reason, format!("{} instead of {}", fate.reason, row.reason));
+    check(fate.usage.time.as_secs() < SECONDS, format!("took {:?}", fate.usage.time));
+    check(memory < row.memory, format!("took {memory} MiB"));
+    check(connections == 0, format!("{connections} connections came"));
+    for seen in &fate.seen {
+        check(seen.opened.is_empty(), format!("opened {:?}", seen.opened));
+        check(!seen.named.iter().any(|call| call.contains("canary")), format!("{:?}", seen.named));
+        check(seen.network.is_empty(), format!("called {:?}", seen.network));
+    }
+    complaints
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = format!(
+        "# Hostile inputs\n\n\
+         Every file below goes through `cut`'s and, where it is not refused there, `detect`'s confined\n\
+         work under strace, in `tests/hostile` (`cargo test --test hostile`), which also writes this\n\
+         table. *Reason* is the word in the dead letter and in the video's status; `plays` means that\n\
+         the film is an ordinary one and what it refers to is not followed. Every file is done with\n\
+         in less than {SECONDS} s of computing time and within the memory given (the helper's highest\n\
+         resident size). *Opened* counts files outside of the work's directory, *contacted* calls on\n\
+         sockets and connections to a listener on loopback. An ordinary film is worked on right after\n\
+         each. The files follow from the code alone: there is no seed.\n\n\
+         | file | how it is made | reason | MiB | opened | contacted |\n\
+         |--|--|--|--|--|--|\n"
+    );
+    for row in rows {
+        let (name, how, reason, memory) = (&row.name, row.how, row.reason, row.memory);
+        writeln!(text, "| {name} | {how} | `{reason}` | < {memory} | 0 | 0 |").unwrap();
+    }
+    text
+}
+
+#[test]
+fn hostile_files_are_refused_in_seconds_and_open_nothing() {
+    if !can_trace() {
+        return;
+    }
+    let place = Place::new();
+    let canary = place.path("canary.ts");
+    let address = place.listener.local_addr().unwrap().to_string();
+    let maker = Maker { folder: &place.path("made"), canary: &canary, address };
+    let ordinary = maker.ordinary();
+    let rows = maker.rows();
+    let mut wrong = String::new();
+    for row in &rows {
+        let fate = place.fate(&row.bytes);
+        eprintln!(
+            "{}: {} {:?} {} MiB",
+            row.name,
+            fate.reason,
+            fate.usage.time,
+            fate.usage.memory >> 20
+        );
+        wrong += &complaints(row, &fate, place.connections());
+        let plan =
+            PlanClips { source: place.path("job/source"), clip_seconds: 60.0, margin_seconds: 1.0 };
+        std::fs::write(place.path("job/source"), &ordinary).unwrap();
+        let (planned, ..) =
+            place.work(plan, Allowance::reading(place.path("job"), ordinary.len() as u64));
+        assert!(planned.is_ok(), "an ordinary film after {}: {planned:?}", row.name);
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(TABLE);
+    if std::env::var_os("REELMILL_WRITE_TABLES").is_some() {
+        std::fs::write(&file, table(&rows)).unwrap();
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(written, table(&rows), "{TABLE} is old: run with REELMILL_WRITE_TABLES=1");
+}
+
+#[test]
+fn the_trace_would_show_a_file_that_is_opened() {
+    if !can_trace() {
+        return;
+    }
+    let place = Place::new();
+    let canary = place.path("canary.ts");
+    let film = place.path("job/film.mp4");
+    let playlist = format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
+        canary.display()
+    );
+    std::fs::write(&film, playlist).unwrap();
+    let log = place.path("trace");
+    // What FFmpeg does when it guesses.
+    let run = Command::new("/usr/bin/strace")
+        .args(trace::traced(&log))
+        .args(["ffmpeg", "-v", "quiet", "-nostdin", "-allowed_extensions", "ALL"])
+        .arg("-i")
+        .arg(&film)
+        .args(["-f", "null", "-"])
+        .output();
+    assert!(run.is_ok());
+    let seen = trace::read(&log, &place.path("job"), false);
+    assert!(seen.opened.iter().any(|call| call.contains("canary.ts")), "{:?}", seen.opened);
+}
