@@ -97,7 +97,7 @@ impl Helper {
         work: W,
         allowance: Allowance,
         held: impl Send + 'static,
-    ) -> (Result<(W::Output, Option<Fence>), Failure>, Usage) {
+    ) -> (Ended<W::Output>, Usage) {
         let (stop, pipe) = match io::pipe() {
             Ok(pipe) => pipe,
             Err(error) => return (Err(Failure::unavailable("a pipe", &error)), Usage::default()),
@@ -129,6 +129,9 @@ impl Helper {
     }
 }
 
+/// What a piece of work came to, and the fence it was done behind.
+type Ended<T> = Result<(T, Option<Fence>), Failure>;
+
 /// The work in a helper.
 fn elsewhere<W: Work>(
     program: &Program,
@@ -157,7 +160,7 @@ fn request<W: Work>(work: &W, allowance: &Allowance) -> Result<Vec<u8>, Failure>
     Ok(lines)
 }
 
-fn read<W: Work>(output: &[u8]) -> Result<(W::Output, Option<Fence>), Failure> {
+fn read<W: Work>(output: &[u8]) -> Ended<W::Output> {
     let mut fence = None;
     for line in output.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice::<Line<W::Output>>(line) {

@@ -129,7 +129,7 @@ fn conditional() -> [(c_long, u8, SeccompCmpArgLen, SeccompCmpOp, u64); 8] {
         (libc::SYS_clone, 0, Dword, MaskedEq(thread), thread),
         (libc::SYS_prctl, 0, Dword, Eq, libc::PR_SET_NAME as u64),
         // isatty
-        (libc::SYS_ioctl, 1, Dword, Eq, libc::TCGETS as u64),
+        (libc::SYS_ioctl, 1, Dword, Eq, libc::TCGETS),
         // abort
         (libc::SYS_tgkill, 0, Dword, Eq, u64::from(std::process::id())),
         // reading limits, not setting them
