@@ -138,7 +138,7 @@ fn elsewhere<W: Work>(
     work: W,
     allowance: &Allowance,
     stop: &PipeReader,
-) -> (Result<(W::Output, Option<Fence>), Failure>, Usage) {
+) -> (Ended<W::Output>, Usage) {
     let request = match request(&work, allowance) {
         Ok(request) => request,
         Err(failure) => return (Err(failure), Usage::default()),
