@@ -6,7 +6,7 @@ use reelmill::{
     config::{self, Asked, Unread},
     confinement, mill,
 };
-use std::process::ExitCode;
+use std::{os::unix::process::CommandExt, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
 /// Wrong usage or configuration (sysexits' EX_USAGE).
@@ -33,6 +33,12 @@ fn main() -> ExitCode {
             return ExitCode::from(failure.exit_code());
         }
     };
+    if matches!(cli.command, Command::Up(_) | Command::Run(_))
+        && let Err(e) = begin_silent()
+    {
+        eprintln!("reelmill: cannot start itself again without ONNX Runtime's telemetry: {e}");
+        return ExitCode::FAILURE;
+    }
     let filter = EnvFilter::try_from_env("REELMILL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Runtime::new() {
@@ -58,4 +64,18 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Starts this program anew, as the same process, with the variable that keeps ONNX Runtime from
+/// sending usage data, where it is not set: it must be there before the library is loaded.
+fn begin_silent() -> std::io::Result<()> {
+    let (name, value) = vision::NO_TELEMETRY;
+    if std::env::var_os(name).is_some_and(|set| set == value) {
+        return Ok(());
+    }
+    let mut arguments = std::env::args_os();
+    let mut again = std::process::Command::new(std::env::current_exe()?);
+    again.arg0(arguments.next().unwrap_or_default()).args(arguments).env(name, value);
+    // Comes back only where it fails.
+    Err(again.exec())
 }

@@ -120,6 +120,9 @@ fn run(
 /// Longer than a clock can be waited for.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
+/// Variables a helper has from its parent: where libraries are, and that none may send usage data.
+const PASSED_ON: [&str; 2] = ["LD_LIBRARY_PATH", "ORT_DISABLE_TELEMETRY"];
+
 fn start_helper(program: &Program, allowance: &Allowance) -> io::Result<Child> {
     // C libraries open sockets and pipes that programs they know nothing of would inherit.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
@@ -129,7 +132,7 @@ fn start_helper(program: &Program, allowance: &Allowance) -> io::Result<Child> {
         .current_dir(&allowance.folder)
         // Keys and addresses of the mill are in its environment.
         .env_clear()
-        .envs(std::env::var_os("LD_LIBRARY_PATH").map(|path| ("LD_LIBRARY_PATH", path)))
+        .envs(PASSED_ON.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -70,6 +70,21 @@ fn a_data_directory_that_cannot_be_written_is_refused_with_the_cause() {
     assert!(words.contains(&*data.to_string_lossy()), "{words}");
 }
 
+#[test]
+fn the_detectors_runtime_keeps_no_usage_data_and_can_send_none() {
+    let mill = Mill::start(&[]);
+    mill.ready(&mill.upload(&footage("signing-again.mkv"), "title=quiet"));
+    let environment = fs::read(mill.proc().join("environ")).unwrap();
+    let (name, value) = vision::NO_TELEMETRY;
+    let set = format!("{name}={value}");
+    assert!(environment.split(|byte| *byte == 0).any(|entry| entry == set.as_bytes()));
+    let open = fs::read_dir(mill.proc().join("fd")).unwrap().flatten();
+    let open: Vec<_> = open.filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+    let usage_data = |file: &&std::path::PathBuf| file.to_string_lossy().contains("DeveloperTools");
+    assert_eq!(open.iter().find(usage_data), None, "its store of usage data is open");
+    assert!(open.len() > 10, "{open:?}");
+}
+
 /// A file system of its own, unmounted in the end.
 struct Disk(TempDir);
 

@@ -96,6 +96,11 @@ impl Mill {
         self.child.wait().unwrap()
     }
 
+    /// Where `/proc` tells of the process.
+    pub(crate) fn proc(&self) -> PathBuf {
+        Path::new("/proc").join(self.child.id().to_string())
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
@@ -208,6 +213,8 @@ fn spawn(dir: &Path, arguments: &[String]) -> Child {
         .args(["--store-port", "0", "--vision-port", "0", "--data"])
         .arg(dir.join("data"))
         .args(arguments)
+        // As a user starts it: what cargo sets for tests is not there.
+        .env_remove(vision::NO_TELEMETRY.0)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

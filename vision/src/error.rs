@@ -23,6 +23,11 @@ pub enum VisionError {
         /// What the loader says.
         detail: String,
     },
+    /// ONNX Runtime would send usage data.
+    #[error(
+        "ONNX Runtime would send usage data to its maker: set ORT_DISABLE_TELEMETRY=1 before the program starts"
+    )]
+    Telemetry,
     /// A model did not run.
     #[error("the model {model} did not run: {detail}; report this with the log")]
     Inference {

@@ -23,7 +23,7 @@ pub use error::VisionError;
 pub use faces::{DETECTOR, FACE_THRESHOLD, FaceBox, FaceDetector, weights_sha256};
 pub use labels::{LABEL_THRESHOLD, LABELLER, LabelBox, LabelDetector};
 pub use media::RgbImage;
-pub use models::Models;
+pub use models::{Models, NO_TELEMETRY};
 pub use photo::{PhotoError, decode_photo};
 pub use portrait::{Pose, Quality, pose, quality};
 pub use schemas::BoundingBox;

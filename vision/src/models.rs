@@ -63,6 +63,7 @@ impl Models {
     /// # Errors
     /// `RuntimeUnusable` where it does not load.
     pub fn preload(library: &Path) -> Result<(), VisionError> {
+        stays_silent()?;
         ort::init_from(library).map(drop).map_err(|e| VisionError::RuntimeUnusable {
             path: library.to_owned(),
             detail: e.to_string(),
@@ -75,6 +76,7 @@ impl Models {
     }
 
     fn load(library: PathBuf) -> Result<Self, VisionError> {
+        stays_silent()?;
         let unusable =
             |detail: String| VisionError::RuntimeUnusable { path: library.clone(), detail };
         let environment = ort::init_from(&library)
@@ -99,6 +101,19 @@ impl Models {
             .commit_from_memory(weights.bytes)
             .map_err(|e| failed(&e))?;
         Ok(Net { name: weights.name, session })
+    }
+}
+
+/// The variable, and its value, that a process must begin with before ONNX Runtime is loaded: the
+/// library of the PyPI wheel sends usage data to its maker otherwise, whatever its API is told.
+pub const NO_TELEMETRY: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
+
+fn stays_silent() -> Result<(), VisionError> {
+    let (name, value) = NO_TELEMETRY;
+    if std::env::var_os(name).is_some_and(|set| set == value) {
+        Ok(())
+    } else {
+        Err(VisionError::Telemetry)
     }
 }
 
