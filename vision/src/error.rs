@@ -77,6 +77,7 @@ impl VisionError {
             Self::Media(error) => error.blames_input(),
             Self::RuntimeMissing { .. }
             | Self::RuntimeUnusable { .. }
+            | Self::Telemetry
             | Self::Inference { .. }
             | Self::NotAPicture { .. }
             | Self::Faces { .. }

@@ -300,7 +300,7 @@ async fn an_upload_fills_in_a_row_even_when_it_is_told_of_later_than_the_facts()
 async fn a_dead_letter_that_was_sent_back_fails_its_video_no_more() {
     let sent_back = || Fact::Redriven {
         topic: "reelmill.dead.cut".to_owned(),
-        partition: 0,
+        partition: 2,
         offset: 1,
         at_ms: 40,
     };
@@ -327,7 +327,7 @@ async fn a_row_that_stands_for_dead_letters_is_gone_when_they_were_sent_back() {
     let facts = [dead("cut", 1, "missing", 10), Fact::StandIn { video_id: "v".to_owned() }];
     assert_eq!(seen(&catalog, &facts).await.state, VideoState::Failed);
     let sent_back =
-        Fact::Redriven { topic: "reelmill.dead.cut".to_owned(), partition: 0, offset: 1, at_ms: 2 };
+        Fact::Redriven { topic: "reelmill.dead.cut".to_owned(), partition: 2, offset: 1, at_ms: 2 };
     catalog.record(&[sent_back]).await.unwrap();
     assert_eq!(catalog.video(&Viewer::Local, "v").await.unwrap(), None);
     assert_eq!(catalog.videos(&all(0, 10)).await.unwrap().total, 0);
@@ -476,7 +476,10 @@ async fn what_is_no_catalogue_of_ours_is_refused_with_a_remedy() {
     assert!(error.to_string().contains("directory exists"), "{error}");
 
     let (catalog, dir) = empty().await;
-    sqlx::query("UPDATE _sqlx_migrations SET version = 9999").execute(&catalog.pool).await.unwrap();
+    sqlx::query("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1")
+        .execute(&catalog.pool)
+        .await
+        .unwrap();
     catalog.close().await;
     let error = Sqlite::open(dir.path().join("catalogue.db")).await.unwrap_err();
     assert!(matches!(error, OpenError::Incompatible { .. }), "{error:?}");

@@ -125,7 +125,7 @@ mod tests {
             (answered(400, "RequestTimeout"), "transient store_busy"),
             (answered(500, "InternalError"), "transient store_failed"),
             (answered(502, ""), "transient store_failed"),
-            (answered(507, "InsufficientStorage"), "transient store_failed"),
+            (answered(507, "InsufficientStorage"), "transient store_full"),
             (answered(403, "AccessDenied"), "fatal"),
             (answered(403, "InvalidAccessKeyId"), "fatal"),
             (answered(403, "SignatureDoesNotMatch"), "fatal"),
