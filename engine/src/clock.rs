@@ -15,6 +15,11 @@ pub trait Clock: Debug + Send + Sync {
     fn now_ms(&self) -> i64;
 
     async fn sleep(&self, delay: Duration);
+
+    /// Waits for the end of the time that something may take, and usually does not.
+    async fn limit(&self, time: Duration) {
+        self.sleep(time).await;
+    }
 }
 
 /// The clock of the machine.
@@ -81,6 +86,14 @@ impl Clock for TestClock {
         }
         // The sender is ours, so the wait can only end with the time.
         let _ended = self.now.subscribe().wait_for(|now| *now >= until).await.is_ok();
+    }
+
+    /// A clock that jumps over every sleep would be at the end of every limit at once.
+    async fn limit(&self, time: Duration) {
+        if self.jumps {
+            std::future::pending::<()>().await;
+        }
+        self.sleep(time).await;
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
-use tokio::time::timeout;
+use tokio::select;
 
 /// How an event ended. Every event ends in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,10 +241,14 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
         limit: Duration,
     ) -> Result<<P::Effect as Effect>::Answer, Trouble> {
         let started = Instant::now();
-        let answer = timeout(limit, self.connector.perform(effect)).await.unwrap_or_else(|_| {
-            let detail = format!("no answer within {} s, so it was abandoned", limit.as_secs());
-            Err(Trouble::transient("timed_out", detail))
-        });
+        let answer = select! {
+            biased;
+            answer = self.connector.perform(effect) => answer,
+            () = self.context.clock.limit(limit) => {
+                let detail = format!("no answer within {} s, so it was abandoned", limit.as_secs());
+                Err(Trouble::transient("timed_out", detail))
+            }
+        };
         let outcome = match &answer {
             Ok(_) => "answered",
             Err(Trouble::Refused(_)) => "refused",

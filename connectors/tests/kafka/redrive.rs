@@ -61,8 +61,12 @@ async fn the_chosen_letters_go_back_and_twice_is_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_who_redrive_at_once_each_letter_is_sent_by_one() {
+    // A fenced client gives up after its time-outs: minutes.
+    if std::env::var_os("REELMILL_LONG").is_none() {
+        eprintln!("skipped: a long form, REELMILL_LONG=1 runs it");
+        return;
+    }
     let world = world(250).await;
-    let began = std::time::Instant::now();
     let tasks: Vec<_> = (0..2)
         .map(|n| {
             let kafka = world.kafka(&n.to_string());
@@ -72,7 +76,6 @@ async fn of_many_who_redrive_at_once_each_letter_is_sent_by_one() {
     // Some are cut short by others; one more goes on with whatever they left.
     for task in tasks {
         let done = task.await.unwrap();
-        eprintln!("{:?} {done:?}", began.elapsed());
         if let Err(trouble) = done {
             assert!(trouble.to_string().contains("redrive"), "{trouble}");
         }

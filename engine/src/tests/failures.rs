@@ -1,7 +1,7 @@
 //! The failure table, row by row.
 
 use super::world::{BUCKET, DEAD, Mouth, NOW, RETRY, SAID, SHOUTED, World, echo};
-use crate::{Fatal, Refusal, Trouble, header};
+use crate::{Fatal, Refusal, TestClock, Trouble, header};
 use bytes::Bytes;
 use ports::{ObjectRef, Put, Record, SchemaRegistry, Store};
 use schemas::{AvroValue, ids, keys};
@@ -328,4 +328,33 @@ async fn the_time_of_an_event_is_its_origins_and_ages_are_measured_from_it() {
     let text = world.context.metrics.gather();
     let line = r#"reelmill_event_age_seconds_bucket{processor="say",le="60"} 0"#;
     assert!(text.contains(line), "{text}");
+}
+
+#[tokio::test]
+async fn an_effect_that_never_answers_is_abandoned_at_its_limit_and_tried_again() {
+    let world = World::with_clock(1, TestClock::manual(NOW));
+    world.ask(&["stuck", "next"]).await;
+    let tries = Arc::new(AtomicU32::new(0));
+    let counted = tries.clone();
+    let mouth = Mouth(move |word: String| {
+        let first = word == "stuck" && counted.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            if first {
+                std::future::pending::<()>().await;
+            }
+            Ok(word)
+        }
+    });
+    let started = world.start(mouth);
+    // The answer to `next` waits in its lane behind the one that is stuck.
+    super::world::a_while().await;
+    assert_eq!(world.counted("emitted", None), 0);
+    super::world::eventually(|| {
+        world.clock.advance(Duration::from_secs(10));
+        world.counted("emitted", None) == 2
+    })
+    .await;
+    world.stop(started).await.unwrap();
+    assert!(world.clock.naps().contains(&Duration::from_secs(30 * 60)), "the limit was kept");
+    assert_eq!(tries.load(Ordering::SeqCst), 2);
 }
