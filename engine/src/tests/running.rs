@@ -287,7 +287,7 @@ async fn a_graceful_stop_gives_back_what_takes_too_long() {
     eventually(|| gates.speaking() == 2).await;
     gates.open("done");
     world.context.shutdown.cancel();
-    eventually(|| !world.clock.naps().is_empty()).await;
+    eventually(|| world.clock.naps().contains(&world.context.policy.grace)).await;
     world.clock.advance(Duration::from_millis(9_999));
     a_while().await;
     assert!(!started.task.is_finished());
