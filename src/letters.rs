@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{ChosenArgs, DeadLettersCommand},
-    client::Out,
+    client::{Out, plain},
     failure::Failure,
     mill,
 };
@@ -140,7 +140,6 @@ fn summary(processor: &str, letter: &Letter) -> Value {
 }
 
 fn row(processor: &str, letter: &Letter, out: Out<'_>) -> Result<(), Failure> {
-    use crate::client::plain;
     let record = &letter.record;
     let text = |name: &str| plain(record.headers.text(name).unwrap_or("?"));
     let key = record.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();

@@ -70,6 +70,16 @@ pub enum VisionError {
     },
 }
 
+/// A detector that does not run is not the footage's fault.
+impl From<VisionError> for MediaError {
+    fn from(error: VisionError) -> Self {
+        match error {
+            VisionError::Media(error) => error,
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
 impl VisionError {
     /// Whether the video is at fault: the same file will fail in the same way every time.
     pub fn blames_input(&self) -> bool {

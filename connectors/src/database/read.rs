@@ -187,8 +187,8 @@ fn stops_recording(dead: &DeadLetterRow) -> bool {
     !SEARCH_PROCESSORS.contains(&processor) && !KEEPING_PROCESSORS.contains(&processor)
 }
 
-/// The newest dead letter that nothing has answered and nobody has sent back: one that stops the recording before one
-/// that stops the search, and that before the others.
+/// The newest dead letter that nothing has answered and nobody has sent back: one that stops the
+/// recording before one that stops the search, and that before the others.
 async fn unanswered(
     db: &mut SqliteConnection,
     video_id: &str,

@@ -155,7 +155,14 @@ impl Kafka {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
 ) -> Result<T, Trouble> {
-    let done = spawn_blocking(work).await;
-    let done = done.map_err(|error| Trouble::fatal(format!("a task ended by itself: {error}")))?;
-    done.map_err(|error| blame(&error))
+    on_thread(move || work().map_err(|error| blame(&error))).await
+}
+
+/// Work that blocks, on a thread for such.
+pub(super) async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Trouble> {
+    spawn_blocking(work)
+        .await
+        .map_err(|error| Trouble::fatal(format!("a task ended by itself: {error}")))?
 }

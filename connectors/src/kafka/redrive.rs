@@ -5,7 +5,7 @@
 //! processor share a transactional id, so that the latest fences the others; it reads the marks
 //! only when all that was written before it came is settled.
 
-use super::{Kafka, blame, writer::Writer};
+use super::{Kafka, admin::on_thread, blame, writer::Writer};
 use engine::{Redrive, dead_topic, redrive, redriven};
 use ports::{Position, Record, Trouble};
 use rdkafka::{
@@ -63,18 +63,17 @@ impl Kafka {
     ) -> Result<Redriven, Trouble> {
         let name = format!("redrive.{processor}");
         let (kafka, topic) = (self.clone(), dead_topic(processor));
-        let writer = on_thread(move || {
+        let mut writer = on_thread(move || {
             let writer = Writer::with(kafka.transactional(&name).set("transactional.id", &name))?;
             settled(&kafka, &topic)?;
             Ok(writer)
         })
         .await?;
-        let mut writer = Some(writer);
         let mut done = Redriven::default();
         let mut chosen = Vec::new();
-        for letter in letters(self.read_all(&dead_topic(processor)).await?) {
-            if !choose(&letter.record) {
-            } else if letter.redriven {
+        let letters = letters(self.read_all(&dead_topic(processor)).await?);
+        for letter in letters.into_iter().filter(|letter| choose(&letter.record)) {
+            if letter.redriven {
                 done.before += 1;
             } else if let Some(Redrive { event, mark }) = redrive(&letter.record) {
                 chosen.push([event, mark]);
@@ -85,10 +84,11 @@ impl Kafka {
         let total = chosen.len();
         for batch in chosen.chunks(BATCH) {
             let records = batch.concat();
-            let Some(used) = writer.take() else { break };
-            let used =
-                on_thread(move || used.write_together(&records).map(|()| used).map_err(cut_short));
-            writer = Some(used.await?);
+            writer = on_thread(move || {
+                writer.write_together(&records).map_err(cut_short)?;
+                Ok(writer)
+            })
+            .await?;
             done.sent += batch.len();
             progress(done.sent, total);
         }
@@ -117,10 +117,9 @@ fn cut_short(error: KafkaError) -> Trouble {
 /// Letters without the marks, each with what the marks say of it.
 fn letters(records: Vec<Record>) -> Vec<Letter> {
     let marked: BTreeSet<Position> = records.iter().filter_map(redriven).collect();
-    let (_, letters): (Vec<_>, Vec<_>) =
-        records.into_iter().partition(|record| redriven(record).is_some());
     let is_marked = |record: &Record| record.position.as_ref().is_some_and(|p| marked.contains(p));
-    letters.into_iter().map(|record| Letter { redriven: is_marked(&record), record }).collect()
+    let letters = records.into_iter().filter(|record| redriven(record).is_none());
+    letters.map(|record| Letter { redriven: is_marked(&record), record }).collect()
 }
 
 /// Waits until every transaction that had written to a topic by now has ended. Blocks.
@@ -152,12 +151,4 @@ fn settled(kafka: &Kafka, topic: &str) -> Result<(), Trouble> {
         }
     }
     Ok(())
-}
-
-async fn on_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
-) -> Result<T, Trouble> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Trouble::fatal(format!("a task ended by itself: {error}")))?
 }

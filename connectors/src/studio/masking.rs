@@ -1,9 +1,6 @@
 //! `MaskClip`: the core of a clip is rendered with its tracked faces masked.
 
-use super::{
-    Studio, footage, probe,
-    second_look::{faces_in_the_clear, internal},
-};
+use super::{Studio, footage, probe, second_look::faces_in_the_clear};
 use bytes::Bytes;
 use confine::Work;
 use engine::{Connector, FrameKind, Trouble};
@@ -98,7 +95,7 @@ impl Work for MaskCore {
     type Output = (MaskReport, Tracks);
 
     fn prepare(&self) -> Result<(), MediaError> {
-        Models::preload(&self.runtime).map_err(internal)
+        Ok(Models::preload(&self.runtime)?)
     }
 
     fn run(self, limits: &Limits) -> Result<Self::Output, MediaError> {
@@ -111,7 +108,7 @@ impl Work for MaskCore {
             out: &self.out,
             limits,
         };
-        let models = Models::find(Some(&self.runtime)).map_err(internal)?;
+        let models = Models::find(Some(&self.runtime))?;
         let mut tracks = self.tracks;
         let mut looks = 0;
         loop {
@@ -125,7 +122,7 @@ impl Work for MaskCore {
             let missed = if done {
                 Vec::new()
             } else {
-                let mut detector = FaceDetector::new(&models, limits.threads).map_err(internal)?;
+                let mut detector = FaceDetector::new(&models, limits.threads)?;
                 let threshold = self.masking.verify_threshold;
                 let (out, span) = (&self.out, &self.span);
                 faces_in_the_clear(out, span, &tracks, &mut detector, threshold, limits)?

@@ -8,7 +8,7 @@ use super::masking::region;
 use media::{ClipSpan, Limits, MediaError};
 use schemas::{Track, TrackPoint, Tracks};
 use std::{ops::ControlFlow, path::Path};
-use vision::{FaceDetector, VisionError};
+use vision::FaceDetector;
 
 /// The detector's working width.
 pub(super) const DETECTOR_WIDTH: u32 = 640;
@@ -42,7 +42,7 @@ pub(super) fn faces_in_the_clear(
     media::decode(rendered, limits, &mut |frame| {
         let pts = ticks(frame.pts());
         let masks: Vec<_> = tracks.regions_at(pts).iter().map(region).collect();
-        for face in detector.detect(&frame.rgb(DETECTOR_WIDTH)?, threshold).map_err(internal)? {
+        for face in detector.detect(&frame.rgb(DETECTOR_WIDTH)?, threshold)? {
             if media::mask_coverage(&region(&face.region), &masks) >= TOUCHED {
                 continue;
             }
@@ -60,9 +60,4 @@ pub(super) fn faces_in_the_clear(
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(found)
-}
-
-/// A detector that does not run is not the footage's fault.
-pub(super) fn internal(error: VisionError) -> MediaError {
-    MediaError::Internal(error.to_string())
 }

@@ -7,7 +7,7 @@
 
 use super::{
     Studio, footage, masking,
-    second_look::{DETECTOR_WIDTH, TOUCHED, internal},
+    second_look::{DETECTOR_WIDTH, TOUCHED},
 };
 use confine::Work;
 use engine::{Connector, FrameKind, Trouble};
@@ -149,7 +149,7 @@ impl Work for Inspection {
     type Output = (Checks, String);
 
     fn prepare(&self) -> Result<(), MediaError> {
-        Models::preload(&self.runtime).map_err(internal)
+        Ok(Models::preload(&self.runtime)?)
     }
 
     fn run(self, limits: &Limits) -> Result<(Checks, String), MediaError> {
@@ -158,10 +158,6 @@ impl Work for Inspection {
 }
 
 impl Inspection {
-    fn models(&self) -> Result<Models, VisionError> {
-        Models::find(Some(&self.runtime))
-    }
-
     fn inspect(&self, limits: &Limits) -> Result<(Checks, String), MediaError> {
         let masked = self.manifest.masking.blur == Blur::All;
         let (shots, queue) = sync_channel::<Shot>(FRAMES_IN_FLIGHT);
@@ -188,7 +184,7 @@ impl Inspection {
             });
             (compared.map(|report| (report, boxes)), found)
         });
-        let found = found.map_err(internal)?;
+        let found = found?;
         let (report, (boxes, boxes_masked)) = compared?;
         let frames = i64::from(report.frames);
         let output = media::probe(&self.films.output, limits)?;
@@ -234,7 +230,7 @@ impl Inspection {
     }
 
     fn detect(&self, queue: &Receiver<Shot>, threads: usize) -> Result<Found, VisionError> {
-        let models = self.models()?;
+        let models = Models::find(Some(&self.runtime))?;
         let threshold = self.manifest.masking.verify_threshold;
         let mut eyes = Eyes {
             detector: FaceDetector::new(&models, threads)?,

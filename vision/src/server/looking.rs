@@ -36,11 +36,11 @@ impl Work for Look {
     type Output = Seen;
 
     fn prepare(&self) -> Result<(), MediaError> {
-        Models::preload(&self.runtime).map_err(media)
+        Ok(Models::preload(&self.runtime)?)
     }
 
     fn run(self, limits: &Limits) -> Result<Seen, MediaError> {
-        self.look(limits).map_err(media)
+        Ok(self.look(limits)?)
     }
 }
 
@@ -58,13 +58,5 @@ impl Look {
                 labels_in_video(&self.video, &mut eyes, limits, &mut |_| {}).map(Seen::Labels)
             }
         }
-    }
-}
-
-/// A detector that does not run is not the video's fault.
-fn media(error: VisionError) -> MediaError {
-    match error {
-        VisionError::Media(error) => error,
-        other => MediaError::Internal(other.to_string()),
     }
 }
