@@ -11,6 +11,7 @@ use processors::{
     label::{FindLabels, Label},
     stitch::{Stitch, StitchClips},
     sweep::{Sweep, SweepRun},
+    thumbnail::{TakeStill, Thumbnail},
     verify::{Verify, VerifyRecording},
 };
 
@@ -32,6 +33,7 @@ where
         + Connector<MaskClip>
         + Connector<StitchClips>
         + Connector<VerifyRecording>
+        + Connector<TakeStill>
         + Connector<SweepRun>,
     E: Clone + Connector<FindFaces> + Connector<FindLabels>,
     I: Connector<IndexRun>,
@@ -45,6 +47,7 @@ where
         .stage(Blur, studio.clone())
         .stage(Stitch, studio.clone())
         .stage(Verify, studio.clone())
+        .stage(Thumbnail, studio.clone())
         .stage(Index, indexing)
         .stage(Catalog, cataloguing)
         .stage(Sweep, studio)

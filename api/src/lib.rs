@@ -18,6 +18,7 @@ mod search;
 mod serve;
 mod services;
 mod source;
+mod thumbnail;
 mod uploads;
 mod videos;
 
@@ -43,6 +44,7 @@ pub fn router(services: Arc<Services>) -> Router {
         .route("/api/videos/{id}", get(videos::one))
         .route("/api/videos/{id}/recording", get(recording::recording))
         .route("/api/videos/{id}/receipt", get(videos::receipt))
+        .route("/api/videos/{id}/thumbnail", get(thumbnail::thumbnail))
         .route("/api/videos/{id}/retry", post(retry::retry))
         .route("/api/search", get(search::search))
         .fallback(operations::unknown_route)

@@ -19,6 +19,7 @@ It listens on loopback only, until accounts exist: whoever is on this machine se
   GET  /api/videos                   ?owner= &assessment= &page= &page_size=
   GET  /api/videos/{id}              state, stages, and the reason of a failure
   GET  /api/videos/{id}/recording    the verified recording; ranges
+  GET  /api/videos/{id}/thumbnail    a still of it, at a third of its duration (JPEG)
   GET  /api/videos/{id}/receipt      what was verified
   POST /api/videos/{id}/retry        ?stage= : what failed is tried again
   GET  /api/search                   ?q= &owner= &assessment= &page= &page_size=

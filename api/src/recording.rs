@@ -48,7 +48,7 @@ pub(crate) async fn recording(
     insert(&mut response, header::ETAG, &etag)?;
     insert(&mut response, header::ACCEPT_RANGES, "bytes")?;
     insert(&mut response, header::CACHE_CONTROL, "private, no-cache")?;
-    if header_list(&headers, header::IF_NONE_MATCH).any(|tag| tag == "*" || tag == etag) {
+    if is_known(&headers, &etag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(response);
     }
@@ -87,6 +87,11 @@ fn wanted(headers: &HeaderMap, etag: &str, length: u64) -> Wanted {
     }
 }
 
+/// Whether the client has this version already.
+pub(crate) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    header_list(headers, header::IF_NONE_MATCH).any(|tag| tag == "*" || tag == etag)
+}
+
 fn header_list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter();
     values
@@ -109,14 +114,18 @@ fn disposition(row: &VideoRow, object: &ObjectRef) -> String {
     format!("inline; filename=\"{plain}.mp4\"; filename*=UTF-8''{full}.mp4")
 }
 
-fn insert(response: &mut Response, name: HeaderName, value: &str) -> Result<(), Problem> {
+pub(crate) fn insert(
+    response: &mut Response,
+    name: HeaderName,
+    value: &str,
+) -> Result<(), Problem> {
     let value = HeaderValue::from_str(value)
         .map_err(|_| Problem::internal(format!("the store gave an unusable {name}: {value:?}")))?;
     response.headers_mut().insert(name, value);
     Ok(())
 }
 
-fn gone(object: &ObjectRef) -> Problem {
+pub(crate) fn gone(object: &ObjectRef) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "missing_object",

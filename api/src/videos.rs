@@ -66,6 +66,7 @@ struct Links {
     itself: String,
     recording: Option<String>,
     receipt: Option<String>,
+    thumbnail: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,6 +84,7 @@ impl Video {
         Self {
             links: Links {
                 recording: recording.as_ref().map(|_| format!("{itself}/recording")),
+                thumbnail: recording.as_ref().map(|_| format!("{itself}/thumbnail")),
                 receipt: row.receipt_key.as_ref().map(|_| format!("{itself}/receipt")),
                 itself,
             },

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mask;
 use crate::orientation::Orientation;
-use crate::picture::{Converter, packed_rows};
+use crate::picture::{Converter, fit, packed_rows, squared};
 use crate::source::{Source, is_shown};
 use crate::{Limits, LumaImage, MaskStyle, MediaError, Rational, Region, RgbImage, ffi};
 
@@ -60,6 +60,19 @@ impl Frame<'_> {
     /// `Internal` when FFmpeg cannot convert the pixel format.
     pub fn rgb(&mut self, max_width: u32) -> Result<RgbImage, MediaError> {
         self.converter.rgb(self.video, self.orientation, max_width)
+    }
+
+    /// The picture as displayed in packed RGB with square pixels, scaled down to fit into `within`
+    /// (width and height, px). `pixel_aspect` is width by height of the film's pixels.
+    pub(crate) fn rgb_within(
+        &mut self,
+        within: (u32, u32),
+        pixel_aspect: ff::Rational,
+    ) -> Result<RgbImage, MediaError> {
+        let coded = squared((self.video.width(), self.video.height()), pixel_aspect);
+        let displayed = self.orientation.displayed(coded.0, coded.1);
+        let size = fit(displayed, within);
+        self.converter.rgb_sized(self.video, self.orientation, size)
     }
 
     /// The brightness of the picture as displayed, in full size.
@@ -148,6 +161,18 @@ pub(crate) struct FrameReader {
     expected: u32,
     frames: u32,
     is_draining: bool,
+    leading: Leading,
+}
+
+/// Frames that cannot be decoded, because reading began in the middle of the film.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leading {
+    /// Reading began at the beginning.
+    None,
+    /// All, as the first key frame has not been met.
+    All,
+    /// Those displayed before this time.
+    Before(i64),
 }
 
 impl FrameReader {
@@ -185,14 +210,26 @@ impl FrameReader {
             expected: 0,
             frames: 0,
             is_draining: false,
+            leading: Leading::None,
         })
+    }
+
+    /// Goes on at the last key frame at or before `pts` (ticks), as far as the index knows. Frames
+    /// that are displayed before that key frame may need others from before it: they are left out.
+    pub(crate) fn seek(&mut self, pts: i64) -> Result<(), ff::Error> {
+        self.source.seek(pts)?;
+        self.leading = Leading::All;
+        Ok(())
     }
 
     /// The next frame in presentation order; `None` after the last, when all are complete.
     pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, MediaError> {
         while !self.receive()? {
             if self.is_draining {
-                return self.check_complete().map(|()| None);
+                return match self.leading {
+                    Leading::None => self.check_complete().map(|()| None),
+                    Leading::All | Leading::Before(_) => Ok(None),
+                };
             }
             self.send()?;
         }
@@ -222,6 +259,9 @@ impl FrameReader {
             }
         }
         self.limits.check_picture(self.current.width(), self.current.height())?;
+        if self.is_leading() {
+            return self.receive();
+        }
         if self.current.is_corrupt() || self.current.has_decode_errors() {
             return Err(MediaError::broken(format!("frame {} is damaged", self.frames)));
         }
@@ -231,9 +271,20 @@ impl FrameReader {
         Ok(true)
     }
 
+    fn is_leading(&self) -> bool {
+        match self.leading {
+            Leading::None => false,
+            Leading::All => true,
+            Leading::Before(key_frame) => self.current.pts().is_some_and(|pts| pts < key_frame),
+        }
+    }
+
     fn send(&mut self) -> Result<(), MediaError> {
         let sent = match self.source.next_video()? {
-            Some((_, packet)) => {
+            Some((pts, packet)) => {
+                if self.leading == Leading::All && packet.is_key() {
+                    self.leading = Leading::Before(pts);
+                }
                 self.expected += u32::from(is_shown(&packet, self.codec));
                 self.decoder.send_packet(&packet)
             }

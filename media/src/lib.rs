@@ -25,6 +25,7 @@ mod scan;
 mod schedule;
 mod sound;
 mod source;
+mod still;
 mod stitch;
 mod verify;
 
@@ -37,6 +38,7 @@ pub use output::file_sha256;
 pub use picture::{LumaImage, RgbImage};
 pub use probe::{AudioProbe, Probe, Rational, probe};
 pub use render::{MaskJob, MaskReport, Render, RenderMode, mask_clip};
+pub use still::{Still, still};
 pub use stitch::{AudioOutcome, Stitch, StitchReport, copy_all, stitch};
 pub use verify::{
     CompareReport, Compared, Elementary, MaskEvidence, Track, compare, difference_outside,

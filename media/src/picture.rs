@@ -64,6 +64,16 @@ impl Converter {
         let width = shown_width.min(max_width.max(1));
         let scaled = u64::from(shown_height) * u64::from(width) + u64::from(shown_width) / 2;
         let height = ((scaled / u64::from(shown_width.max(1))) as u32).max(1);
+        self.rgb_sized(video, orientation, (width, height))
+    }
+
+    /// The picture in displayed orientation, in this width and height.
+    pub(crate) fn rgb_sized(
+        &mut self,
+        video: &ff::frame::Video,
+        orientation: Orientation,
+        (width, height): (u32, u32),
+    ) -> Result<RgbImage, MediaError> {
         let (coded_width, coded_height) = orientation.displayed(width, height);
         let to = Shape { format: Pixel::RGB24, width: coded_width, height: coded_height };
         let scaled = convert(&mut self.rgb, video, to)?;
@@ -95,14 +105,8 @@ impl Converter {
         video: &ff::frame::Video,
         (width, height): (u32, u32),
     ) -> Result<ff::frame::Video, MediaError> {
-        let (from_width, from_height) = (u64::from(video.width()), u64::from(video.height()));
-        let (wide, high) = (u64::from(width) * from_height, u64::from(height) * from_width);
-        let scaled = |side: u64, by: u64, from: u64| ((side * by / from.max(1)) as u32).max(1);
-        let (inner_width, inner_height) = if wide <= high {
-            (width, scaled(from_height, width.into(), from_width))
-        } else {
-            (scaled(from_width, height.into(), from_height), height)
-        };
+        let (inner_width, inner_height) =
+            inscribed((video.width(), video.height()), (width, height));
         let to = Shape { format: Pixel::YUV420P, width: inner_width, height: inner_height };
         let inner = convert(&mut self.fitted, video, to)?;
         let mut framed = ff::frame::Video::new(Pixel::YUV420P, width, height);
@@ -126,6 +130,34 @@ impl Converter {
         framed.set_color_space(video.color_space());
         Ok(framed)
     }
+}
+
+/// The largest size of the aspect ratio of `size` within `within`; sides are at least 1.
+fn inscribed(size: (u32, u32), within: (u32, u32)) -> (u32, u32) {
+    let [from_width, from_height, width, height] =
+        [size.0, size.1, within.0, within.1].map(u64::from);
+    let scaled = |side: u64, by: u64, from: u64| ((side * by / from.max(1)) as u32).max(1);
+    if width * from_height <= height * from_width {
+        (within.0, scaled(from_height, width, from_width))
+    } else {
+        (scaled(from_width, height, from_height), within.1)
+    }
+}
+
+/// `size`, made smaller where it does not fit into `within`.
+pub(crate) fn fit(size: (u32, u32), within: (u32, u32)) -> (u32, u32) {
+    if size.0 <= within.0 && size.1 <= within.1 { size } else { inscribed(size, within) }
+}
+
+/// The size in square pixels of a picture with pixels of this aspect ratio (width by height; 0
+/// where nothing says): as wide as it must be.
+pub(crate) fn squared((width, height): (u32, u32), pixel_aspect: ff::Rational) -> (u32, u32) {
+    let (num, den) = (i64::from(pixel_aspect.numerator()), i64::from(pixel_aspect.denominator()));
+    if num <= 0 || den <= 0 {
+        return (width, height);
+    }
+    let wide = (i64::from(width) * num + den / 2) / den;
+    (u32::try_from(wide).unwrap_or(u32::MAX).max(1), height)
 }
 
 fn convert(

@@ -46,7 +46,7 @@ pub struct VideoRow {
 /// How far a stage is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageRow {
-    /// What a user sees: cut, detect, label, blur, stitch, verify, index.
+    /// What a user sees: cut, detect, label, blur, stitch, verify, thumbnail, index.
     pub stage: String,
     pub done: i64,
     /// Unknown until the video is cut.

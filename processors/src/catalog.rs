@@ -243,6 +243,9 @@ fn learned(event: &Catalogued, at_ms: i64) -> Vec<Fact> {
                 at_ms,
             },
         ],
+        Catalogued::ThumbnailReady(e) => {
+            vec![whole(&e.video_id, &e.run_id, "thumbnail", 1, at_ms)]
+        }
         Catalogued::MetadataIndexed(e) => vec![
             whole(&e.video_id, &e.run_id, "index", 0, at_ms),
             Fact::Searchable { video_id: e.video_id.clone(), run_id: e.run_id.clone(), at_ms },
@@ -376,7 +379,10 @@ mod tests {
                 }
             }
         }
-        assert_eq!(stages, ["cut", "detect", "label", "blur", "stitch", "verify", "index"]);
+        assert_eq!(
+            stages,
+            ["cut", "detect", "label", "blur", "stitch", "verify", "thumbnail", "index"]
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod index;
 pub mod label;
 pub mod stitch;
 pub mod sweep;
+pub mod thumbnail;
 pub mod tracks;
 pub mod verify;
 
@@ -31,6 +32,7 @@ pub const NAMES: &[&str] = &[
     blur::Blur::NAME,
     stitch::Stitch::NAME,
     verify::Verify::NAME,
+    thumbnail::Thumbnail::NAME,
     index::Index::NAME,
     catalog::Catalog::NAME,
     sweep::Sweep::NAME,

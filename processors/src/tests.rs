@@ -2,7 +2,7 @@
 
 use crate::{
     NAMES, blur::Blur, catalog::Catalog, cut::Cut, detect::Detect, index::Index, label::Label,
-    stitch::Stitch, sweep::Sweep, verify::Verify,
+    stitch::Stitch, sweep::Sweep, thumbnail::Thumbnail, verify::Verify,
 };
 use engine::{Events, Input, Output, Processor};
 use ports::{Headers, Position, Record, Refusal};
@@ -130,6 +130,7 @@ fn walk(visitor: &mut impl Visitor) {
     visitor.visit(&Blur);
     visitor.visit(&Stitch);
     visitor.visit(&Verify);
+    visitor.visit(&Thumbnail);
     visitor.visit(&Index);
     visitor.visit(&Catalog);
     visitor.visit(&Sweep);

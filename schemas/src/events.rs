@@ -187,18 +187,23 @@ pub struct MetadataIndexed {
     pub moments: i32,
 }
 
-/// Any event, for the readers of all topics. As JSON it is the event itself.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Catalogued {
-    VideoUploaded(VideoUploaded),
-    ClipsReady(ClipsReady),
-    FacesDetected(FacesDetected),
-    LabelsDetected(LabelsDetected),
-    ClipsBlurred(ClipsBlurred),
-    RecordingStitched(RecordingStitched),
-    RecordingReady(RecordingReady),
-    MetadataIndexed(MetadataIndexed),
+/// A still of the recording is in the store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThumbnailReady {
+    pub video_id: String,
+    pub run_id: String,
+    pub owner: String,
+    pub assessment: String,
+    pub visibility: String,
+    pub bucket: String,
+    /// Of a JPEG.
+    pub thumbnail_key: String,
+    /// px.
+    pub width: i32,
+    /// px.
+    pub height: i32,
+    /// Time of the still in the recording.
+    pub at_ms: i64,
 }
 
 /// What must be known of an event type without a value of it.
@@ -223,6 +228,13 @@ macro_rules! events {
             examples: include_str!(concat!("../avro/", $topic, ".examples.json")),
             per_clip: $per_clip,
         }),*];
+
+        /// Any event, for the readers of all topics. As JSON it is the event itself.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[serde(untagged)]
+        pub enum Catalogued {$(
+            $type($type),
+        )*}
 
         impl Catalogued {
             /// From a value of any version of the topic's schema.
@@ -282,5 +294,6 @@ events! {
     ClipsBlurred "clips-blurred" (self) per_clip true => format!("{}/{}", self.video_id, self.index);
     RecordingStitched "recording-stitched" (self) per_clip false => self.video_id.clone();
     RecordingReady "recording-ready" (self) per_clip false => self.video_id.clone();
+    ThumbnailReady "thumbnail-ready" (self) per_clip false => self.video_id.clone();
     MetadataIndexed "metadata-indexed" (self) per_clip false => self.video_id.clone();
 }

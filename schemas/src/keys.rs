@@ -1,6 +1,11 @@
 //! Keys in the store. Nothing a user sends becomes a path: every segment that is not ours goes
 //! through [`safe`], which leaves our own ids as they are. No key is longer than 160 bytes.
 
+/// Metadata of what is published of a video: its id, and the run it is of. Names are lower case, as
+/// S3 returns them.
+pub const VIDEO_METADATA: &str = "reelmill-video";
+pub const RUN_METADATA: &str = "reelmill-run";
+
 /// Where the source of a video is put by an upload. An extension that is not a short word of
 /// letters and digits is left out: the container is told by content, never by name.
 #[must_use]
@@ -85,6 +90,11 @@ pub fn recording(owner: &str, assessment: &str, start_ms: i64) -> String {
 #[must_use]
 pub fn receipt(video_id: &str) -> String {
     format!("receipts/{}.json", safe(video_id))
+}
+
+#[must_use]
+pub fn thumbnail(video_id: &str) -> String {
+    format!("thumbnails/{}.jpg", safe(video_id))
 }
 
 /// The longest segment [`safe`] makes.
@@ -217,6 +227,7 @@ mod tests {
                 tombstone(&name),
                 recording(&name, &name, i64::MIN),
                 receipt(&name),
+                thumbnail(&name),
             ];
             for key in keys {
                 assert!(key.len() <= 160, "{} bytes: {key}", key.len());

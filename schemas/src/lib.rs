@@ -14,7 +14,7 @@ pub use codec::{decode_json, encode_json, kind, nearest};
 pub use event::{Event, Malformed};
 pub use events::{
     ALL, Blur, Catalogued, ClipsBlurred, ClipsReady, EventKind, FacesDetected, LabelsDetected,
-    MetadataIndexed, RecordingReady, RecordingStitched, VideoUploaded,
+    MetadataIndexed, RecordingReady, RecordingStitched, ThumbnailReady, VideoUploaded,
 };
 pub use findings::{Label, Labels, Track, TrackPoint, Tracks};
 pub use geometry::{BoundingBox, TimeBase};

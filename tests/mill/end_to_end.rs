@@ -58,6 +58,19 @@ fn difference(a: &media::RgbImage, b: &media::RgbImage, region: &Region) -> f64 
     sum as f64 / count as f64
 }
 
+/// The thumbnail shows what the film shows at a third of its duration.
+fn assert_is_still_of(film: &Path, thumbnail: &[u8]) {
+    let shown = image::load_from_memory(thumbnail).unwrap().to_rgb8();
+    let probe = media::probe(film, &limits()).unwrap();
+    let third = probe.duration_ms / 3;
+    let wanted = media::still(film, &probe, third, (360, 200), &limits()).unwrap().image;
+    assert_eq!((shown.width(), shown.height()), (wanted.width, wanted.height));
+    let shown = media::RgbImage { data: shown.into_raw(), ..wanted.clone() };
+    let everywhere = Region { left: 0.0, top: 0.0, width: 1.0, height: 1.0 };
+    let off = difference(&shown, &wanted, &everywhere);
+    assert!(off < 4.0, "the thumbnail differs by {off:.1} levels from the film");
+}
+
 fn frames(film: &Path) -> u32 {
     media::decode(film, &limits(), &mut |_| Ok(ControlFlow::Continue(()))).unwrap().frames
 }
@@ -88,6 +101,8 @@ fn turn(mill: &Mill, source: &Path, clips: Option<i64>) -> usize {
     assert_eq!(checks["boxes"], checks["boxes_masked"], "{receipt:#}");
     assert_eq!(checks["leaks"], 0, "{receipt:#}");
     assert!(receipt["statement"].as_str().unwrap().contains("at threshold 0.6"), "{receipt:#}");
+
+    assert_is_still_of(&film, &mill.thumbnail(&video));
 
     let leftovers: Vec<_> = mill
         .keys()

@@ -179,6 +179,21 @@ impl Mill {
         row
     }
 
+    /// Waits for the thumbnail of a ready video.
+    pub(crate) fn thumbnail(&self, video: &str) -> Vec<u8> {
+        let started = Instant::now();
+        loop {
+            let path = format!("/api/videos/{video}/thumbnail");
+            let response = self.http.get(self.url(&path)).send().unwrap();
+            match response.status().as_u16() {
+                200 => return response.bytes().unwrap().to_vec(),
+                status => assert_eq!(status, 409, "{}", response.text().unwrap()),
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "no thumbnail\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// Downloads a recording into the mill's directory.
     pub(crate) fn recording(&self, video: &str) -> PathBuf {
         let file = self.dir.path().join(format!("{video}.mp4"));

@@ -83,7 +83,38 @@ async fn a_ready_video_points_to_its_recording_and_its_receipt() {
     let video = mill.json("/api/videos/v").await;
     assert_eq!(video["recording"], "s3://mill/recordings/local/exam-7-1000.mp4");
     assert_eq!(video["links"]["recording"], format!("{}/api/videos/v/recording", mill.base));
+    assert_eq!(video["links"]["thumbnail"], format!("{}/api/videos/v/thumbnail", mill.base));
     assert_eq!(mill.json("/api/videos/v/receipt").await["statement"], "verified");
+}
+
+#[tokio::test]
+async fn a_thumbnail_is_shown_of_the_run_that_is_shown_and_no_other() {
+    let mill = Mill::start().await;
+    mill.catalog.add(video_row("w"));
+    problem(mill.get("/api/videos/w/thumbnail"), 409, "not_ready").await;
+    let of = |run: &str| Put {
+        metadata: [("reelmill-run".to_owned(), run.to_owned())].into(),
+        ..Put::default()
+    };
+    let row = mill.publish("v", "talk", b"");
+    let recording = ObjectRef::new("mill", row.recording_key.unwrap());
+    let thumbnail = ObjectRef::new("mill", "thumbnails/v.jpg");
+    mill.store.insert(&recording, b"masked film", of("second"));
+    let told = problem(mill.get("/api/videos/v/thumbnail"), 409, "not_ready").await;
+    assert!(told["detail"].as_str().unwrap().contains("thumbnail"));
+
+    mill.store.insert(&thumbnail, b"a clear face", of("first"));
+    problem(mill.get("/api/videos/v/thumbnail"), 409, "not_ready").await;
+    mill.store.insert(&thumbnail, b"a mask", of("second"));
+    let answer = mill.get("/api/videos/v/thumbnail").send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "image/jpeg");
+    let etag = answer.headers()["etag"].clone();
+    assert_eq!(answer.bytes().await.unwrap(), "a mask");
+    let again = mill.get("/api/videos/v/thumbnail").header("if-none-match", etag);
+    assert_eq!(again.send().await.unwrap().status(), 304);
+
+    mill.store.insert(&recording, b"clear film", Put::default());
+    problem(mill.get("/api/videos/v/thumbnail"), 409, "not_ready").await;
 }
 
 #[tokio::test]
@@ -98,7 +129,7 @@ async fn a_video_without_a_receipt_says_why() {
 #[tokio::test]
 async fn a_video_that_is_not_there_is_not_found() {
     let mill = Mill::start().await;
-    for path in ["", "/recording", "/receipt"] {
+    for path in ["", "/recording", "/receipt", "/thumbnail"] {
         let told =
             problem(mill.get(&format!("/api/videos/n%C3%B6%0A{path}")), 404, "no_such_video");
         assert!(told.await["detail"].as_str().unwrap().contains("nö\\n"));

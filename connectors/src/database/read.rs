@@ -6,13 +6,13 @@ use sqlx::{FromRow, Row, SqliteConnection, SqlitePool};
 
 /// The stages that work on clips, and those that work on the whole video, in the mill's order.
 const CLIP_STAGES: [&str; 4] = ["cut", "detect", "label", "blur"];
-const VIDEO_STAGES: [&str; 3] = ["stitch", "verify", "index"];
+const VIDEO_STAGES: [&str; 4] = ["stitch", "verify", "thumbnail", "index"];
 
 /// Dead letters of these are about the search, and say nothing about the recording.
 const SEARCH_PROCESSORS: [&str; 2] = ["label", "index"];
 
-/// Dead letters of these are about what is told of a recording and left behind by it.
-const KEEPING_PROCESSORS: [&str; 2] = ["catalog", "sweep"];
+/// Dead letters of these are about what is told of a recording, shown of it and left behind by it.
+const KEEPING_PROCESSORS: [&str; 3] = ["catalog", "sweep", "thumbnail"];
 
 /// Videos on a page.
 const MAX_PAGE_SIZE: u32 = 100;
@@ -203,7 +203,7 @@ async fn unanswered(
            AND CASE WHEN processor IN (?2, ?3) THEN ?5 IS NULL OR at_ms > ?5
                     ELSE ?4 IS NULL OR at_ms > ?4 END
          ORDER BY CASE WHEN processor IN (?2, ?3) THEN 1
-                       WHEN processor IN (?6, ?7) THEN 2 ELSE 0 END,
+                       WHEN processor IN (?6, ?7, ?8) THEN 2 ELSE 0 END,
                   at_ms DESC, topic, partition, \"offset\" DESC LIMIT 1",
     )
     .bind(video_id)
@@ -213,6 +213,7 @@ async fn unanswered(
     .bind(searchable_since)
     .bind(KEEPING_PROCESSORS[0])
     .bind(KEEPING_PROCESSORS[1])
+    .bind(KEEPING_PROCESSORS[2])
     .fetch_optional(db)
     .await?;
     row.as_ref().map(dead_letter).transpose()

@@ -9,6 +9,7 @@ mod masking;
 mod publishing;
 mod scratch;
 mod second_look;
+mod still;
 mod stitching;
 mod verifying;
 
@@ -28,15 +29,16 @@ const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 const MAX_TRACKS_BYTES: u64 = 256 << 20;
 
 /// What a helper of the studio must know.
-pub const WORKS: [Entry; 5] = [
+pub const WORKS: [Entry; 6] = [
     Entry::of::<cutting::PlanClips>(),
     Entry::of::<cutting::WriteClips>(),
     Entry::of::<masking::MaskCore>(),
+    Entry::of::<still::WriteStill>(),
     Entry::of::<stitching::StitchFilm>(),
     Entry::of::<verifying::Inspection>(),
 ];
 
-/// Performs the effects of `cut`, `blur`, `stitch`, `verify` and `sweep`.
+/// Performs the effects of `cut`, `blur`, `stitch`, `verify`, `thumbnail` and `sweep`.
 #[derive(Debug, Clone)]
 pub struct Studio {
     pub store: Arc<dyn Store>,

@@ -4,12 +4,12 @@ use super::Studio;
 use engine::{Connector, Refusal, Trouble};
 use ports::{ObjectInfo, ObjectRef, Put, PutOutcome};
 use processors::sweep::SweepRun;
-use schemas::{Manifest, keys};
+use schemas::{
+    Manifest,
+    keys::{self, RUN_METADATA, VIDEO_METADATA},
+};
 use std::{collections::BTreeMap, path::Path};
 
-/// Metadata of a recording: whose it is. Names are lower case, as S3 returns them.
-const VIDEO: &str = "reelmill-video";
-const RUN: &str = "reelmill-run";
 /// Orders the runs of a video: a newer one is never replaced by an older one that came late.
 const ORDER: &str = "reelmill-run-order";
 
@@ -26,11 +26,11 @@ impl Studio {
     ) -> Result<(), Trouble> {
         let put = |only_if_absent| Put {
             content_type: Some("video/mp4".to_owned()),
-            metadata: BTreeMap::from([
-                (VIDEO.to_owned(), manifest.video_id.clone()),
-                (RUN.to_owned(), manifest.run_id.clone()),
-                (ORDER.to_owned(), manifest.run_order.to_string()),
-            ]),
+            metadata: {
+                let mut metadata = of_run(&manifest.video_id, &manifest.run_id);
+                metadata.insert(ORDER.to_owned(), manifest.run_order.to_string());
+                metadata
+            },
             only_if_absent,
         };
         if let PutOutcome::Written { .. } = self.store.upload(film, to, put(true)).await? {
@@ -55,8 +55,19 @@ impl Studio {
     }
 }
 
+/// Metadata that says whose an object is.
+pub(super) fn of_run(video_id: &str, run_id: &str) -> BTreeMap<String, String> {
+    [(VIDEO_METADATA, video_id), (RUN_METADATA, run_id)]
+        .map(|(name, id)| (name.to_owned(), id.to_owned()))
+        .into()
+}
+
+pub(super) fn is_of_run(object: &ObjectInfo, video_id: &str, run_id: &str) -> bool {
+    owned_by(object, video_id) && object.metadata.get(RUN_METADATA).is_some_and(|run| run == run_id)
+}
+
 fn owned_by(object: &ObjectInfo, video_id: &str) -> bool {
-    object.metadata.get(VIDEO).is_some_and(|owner| owner == video_id)
+    object.metadata.get(VIDEO_METADATA).is_some_and(|owner| owner == video_id)
 }
 
 impl Connector<SweepRun> for Studio {

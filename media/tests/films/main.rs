@@ -10,5 +10,6 @@ mod hostile;
 mod inputs;
 mod masks;
 mod smart;
+mod still;
 mod support;
 mod whole_way;

@@ -16,7 +16,7 @@ use futures::FutureExt;
 use ports::{Headers, ObjectRef, Put, Record, SchemaRegistry, Store};
 use processors::{
     blur::Blur, cut::Cut, detect::Detect, index::Index, label::Label, stitch::Stitch, sweep::Sweep,
-    verify::Verify,
+    thumbnail::Thumbnail, verify::Verify,
 };
 use schemas::{Event, Masking, VideoUploaded};
 use std::sync::OnceLock;
@@ -25,7 +25,7 @@ pub(crate) const BUCKET: &str = "reelmill";
 
 /// The groups of a world, in the order of the mill.
 pub(crate) const GROUPS: &[&str] =
-    &["cut", "detect", "label", "blur", "stitch", "verify", "index", "sweep"];
+    &["cut", "detect", "label", "blur", "stitch", "verify", "thumbnail", "index", "sweep"];
 
 /// The registry of all worlds: parsing schemas takes longer than many a world.
 pub(crate) fn schemas() -> &'static MemoryRegistry {
@@ -119,6 +119,7 @@ pub(crate) fn pipeline(studio: &Studio) -> Pipeline<Opener> {
         .stage(twist(Blur, studio), studio.clone())
         .stage(twist(Stitch, studio), studio.clone())
         .stage(twist(Verify, studio), studio.clone())
+        .stage(twist(Thumbnail, studio), studio.clone())
         .stage(twist(Index, studio), studio.clone())
         .stage(twist(Sweep, studio), studio.clone())
 }

@@ -14,6 +14,7 @@ use processors::{
     label::{FindLabels, FoundLabels, SeenLabel},
     stitch::{StitchClips, Stitched},
     sweep::SweepRun,
+    thumbnail::{TakeStill, Taken},
     verify::{Verified, VerifyRecording, judge, recording_key, statement},
 };
 use schemas::{
@@ -279,6 +280,7 @@ impl Studio {
         let put = |only_if_absent| Put {
             metadata: BTreeMap::from([
                 ("video".to_owned(), of.video_id.clone()),
+                ("run".to_owned(), of.run_id.clone()),
                 ("order".to_owned(), of.run_order.to_string()),
             ]),
             only_if_absent,
@@ -326,6 +328,21 @@ impl Connector<IndexRun> for Studio {
             documents.insert(video_id.clone(), document);
         }
         Ok(Indexed { moments })
+    }
+}
+
+impl Connector<TakeStill> for Studio {
+    async fn perform(&self, effect: &TakeStill) -> Result<Taken, Trouble> {
+        self.begin("thumbnail", &effect.run_id).await;
+        let at = ObjectRef::new(&effect.bucket, &effect.recording_key);
+        let Some(shown) = self.store.head(&at).await? else {
+            return Err(Trouble::poison("missing_object", "there is no recording"));
+        };
+        if shown.metadata.get("run") != Some(&effect.run_id) {
+            return Err(Refusal::Skip("superseded").into());
+        }
+        self.put(&effect.bucket, &effect.thumbnail_key, effect.run_id.clone()).await?;
+        Ok(Taken { width: 320, height: 180, at_ms: effect.at_ms })
     }
 }
 

@@ -191,7 +191,7 @@ impl Judgement<'_> {
         let kind = self.video_of(record).map(|video| video.kind);
         let fair = matches!(group, "stitch" | "index")
             || kind == Some(Kind::Deleted)
-            || (group == "verify" && kind == Some(Kind::Replayed));
+            || (matches!(group, "verify" | "thumbnail") && kind == Some(Kind::Replayed));
         if fair { Ok(()) } else { fails(rule::ONE_VERDICT, format!("{here}: nothing came of it")) }
     }
 
@@ -277,14 +277,23 @@ impl Judgement<'_> {
             objects.get(&at).and_then(|body| Manifest::from_json(&body).ok()).map(|m| m.run_order)
         };
         let ready = runs().filter(|(_, run)| !run.recording.is_empty());
-        let newest = ready.map(|((_, id), run)| (order(id), run)).max_by_key(|(order, _)| *order);
-        if let Some((order, run)) = newest {
+        let newest = ready.map(|((_, id), run)| (order(id), id, run));
+        if let Some((order, id, run)) = newest.max_by_key(|(order, ..)| *order) {
             let at = ObjectRef::new(BUCKET, &run.recording);
             let there = objects.head(&at).now_or_never().unwrap().unwrap();
             let there = there.and_then(|info| info.metadata.get("order")?.parse::<i64>().ok());
             if there < order {
                 let how = format!("{}: published is {there:?}, not {order:?}", video.name);
                 return fails(rule::NEWEST, how);
+            }
+            let at = ObjectRef::new(BUCKET, keys::thumbnail(&video.name));
+            let still = objects.get(&at);
+            // Written late by a ghost, see below; a deleted video's may never be.
+            let due = self.plan.processes == 1
+                && video.kind != Kind::Deleted
+                && !self.gave_up(&video.name, &["thumbnail"]);
+            if due && still.as_deref() != Some(id.as_bytes()) {
+                return fails(rule::NEWEST, format!("{}: the still is {still:?}", video.name));
             }
         }
         for ((_, id), run) in runs() {
