@@ -117,6 +117,27 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn status_says_which_stage_of_a_video_is_overdue() {
+    let mill = Mill::start().await;
+    let cut = StageRow {
+        stage: "cut".to_owned(),
+        done: 0,
+        total: None,
+        frames: 0,
+        first_at_ms: None,
+        last_at_ms: None,
+    };
+    let row = VideoRow { title: String::new(), stages: vec![cut], ..video_row("v") };
+    mill.catalog.add(VideoRow { uploaded_at_ms: 0, ..row });
+    for (video, line) in [(None, "v  overdue"), (Some("v"), "overdue     cut has not moved for")] {
+        let mut out = Vec::new();
+        client::status(&mill.client, video, false, &mut out).await.unwrap();
+        let told = text(out);
+        assert!(told.contains(line), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn upload_sends_the_file_with_its_name_and_choices() {
     let mill = Mill::start().await;
     let file = mill.file("größe & co.mp4", "film");

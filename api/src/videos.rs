@@ -4,6 +4,7 @@ use crate::{
     Services,
     extract::{Paging, Parameters, Variable, base_url, filter},
     problem::Problem,
+    source::now_ms,
 };
 use axum::{
     Json,
@@ -11,7 +12,9 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use ports::{DeadLetterRow, ObjectRef, StageRow, VideoFilter, VideoRow, VideoState, Viewer};
+use ports::{
+    DeadLetterRow, ObjectRef, Overdue, StageRow, VideoFilter, VideoRow, VideoState, Viewer, overdue,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -54,6 +57,8 @@ pub(crate) struct Video {
     bytes: Option<i64>,
     duration_ms: Option<i64>,
     searchable: bool,
+    /// The stage that has not done its work in time, if any.
+    overdue: Option<Overdue>,
     stages: Vec<StageRow>,
     /// Where the verified recording is in the store.
     recording: Option<String>,
@@ -82,6 +87,7 @@ impl Video {
         let itself = format!("{base}/api/videos/{}", row.video_id);
         let recording = recording_object(&row);
         Self {
+            overdue: overdue(&row, now_ms()),
             links: Links {
                 recording: recording.as_ref().map(|_| format!("{itself}/recording")),
                 thumbnail: recording.as_ref().map(|_| format!("{itself}/thumbnail")),

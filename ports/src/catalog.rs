@@ -39,14 +39,15 @@ pub struct VideoRow {
     pub recording_key: Option<String>,
     pub receipt_key: Option<String>,
     pub searchable: bool,
-    /// In the order of the mill; empty in listings.
+    /// When dead letters of it were last sent back, ms since 1970.
+    pub retried_at_ms: Option<i64>,
+    /// In the order of the mill, see [`crate::STAGES`].
     pub stages: Vec<StageRow>,
 }
 
 /// How far a stage is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageRow {
-    /// What a user sees: cut, detect, label, blur, stitch, verify, thumbnail, index.
     pub stage: String,
     pub done: i64,
     /// Unknown until the video is cut.

@@ -8,6 +8,7 @@ mod log;
 mod query;
 mod registry;
 mod search;
+mod stages;
 mod store;
 
 pub use catalog::{
@@ -20,5 +21,8 @@ pub use registry::SchemaRegistry;
 pub use search::{
     Document, Hit, Match, Moment, MomentKind, Page, Query, QueryError, Search, SearchRequest,
     Viewer,
+};
+pub use stages::{
+    Overdue, STAGES, Stage, overdue, time_for_bytes, time_for_clips, time_for_frames,
 };
 pub use store::{ObjectInfo, ObjectRef, ObjectStream, Put, PutOutcome, Store};

@@ -91,7 +91,7 @@ impl Processor for Blur {
     }
 
     fn time_limit(&self, input: &Input<FacesDetected>) -> Duration {
-        crate::time_for(input.core_frames.into())
+        ports::time_for_frames(input.core_frames.into())
     }
 
     fn video_id(&self, input: &Input<FacesDetected>) -> Option<String> {

@@ -149,9 +149,7 @@ impl Processor for Cut {
     }
 
     fn time_limit(&self, input: &Input<VideoUploaded>) -> Duration {
-        // A second for each MiB; a source of unknown size may be the largest that is taken in.
-        let mib = input.size_bytes.map_or(10 << 10, |bytes| bytes.max(0) >> 20);
-        Duration::from_secs(600) + Duration::from_secs(mib.unsigned_abs())
+        ports::time_for_bytes(input.size_bytes)
     }
 
     fn video_id(&self, input: &Input<VideoUploaded>) -> Option<String> {

@@ -109,7 +109,7 @@ impl Processor for Detect {
     }
 
     fn time_limit(&self, input: &Input<ClipsReady>) -> Duration {
-        crate::time_for(input.core_frames.into())
+        ports::time_for_frames(input.core_frames.into())
     }
 
     fn video_id(&self, input: &Input<ClipsReady>) -> Option<String> {

@@ -22,7 +22,6 @@ mod tests;
 use engine::Processor;
 use ports::{Poison, Refusal};
 use schemas::{ClipsReady, TimeBase};
-use std::time::Duration;
 
 /// The name of every processor, in the order of the mill.
 pub const NAMES: &[&str] = &[
@@ -87,13 +86,6 @@ fn clip_times(event: &ClipsReady) -> Result<TimeBase, Refusal> {
         )
         .into())
     }
-}
-
-/// Time enough for work on so many frames, on a machine that is slow and busy with others.
-fn time_for(frames: i64) -> Duration {
-    let frames = u64::try_from(frames).unwrap_or(0);
-    Duration::from_secs(600)
-        + Duration::from_millis(500).saturating_mul(frames.try_into().unwrap_or(u32::MAX))
 }
 
 /// What is not clearly meant for all is for its owner only.

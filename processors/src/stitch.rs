@@ -83,9 +83,7 @@ impl Processor for Stitch {
     }
 
     fn time_limit(&self, input: &Input<ClipsBlurred>) -> Duration {
-        // Copying a clip is quick; sound that must be transcoded takes longer.
-        let clips = input.count.unwrap_or(0).max(0).unsigned_abs();
-        Duration::from_secs(600) + Duration::from_secs(30).saturating_mul(clips)
+        ports::time_for_clips(input.count.unwrap_or(0).into())
     }
 
     fn video_id(&self, input: &Input<ClipsBlurred>) -> Option<String> {

@@ -86,7 +86,7 @@ impl Processor for Thumbnail {
     }
 
     fn time_limit(&self, input: &Input<RecordingReady>) -> Duration {
-        crate::time_for(input.frames)
+        ports::time_for_frames(input.frames)
     }
 
     fn video_id(&self, input: &Input<RecordingReady>) -> Option<String> {

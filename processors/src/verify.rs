@@ -187,7 +187,7 @@ impl Processor for Verify {
     }
 
     fn time_limit(&self, input: &Input<RecordingStitched>) -> Duration {
-        crate::time_for(input.frames)
+        ports::time_for_frames(input.frames)
     }
 
     fn video_id(&self, input: &Input<RecordingStitched>) -> Option<String> {

@@ -37,12 +37,22 @@ pub struct Video {
     pub uploaded_at_ms: i64,
     pub duration_ms: Option<i64>,
     pub searchable: bool,
-    /// In the order of the mill; empty in lists.
+    #[serde(default)]
+    pub overdue: Option<Overdue>,
+    /// In the order of the mill.
     pub stages: Vec<Stage>,
     pub links: Links,
     /// The newest first; empty in lists.
     #[serde(default)]
     pub dead_letters: Vec<DeadLetter>,
+}
+
+/// A stage that has not done its work in time.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Overdue {
+    pub stage: String,
+    /// In ms since 1970.
+    pub waiting_since_ms: i64,
 }
 
 /// An event of a video that could not be worked on.
@@ -68,6 +78,8 @@ pub struct Stage {
 pub struct Links {
     pub recording: Option<String>,
     pub receipt: Option<String>,
+    #[serde(default)]
+    pub thumbnail: Option<String>,
 }
 
 impl Client {

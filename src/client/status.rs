@@ -3,12 +3,15 @@
 use super::{
     Out,
     error::ClientError,
-    http::{Client, State, Video},
+    http::{Client, Links, Overdue, State, Video},
     progress::describe,
     text::{clock, plain, seconds},
 };
 use serde::Deserialize;
-use std::io;
+use std::{
+    io,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 #[derive(Debug, Deserialize)]
 struct List {
@@ -78,11 +81,26 @@ pub async fn status(
 
 fn word(video: &Video) -> &'static str {
     match video.state {
+        State::Processing | State::Ready if video.overdue.is_some() => "overdue",
         State::Processing => "processing",
         State::Ready if video.searchable => "ready",
         State::Ready => "indexing",
         State::Failed => "failed",
     }
+}
+
+/// What waits, how long, and what to look at.
+fn late(overdue: &Overdue, now_ms: i64) -> String {
+    let minutes = (now_ms - overdue.waiting_since_ms).max(0) / 60_000;
+    format!(
+        "{} has not moved for {minutes} min: see in the mill's log and /readyz whether it runs",
+        plain(&overdue.stage)
+    )
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 async fn receipt(client: &Client, video_id: &str) -> Result<Receipt, ClientError> {
@@ -103,6 +121,9 @@ fn one(
         let detail = video.detail.as_deref().unwrap_or_default();
         writeln!(out, "reason      {}: {}", plain(reason), plain(detail))?;
     }
+    if let Some(overdue) = &video.overdue {
+        writeln!(out, "overdue     {}", late(overdue, now_ms()))?;
+    }
     if let Some(duration_ms) = video.duration_ms {
         writeln!(out, "duration    {}", clock(duration_ms))?;
     }
@@ -119,7 +140,8 @@ fn one(
         Some(Err(error)) => writeln!(out, "checked     unknown: {}", plain(&error.to_string()))?,
         None => {}
     }
-    let links = [("recording", &video.links.recording), ("receipt", &video.links.receipt)];
+    let Links { recording, receipt, thumbnail } = &video.links;
+    let links = [("recording", recording), ("receipt", receipt), ("thumbnail", thumbnail)];
     for (name, link) in links {
         if let Some(link) = link {
             writeln!(out, "{name:10}  {}", plain(link))?;

@@ -134,8 +134,9 @@ mod tests {
             uploaded_at_ms: 0,
             duration_ms: None,
             searchable,
+            overdue: None,
             stages: Vec::new(),
-            links: Links { recording: None, receipt: None },
+            links: Links { recording: None, receipt: None, thumbnail: None },
             dead_letters: dead.collect(),
         }
     }

@@ -193,6 +193,7 @@ pub(crate) fn video_row(video_id: &str) -> VideoRow {
         recording_key: None,
         receipt_key: None,
         searchable: false,
+        retried_at_ms: None,
         stages: Vec::new(),
     }
 }

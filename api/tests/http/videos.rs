@@ -88,6 +88,33 @@ async fn a_ready_video_points_to_its_recording_and_its_receipt() {
 }
 
 #[tokio::test]
+async fn a_video_that_nobody_works_on_is_overdue() {
+    let mill = Mill::start().await;
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let stages = ["cut", "detect"].map(|stage| StageRow {
+        stage: stage.to_owned(),
+        done: i64::from(stage == "cut"),
+        total: Some(1),
+        frames: 10,
+        first_at_ms: None,
+        last_at_ms: None,
+    });
+    for (id, minutes) in [("late", 12), ("fresh", 8)] {
+        let uploaded_at_ms = now - minutes * 60_000;
+        mill.catalog.add(VideoRow { uploaded_at_ms, stages: stages.to_vec(), ..video_row(id) });
+    }
+    let late = mill.json("/api/videos/late").await;
+    assert_eq!(late["overdue"]["stage"], "detect", "{late:#}");
+    assert_eq!(late["overdue"]["waiting_since_ms"], now - 12 * 60_000);
+    assert_eq!(late["overdue"]["due_ms"], now - 12 * 60_000 + 605_000);
+    assert!(mill.json("/api/videos/fresh").await["overdue"].is_null());
+    let listed = mill.json("/api/videos").await;
+    let overdue: Vec<_> =
+        listed["videos"].as_array().unwrap().iter().map(|v| &v["overdue"]).collect();
+    assert_eq!(overdue.iter().filter(|o| o["stage"] == "detect").count(), 1, "{listed:#}");
+}
+
+#[tokio::test]
 async fn a_thumbnail_is_shown_of_the_run_that_is_shown_and_no_other() {
     let mill = Mill::start().await;
     mill.catalog.add(video_row("w"));

@@ -1,12 +1,10 @@
 //! Rows into what a user sees.
 
-use ports::{DeadLetterRow, StageRow, VideoFilter, VideoPage, VideoRow, VideoState, Viewer};
+use ports::{
+    DeadLetterRow, STAGES, StageRow, VideoFilter, VideoPage, VideoRow, VideoState, Viewer,
+};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection, SqlitePool};
-
-/// The stages that work on clips, and those that work on the whole video, in the mill's order.
-const CLIP_STAGES: [&str; 4] = ["cut", "detect", "label", "blur"];
-const VIDEO_STAGES: [&str; 4] = ["stitch", "verify", "thumbnail", "index"];
 
 /// Dead letters of these are about the search, and say nothing about the recording.
 const SEARCH_PROCESSORS: [&str; 2] = ["label", "index"];
@@ -32,9 +30,7 @@ pub(super) async fn video(
         .fetch_optional(&mut *db)
         .await?;
     let Some(listed) = found else { return Ok(None) };
-    let mut row = complete(&mut db, listed).await?;
-    row.stages = stages(&mut db, &row.video_id, &row.run_id).await?;
-    Ok(Some(row))
+    complete(&mut db, listed).await.map(Some)
 }
 
 pub(super) async fn videos(
@@ -114,7 +110,7 @@ struct Recording {
     at_ms: i64,
 }
 
-/// Adds what is derived from the other facts, but for the stages.
+/// Adds what is derived from the other facts.
 async fn complete(db: &mut SqliteConnection, listed: Listed) -> Result<VideoRow, sqlx::Error> {
     let video_id = listed.video_id;
     let recording: Option<Recording> = sqlx::query_as(
@@ -134,6 +130,14 @@ async fn complete(db: &mut SqliteConnection, listed: Listed) -> Result<VideoRow,
         Some(recording) => recording.run_id.clone(),
         None => newest_run(db, &video_id).await?,
     };
+    let retried_at_ms: Option<i64> = sqlx::query_scalar(
+        "SELECT max(redriven.at_ms) FROM redriven
+         JOIN dead_letters USING (topic, partition, \"offset\") WHERE video_id = ?",
+    )
+    .bind(&video_id)
+    .fetch_one(&mut *db)
+    .await?;
+    let stages = stages(db, &video_id, &run_id).await?;
     let state = match (&recording, &death) {
         (Some(_), _) => VideoState::Ready,
         (None, Some(dead)) if stops_recording(dead) => VideoState::Failed,
@@ -159,7 +163,8 @@ async fn complete(db: &mut SqliteConnection, listed: Listed) -> Result<VideoRow,
         recording_key: None,
         receipt_key: None,
         searchable: searchable_since.is_some(),
-        stages: Vec::new(),
+        retried_at_ms,
+        stages,
     };
     if let Some(recording) = recording {
         row.bytes = Some(recording.bytes);
@@ -258,12 +263,13 @@ async fn stages(
     .bind(run_id)
     .fetch_all(db)
     .await?;
-    let is_clip_stage = |stage: &str| CLIP_STAGES.contains(&stage);
+    let is_clip_stage =
+        |name: &str| STAGES.iter().any(|stage| stage.per_clip && stage.name == name);
     // How many clips there are is known to all stages as soon as one tells.
     let clips =
         told.iter().filter(|told| is_clip_stage(&told.stage)).filter_map(|told| told.total).max();
 
-    let known = CLIP_STAGES.into_iter().chain(VIDEO_STAGES);
+    let known = STAGES.iter().map(|stage| stage.name);
     let is_known = |stage: &str| known.clone().any(|known| known == stage);
     let others = told.iter().map(|told| told.stage.as_str()).filter(|stage| !is_known(stage));
     let row = |stage: &str| {
