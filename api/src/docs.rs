@@ -24,10 +24,12 @@ const POLICY: (HeaderName, HeaderValue) = (
     ),
 );
 
-/// Nothing is asked of a validator on the internet, which is what Swagger UI does by itself.
+/// Nothing is asked of a validator on the internet, which is what Swagger UI does by itself; and
+/// there is no bar to load other descriptions with.
 static SETTINGS: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
     let config = Config::new(["/api/openapi.json"])
         .validator_url("none")
+        .use_base_layout()
         .deep_linking(true)
         .display_request_duration(true)
         .try_it_out_enabled(true);

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write,
     sync::LazyLock,
 };
 use utoipa::{
@@ -133,8 +132,7 @@ fn answer(status: u16, codes: &[Code]) -> RefOr<openapi::Response> {
     let mut examples = Vec::new();
     for &code in codes {
         let Kind { title, next_step, .. } = code.kind();
-        // Writing to a string cannot fail.
-        let _ = writeln!(description, "- `{}`: {title}. Next: {next_step}.", word(code));
+        description.push_str(&format!("- `{}`: {title}. Next: {next_step}.\n", word(code)));
         let place = Ref::new(format!("#/components/examples/{}", word(code)));
         examples.push((word(code), RefOr::<Example>::Ref(place)));
     }

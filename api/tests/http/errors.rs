@@ -2,6 +2,7 @@
 
 use crate::support::{Mill, problem};
 use api::{Unready, UploadLimits};
+use ports::Trouble;
 use reqwest::Method;
 use std::time::Duration;
 use tokio::{
@@ -74,14 +75,15 @@ async fn a_wrong_path_or_query_is_named() {
 async fn a_reason_without_a_code_of_its_own_is_told_beside_the_code() {
     let mill = Mill::start().await;
     mill.publish("v", "", b"film");
-    mill.store.refuses("v.json", || ports::Trouble::transient("moon_in_the_way", "try later"));
-    let told = problem(mill.get("/api/videos/v/receipt"), 503, "unavailable").await;
-    assert_eq!(told["reason"], "moon_in_the_way");
-    mill.store.refuses("v.json", || ports::Trouble::poison("archived_object", "it is archived"));
-    let told = problem(mill.get("/api/videos/v/receipt"), 422, "refused").await;
-    assert_eq!(told["reason"], "archived_object");
-    mill.store.refuses("v.json", || ports::Trouble::fatal("the keys are wrong"));
-    problem(mill.get("/api/videos/v/receipt"), 500, "internal").await;
+    let receipt = |trouble: fn() -> Trouble| {
+        *mill.store.refusal.lock().unwrap() = Some(("v.json", trouble));
+        mill.get("/api/videos/v/receipt")
+    };
+    let away = receipt(|| Trouble::transient("moon_in_the_way", "it will pass"));
+    assert_eq!(problem(away, 503, "unavailable").await["reason"], "moon_in_the_way");
+    let archived = receipt(|| Trouble::poison("archived_object", "it is archived"));
+    assert_eq!(problem(archived, 422, "refused").await["reason"], "archived_object");
+    problem(receipt(|| Trouble::fatal("the keys are wrong")), 500, "internal").await;
 }
 
 #[tokio::test]

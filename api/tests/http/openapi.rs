@@ -160,7 +160,7 @@ async fn every_described_operation_is_there_and_other_methods_are_not() {
     let mill = Mill::start().await;
     let document = mill.json("/api/openapi.json").await;
     for (path, method, _) in operations(&document) {
-        let url = format!("{}{}", mill.base, path.replace('{', "").replace('}', ""));
+        let url = format!("{}{}", mill.base, path.replace(['{', '}'], ""));
         let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
         let answer = mill.http.request(method.clone(), &url).send().await.unwrap();
         assert_ne!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
@@ -306,8 +306,8 @@ fn the_document_is_valid_openapi() {
 }
 
 /// Made-up requests, right and wrong ones: no answer may differ from the description, and every
-/// error must be a problem that the operation lists. `positive_data_acceptance` is left out: what
-/// makes a query readable, or a page lie within the first 10,000, no schema can say.
+/// error must be a problem that the operation lists. `positive_data_acceptance` is left out: whether
+/// a query can be read, a page lies within the first 10,000 or a day is to come, no schema can say.
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_no_answer_that_differs_from_the_document() {
     if !python_has("schemathesis") {

@@ -32,18 +32,14 @@ pub(crate) struct MemoryStore {
     pub(crate) ended: AtomicUsize,
     /// Streams break off after their first piece.
     pub(crate) breaks: AtomicBool,
-    refusal: Mutex<Option<Refusal>>,
+    /// Reading a key that ends so fails so.
+    pub(crate) refusal: Mutex<Option<Refusal>>,
 }
 
 /// The end of a key, and what reading it comes to.
-type Refusal = (&'static str, fn() -> Trouble);
+pub(crate) type Refusal = (&'static str, fn() -> Trouble);
 
 impl MemoryStore {
-    /// From now on, reading keys that end so fails.
-    pub(crate) fn refuses(&self, end: &'static str, with: fn() -> Trouble) {
-        *self.refusal.lock().unwrap() = Some((end, with));
-    }
-
     pub(crate) fn insert(&self, object: &ObjectRef, body: &[u8], put: Put) -> ObjectInfo {
         let info = ObjectInfo {
             key: object.key.clone(),
