@@ -35,10 +35,11 @@ scripts/onnxruntime.sh
 scripts/kafka-tools.sh
 
 python=$cache/python
-if ! "$python/bin/python" -c 'import boto3, confluent_kafka, fastavro' 2>/dev/null; then
-  say "installing boto3 and confluent-kafka for the foreign-client tests"
+if ! "$python/bin/python" -c 'import boto3, confluent_kafka, fastavro, openapi_spec_validator, schemathesis' 2>/dev/null; then
+  say "installing boto3, confluent-kafka and schemathesis for the foreign-client tests"
   python3 -m venv --clear "$python"
   "$python/bin/python" -m pip install --quiet --disable-pip-version-check \
-    'boto3==1.44.5' 'confluent-kafka[avro,schemaregistry]==2.11.1'
+    'boto3==1.44.5' 'confluent-kafka[avro,schemaregistry]==2.11.1' \
+    'openapi-spec-validator==0.9.0' 'schemathesis==4.32.5'
 fi
 say "ready"

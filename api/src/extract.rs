@@ -5,6 +5,8 @@ use axum::{
     extract::{FromRequestParts, Path, Query},
     http::{HeaderMap, header},
 };
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 /// Query parameters; unknown names are the business of the type.
 #[derive(Debug, FromRequestParts)]
@@ -15,6 +17,15 @@ pub(crate) struct Parameters<T>(pub(crate) T);
 #[derive(Debug, FromRequestParts)]
 #[from_request(via(Path), rejection(Problem))]
 pub(crate) struct Variable<T>(pub(crate) T);
+
+/// The video of a path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct VideoId {
+    /// The id that the upload answered.
+    #[param(example = "5f0c7f3e-6f0e-4a57-9d5c-0b1f7a4c2d11")]
+    pub(crate) id: String,
+}
 
 /// A page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

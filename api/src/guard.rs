@@ -1,21 +1,31 @@
 //! Keeps foreign web pages out: a browser on this machine reaches loopback, whatever page it shows.
 
-use crate::problem::Problem;
+use crate::{codes::Code, problem::Problem};
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::Authority},
+    http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use std::net::IpAddr;
+use futures::FutureExt;
+use std::{net::IpAddr, panic::AssertUnwindSafe};
+
+/// Room for the longest query: 1,000 characters of four bytes, percent-encoded.
+const MAX_URI_BYTES: usize = 16 << 10;
+const MAX_HEADER_BYTES: usize = 32 << 10;
 
 /// Refuses requests that name us by a name which is not loopback's (DNS rebinding), and requests
-/// that change something on behalf of another site's page (cross-site request forgery).
+/// that change something on behalf of another site's page (cross-site request forgery). A handler
+/// that panics is an answer too.
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
     if let Err(problem) = check(&request) {
         return problem.into_response();
     }
-    let mut response = next.run(request).await;
+    // A handler owns what it works on: what a panic leaves half done is dropped with it.
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = answered.unwrap_or_else(|_| {
+        Problem::internal("the request met a bug; the mill goes on").into_response()
+    });
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-site"));
@@ -26,21 +36,29 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
 fn check(request: &Request) -> Result<(), Problem> {
     if !host_is_loopback(request.uri(), request.headers()) {
         return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "foreign_host",
-            "the host name is not this machine's",
+            Code::ForeignHost,
             "the host header names no loopback address, which is how dns rebinding looks",
-            "use http://127.0.0.1 or http://localhost; until accounts exist the api answers on \
-             loopback only",
         ));
     }
     if !request.method().is_safe() && !from_own_page(request.headers()) {
         return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "foreign_origin",
-            "another site's page may not change anything here",
+            Code::ForeignOrigin,
             "the origin header names a page that does not come from this machine",
-            "send the request from a program, or from a page of this machine",
+        ));
+    }
+    let uri_bytes = request.uri().path_and_query().map_or(0, |both| both.as_str().len());
+    if uri_bytes > MAX_URI_BYTES {
+        return Err(Problem::new(
+            Code::UriTooLong,
+            format!("path and query have {uri_bytes} bytes, at most {MAX_URI_BYTES} fit"),
+        ));
+    }
+    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    let header_bytes: usize = request.headers().iter().map(size).sum();
+    if header_bytes > MAX_HEADER_BYTES {
+        return Err(Problem::new(
+            Code::HeadersTooLarge,
+            format!("the headers have {header_bytes} bytes, at most {MAX_HEADER_BYTES} fit"),
         ));
     }
     Ok(())

@@ -3,11 +3,15 @@
 //! [`router`] is everything a client can ask; [`serve`] listens, on loopback only: there are no
 //! accounts yet, and whoever reaches the listener is [`ports::Viewer::Local`] and may see all.
 //! Every error is `application/problem+json` with a `code` for programs, a `detail` for people
-//! and a `next_step`.
+//! and a `next_step`; the codes are a closed list, `docs/problems.md`. The API describes itself:
+//! `GET /api/openapi.json` and `GET /docs/`.
 
+mod codes;
+mod docs;
 mod extract;
 mod footage;
 mod guard;
+mod openapi;
 mod operations;
 mod orphans;
 mod problem;
@@ -26,29 +30,36 @@ pub use orphans::announce_orphans;
 pub use serve::{ServeError, serve};
 pub use services::{DeadLetters, MEDIA_TYPES, Redriven, Services, Unready, UploadLimits, Uploads};
 
-use axum::{
-    Router, middleware,
-    routing::{get, post},
-};
+use axum::{Router, middleware};
 use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// Every route, behind the guard against foreign web pages.
+/// Everything a client can ask, behind the guard against foreign web pages.
 pub fn router(services: Arc<Services>) -> Router {
-    Router::new()
-        .route("/", get(operations::index))
-        .route("/healthz", get(operations::healthz))
-        .route("/readyz", get(operations::readyz))
-        .route("/metrics", get(operations::metrics))
-        .route("/api/uploads/config", get(uploads::config))
-        .route("/api/videos", post(uploads::create).get(videos::list))
-        .route("/api/videos/{id}", get(videos::one))
-        .route("/api/videos/{id}/recording", get(recording::recording))
-        .route("/api/videos/{id}/receipt", get(videos::receipt))
-        .route("/api/videos/{id}/thumbnail", get(thumbnail::thumbnail))
-        .route("/api/videos/{id}/retry", post(retry::retry))
-        .route("/api/search", get(search::search))
+    Router::from(routes())
         .fallback(operations::unknown_route)
         .method_not_allowed_fallback(operations::wrong_method)
         .layer(middleware::from_fn(guard::guard))
         .with_state(services)
+}
+
+/// Every route with its description: there is no other way to add one (`clippy.toml`).
+fn routes() -> OpenApiRouter<Arc<Services>> {
+    OpenApiRouter::with_openapi(openapi::outline())
+        .routes(routes!(operations::index))
+        .routes(routes!(operations::healthz))
+        .routes(routes!(operations::readyz))
+        .routes(routes!(operations::metrics))
+        .routes(routes!(uploads::config))
+        .routes(routes!(videos::list, uploads::create))
+        .routes(routes!(videos::one))
+        .routes(routes!(recording::recording))
+        .routes(routes!(thumbnail::thumbnail))
+        .routes(routes!(videos::receipt))
+        .routes(routes!(retry::retry))
+        .routes(routes!(search::search))
+        .routes(routes!(docs::document))
+        .routes(routes!(docs::redirect))
+        .routes(routes!(docs::page))
+        .routes(routes!(docs::file))
 }

@@ -1,9 +1,13 @@
 //! For people who look around, and for machines that watch.
 
-use crate::{Services, problem::Problem};
+use crate::{
+    Services,
+    codes::Code,
+    problem::{Members, Problem},
+};
 use axum::{
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use std::sync::Arc;
@@ -25,56 +29,84 @@ It listens on loopback only, until accounts exist: whoever is on this machine se
   GET  /api/search                   ?q= &owner= &assessment= &page= &page_size=
          words, \"phrases\", AND, OR, NOT, ( ), label: person: place: text: title: after: before:
   GET  /healthz  /readyz  /metrics   for machines that watch
+  GET  /docs/                        all of this described, to try it out
+  GET  /api/openapi.json             the same for programs: OpenAPI 3.1
 ";
 
+/// What is here
+///
+/// The routes, for people who look around.
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "index",
+    tag = "operations",
+    responses((status = 200, description = "A list.", content_type = "text/plain", body = String))
+)]
 pub(crate) async fn index() -> &'static str {
     INDEX
 }
 
-/// The process answers.
+/// The process answers
+///
+/// Says nothing about its parts: that is `GET /readyz`.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "healthz",
+    tag = "operations",
+    responses((status = 200, description = "`ok`", content_type = "text/plain", body = String))
+)]
 pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Every part can work; else which cannot, and why.
+/// Every part can work
+///
+/// Else which cannot, and why.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    tag = "operations",
+    responses((status = 200, description = "`ready`", content_type = "text/plain", body = String)),
+    extensions(("x-problem-codes" = json!([Code::PartNotReady])))
+)]
 pub(crate) async fn readyz(State(services): State<Arc<Services>>) -> Result<Response, Problem> {
     let unready = (services.readiness)();
     if unready.is_empty() {
         return Ok("ready\n".into_response());
     }
     let told: Vec<_> = unready.iter().map(|u| format!("{}: {}", u.part, u.reason)).collect();
-    let parts = serde_json::to_value(&unready).unwrap_or_default();
-    Err(Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "not_ready",
-        "a part of the mill is not ready",
-        told.join("; "),
-        "wait a moment; if it stays so, the log of the mill says what to do",
-    )
-    .with("parts", parts))
+    Err(Problem::new(Code::PartNotReady, told.join("; "))
+        .with(Members { parts: Some(unready), ..Members::default() }))
 }
 
+/// Figures
+///
+/// In Prometheus' text format.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "operations",
+    responses((
+        status = 200,
+        description = "Counters, gauges and histograms.",
+        content_type = "text/plain",
+        body = String
+    ))
+)]
 pub(crate) async fn metrics(State(services): State<Arc<Services>>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (content_type, (services.metrics)()).into_response()
 }
 
 pub(crate) async fn unknown_route(request: Request) -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "no_such_route",
-        "there is nothing at this path",
-        format!("nothing is at {}", request.uri().path()),
-        "GET / lists what is here",
-    )
+    Problem::new(Code::NoSuchRoute, format!("nothing is at {}", request.uri().path()))
 }
 
 pub(crate) async fn wrong_method(request: Request) -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "wrong_method",
-        "the path does not take this method",
-        format!("{} does not take {}", request.uri().path(), request.method()),
-        "GET / lists what is here; the allow header says what this path takes",
-    )
+    let (path, method) = (request.uri().path(), request.method());
+    Problem::new(Code::WrongMethod, format!("{path} does not take {method}"))
 }

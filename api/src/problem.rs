@@ -1,13 +1,17 @@
 //! Every error a client sees: RFC 9457's problem details.
 
+use crate::{Unready, codes::Code};
 use axum::{
     extract::rejection::{PathRejection, QueryRejection},
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use ports::{QueryError, Refusal, Trouble};
+use ports::{QueryError, Refusal, Trouble, VideoState};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// Seconds after which it is worth asking again what the world is to blame for.
+const RETRY_AFTER: u64 = 2;
 
 /// What went wrong, for programs (`code`) and for people (`detail`, `next_step`).
 #[derive(Debug)]
@@ -16,47 +20,92 @@ pub(crate) struct Problem(Box<Parts>);
 #[derive(Debug)]
 struct Parts {
     body: Body,
-    status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-#[derive(Debug, Serialize)]
-struct Body {
+/// Why a request failed, and what to do: problem details of RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Body {
+    /// `urn:reelmill:problem:` and the code.
     #[serde(rename = "type")]
+    #[schema(pattern = "^urn:reelmill:problem:[a-z_]+$")]
     kind: String,
+    /// The same sentence for every problem of the code.
+    #[schema(min_length = 1)]
     title: &'static str,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    code: &'static str,
+    code: Code,
+    /// The cause, for people.
+    #[schema(min_length = 1)]
     detail: String,
+    /// What to do now, for people.
+    #[schema(min_length = 1)]
     next_step: String,
     #[serde(flatten)]
-    extra: Map<String, Value>,
+    members: Members,
+}
+
+/// What only some problems tell.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = ProblemMembers)]
+pub(crate) struct Members {
+    /// `bad_query`: the character of `q`, from 0, at which it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) position: Option<usize>,
+    /// `too_large`: what an upload may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) max_bytes: Option<u64>,
+    /// `not_ready`, `failed`, `nothing_to_retry`: the state of the video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) state: Option<VideoState>,
+    /// `failed`, `refused`, `unavailable`: the word of the part that gave up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) reason: Option<String>,
+    /// `part_not_ready`: the parts that are not, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) parts: Option<Vec<Unready>>,
 }
 
 impl Problem {
-    /// `code` is one word for ever, `title` the same sentence for every problem of that code.
-    pub(crate) fn new(
-        status: StatusCode,
-        code: &'static str,
-        title: &'static str,
-        detail: impl Into<String>,
-        next_step: impl Into<String>,
-    ) -> Self {
+    /// A problem of a code; `detail` is the cause.
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let kind = code.kind();
+        let word = serde_json::to_value(code).unwrap_or_default();
         let body = Body {
-            kind: format!("urn:reelmill:problem:{code}"),
-            title,
-            status: status.as_u16(),
+            kind: format!("urn:reelmill:problem:{}", word.as_str().unwrap_or_default()),
+            title: kind.title,
+            status: kind.status,
             code,
             detail: detail.into(),
-            next_step: next_step.into(),
-            extra: Map::new(),
+            next_step: kind.next_step.to_owned(),
+            members: Members::default(),
         };
-        Self(Box::new(Parts { body, status, headers: Vec::new() }))
+        let problem = Self(Box::new(Parts { body, headers: Vec::new() }));
+        if kind.status == 503 { problem.retry_after(RETRY_AFTER) } else { problem }
     }
 
-    /// One more member of the document.
-    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.0.body.extra.insert(name.to_owned(), value.into());
+    /// What to do, where there is something better to say than what holds for every problem of
+    /// the code.
+    pub(crate) fn next_step(mut self, next_step: impl Into<String>) -> Self {
+        self.0.body.next_step = next_step.into();
+        self
+    }
+
+    pub(crate) fn with(mut self, members: Members) -> Self {
+        self.0.body.members = members;
+        self
+    }
+
+    pub(crate) fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.0.body.members.reason = Some(reason.into());
         self
     }
 
@@ -65,49 +114,43 @@ impl Problem {
         self
     }
 
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        self.header(header::RETRY_AFTER, seconds.into())
+    }
+
     pub(crate) fn bad_parameter(detail: impl Into<String>, next_step: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad_parameter",
-            "a parameter is wrong",
-            detail,
-            next_step,
-        )
+        Self::new(Code::BadParameter, detail).next_step(next_step)
     }
 
     pub(crate) fn no_such_video(id: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "no_such_video",
-            "there is no such video",
-            format!("no video has the id {id:?}"),
-            "list the videos with GET /api/videos",
-        )
+        Self::new(Code::NoSuchVideo, format!("no video has the id {id:?}"))
     }
 
     pub(crate) fn internal(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "the mill is at fault",
-            detail,
-            "see the log of the mill, mend what it names, and try again",
-        )
+        Self::new(Code::Internal, detail)
+    }
+
+    /// The document as it is sent.
+    pub(crate) fn document(&self) -> &Body {
+        &self.0.body
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Parts { body, status, headers } = *self.0;
+        let Parts { body, headers } = *self.0;
+        let status = StatusCode::from_u16(body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if status.is_server_error() {
-            tracing::warn!(code = body.code, detail = body.detail, "a request failed");
+            tracing::warn!(code = ?body.code, detail = body.detail, "a request failed");
         }
         // Strings and numbers only: there is nothing in it that could fail to serialise.
         let text = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (status, text).into_response();
         let map = response.headers_mut();
         map.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        map.extend(headers);
+        for (name, value) in headers {
+            map.insert(name, value);
+        }
         response
     }
 }
@@ -117,38 +160,20 @@ impl From<Trouble> for Problem {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Refused(Refusal::Poison(poison)) => match poison.reason {
-                "missing_object" => Self::new(
-                    StatusCode::NOT_FOUND,
-                    "missing_object",
-                    "the object is gone",
-                    poison.detail,
-                    "upload the footage again if you still have it",
-                ),
-                reason => Self::new(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    reason,
-                    "the request can never succeed",
-                    poison.detail,
-                    "change what the detail names; the same request will fail again",
-                ),
+                "invalid_query" => Self::new(Code::BadQuery, poison.detail),
+                "missing_object" => Self::new(Code::MissingObject, poison.detail),
+                reason => Self::new(Code::Refused, poison.detail).reason(reason),
             },
-            Trouble::Refused(Refusal::Skip(reason)) => Self::new(
-                StatusCode::CONFLICT,
-                "skipped",
-                "there is nothing to do",
-                reason,
-                "look at the video's state with GET /api/videos/{id}",
-            ),
+            Trouble::Refused(Refusal::Skip(reason)) => {
+                Self::new(Code::Refused, format!("there is nothing to do: {reason}")).reason(reason)
+            }
             Trouble::Transient { reason, detail, after } => {
-                let seconds = after.map_or(2, |wait| wait.as_secs().max(1));
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    reason,
-                    "a service does not answer",
-                    detail,
-                    format!("try again in {seconds} s; GET /readyz names what is missing"),
-                )
-                .header(header::RETRY_AFTER, seconds.into())
+                let seconds = after.map_or(RETRY_AFTER, |wait| wait.as_secs().max(1));
+                let problem = match Code::of_reason(reason, &[503]) {
+                    Some(code) => Self::new(code, detail),
+                    None => Self::new(Code::Unavailable, detail).reason(reason),
+                };
+                problem.retry_after(seconds)
             }
             Trouble::Fatal(fatal) => Self::internal(fatal.0),
         }
@@ -157,24 +182,15 @@ impl From<Trouble> for Problem {
 
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad_query",
-            "the query cannot be read",
-            error.to_string(),
-            "words, \"phrases\", AND, OR, NOT, parentheses and field:word are understood; quote \
-             anything else",
-        )
-        .with("position", error.at)
+        let position = Some(error.at);
+        Self::new(Code::BadQuery, error.to_string())
+            .with(Members { position, ..Members::default() })
     }
 }
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
-        Self::bad_parameter(
-            rejection.body_text(),
-            "correct the parameter that the detail names; GET / lists the parameters",
-        )
+        Self::new(Code::BadParameter, rejection.body_text())
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     Services,
-    extract::Variable,
+    codes::{Code, DATABASE, STORE},
+    extract::{Variable, VideoId},
     problem::Problem,
     range::{self, Wanted},
     videos::{no_recording, recording_object, row},
@@ -16,6 +17,7 @@ use axum::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ports::{ObjectRef, VideoRow};
 use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
 
 /// RFC 8187's attr-char: what need not be encoded in `filename*`.
 const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
@@ -32,10 +34,89 @@ const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// Answers 200, 206, 304 or 416; 409 while there is no recording, with the state and the reason.
+/// What a player asks for beside the video.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its description is used: headers are read one by one")]
+pub(crate) struct RangeHeaders {
+    /// One range of bytes, from 0, both ends included. Anything else, several ranges too, is
+    /// answered with the whole recording.
+    #[param(rename = "Range", nullable = false, example = "bytes=0-1023")]
+    range: Option<String>,
+    /// The `ETag` of the copy to go on with: a range is answered only while it is the same.
+    #[param(
+        rename = "If-Range",
+        nullable = false,
+        example = "\"9b2cf535f27731c974343645a3985328\""
+    )]
+    if_range: Option<String>,
+    /// `ETag`s of copies at hand, with commas between them, or `*`.
+    #[param(
+        rename = "If-None-Match",
+        nullable = false,
+        example = "\"9b2cf535f27731c974343645a3985328\""
+    )]
+    if_none_match: Option<String>,
+}
+
+/// The film itself.
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only its schema is used: the body is a stream")]
+struct Film(Vec<u8>);
+
+/// The recording
+///
+/// The verified recording, whole or a range of it, to play or to keep. Also answers HEAD. While
+/// there is none, 409 tells the state and the reason.
+#[utoipa::path(
+    get,
+    path = "/api/videos/{id}/recording",
+    operation_id = "get_recording",
+    tag = "videos",
+    params(VideoId, RangeHeaders),
+    responses(
+        (
+            status = 200,
+            description = "The whole recording.",
+            content_type = "video/mp4",
+            body = inline(Film),
+            headers(
+                ("ETag" = String, description = "Names this very object."),
+                ("Accept-Ranges" = String, description = "`bytes`"),
+                ("Content-Length" = u64, description = "In bytes."),
+                ("Content-Disposition" = String, description = "The name to save it under.")
+            )
+        ),
+        (
+            status = 206,
+            description = "The range that was asked for, cut to the recording.",
+            content_type = "video/mp4",
+            body = inline(Film),
+            headers(
+                ("ETag" = String, description = "Names this very object."),
+                ("Accept-Ranges" = String, description = "`bytes`"),
+                ("Content-Length" = u64, description = "Of the range, in bytes."),
+                ("Content-Range" = String, description = "`bytes first-last/length`"),
+                ("Content-Disposition" = String, description = "The name to save it under.")
+            )
+        ),
+        (
+            status = 304,
+            description = "The copy at hand is this very object.",
+            headers(("ETag" = String, description = "Names this very object."))
+        )
+    ),
+    extensions(("x-problem-codes" = json!([
+        [Code::BadParameter, Code::NoSuchVideo, Code::NotReady, Code::Failed],
+        [Code::RangeNotSatisfiable, Code::Replaced],
+        DATABASE,
+        STORE
+    ])))
+)]
 pub(crate) async fn recording(
     State(services): State<Arc<Services>>,
-    Variable(id): Variable<String>,
+    Variable(VideoId { id }): Variable<VideoId>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -126,34 +207,18 @@ pub(crate) fn insert(
 }
 
 pub(crate) fn gone(object: &ObjectRef) -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "missing_object",
-        "the object is gone",
-        format!("the recording was published, but {object} is not in the store"),
-        "upload the footage again if you still have it",
-    )
+    let detail = format!("the recording was published, but {object} is not in the store");
+    Problem::new(Code::MissingObject, detail)
 }
 
 fn replaced(object: &ObjectRef) -> Problem {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "replaced",
-        "the recording was just replaced",
-        format!("a newer run replaced {object} while it was being opened"),
-        "ask again",
-    )
-    .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    let detail = format!("a newer run replaced {object} while it was being opened");
+    Problem::new(Code::Replaced, detail).retry_after(1)
 }
 
 fn unsatisfiable(length: u64) -> Problem {
-    let problem = Problem::new(
-        StatusCode::RANGE_NOT_SATISFIABLE,
-        "range_not_satisfiable",
-        "the range is outside the recording",
-        format!("the recording has {length} bytes"),
-        "ask for a range that starts before its end",
-    );
+    let problem =
+        Problem::new(Code::RangeNotSatisfiable, format!("the recording has {length} bytes"));
     match HeaderValue::from_str(&format!("bytes */{length}")) {
         Ok(value) => problem.header(header::CONTENT_RANGE, value),
         Err(_) => problem,

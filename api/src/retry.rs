@@ -2,44 +2,66 @@
 
 use crate::{
     Services,
-    extract::{Parameters, Variable, filter},
-    problem::Problem,
+    codes::{BROKER, Code, DATABASE},
+    extract::{Parameters, Variable, VideoId, filter},
+    problem::{Members, Problem},
     source::now_ms,
     videos::row,
 };
 use axum::{Json, extract::State, http::StatusCode};
-use ports::{Fact, Position};
+use ports::{Fact, Position, VideoState};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+use utoipa::{IntoParams, ToSchema};
 
 /// A video with more dead letters than this is retried in several requests.
 const MOST_LETTERS: u32 = 10_000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct RetryParameters {
     /// Only what failed in this stage.
+    #[param(example = "detect")]
     stage: Option<String>,
 }
 
 /// What was sent back.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Retried {
     video_id: String,
-    state: &'static str,
+    state: VideoState,
     /// Dead letters sent back, by stage.
     stages: BTreeMap<String, usize>,
+    /// Dead letters sent back, of all stages.
     redriven: usize,
     /// Dead letters that somebody had sent back in the meantime.
     already_redriven: usize,
 }
 
+/// Try a failed video again
+///
+/// Its dead letters go back to where they failed, each once however often it is asked for. 202
+/// means: they are on their way; the state is `processing` again.
+#[utoipa::path(
+    post,
+    path = "/api/videos/{id}/retry",
+    operation_id = "retry_video",
+    tag = "videos",
+    params(VideoId, RetryParameters),
+    responses((status = 202, description = "What was sent back.", body = Retried)),
+    extensions(("x-problem-codes" = json!([
+        [Code::BadParameter, Code::NoSuchVideo, Code::NothingToRetry],
+        DATABASE,
+        BROKER
+    ])))
+)]
 pub(crate) async fn retry(
     State(services): State<Arc<Services>>,
-    Variable(id): Variable<String>,
+    Variable(VideoId { id }): Variable<VideoId>,
     Parameters(parameters): Parameters<RetryParameters>,
 ) -> Result<(StatusCode, Json<Retried>), Problem> {
     let row = row(&services, &id).await?;
@@ -62,7 +84,7 @@ pub(crate) async fn retry(
     }
     let mut done = Retried {
         video_id: id,
-        state: "processing",
+        state: VideoState::Processing,
         stages: BTreeMap::new(),
         redriven: 0,
         already_redriven: 0,
@@ -90,14 +112,9 @@ pub(crate) async fn retry(
     Ok((StatusCode::ACCEPTED, Json(done)))
 }
 
-fn nothing_to_retry(id: &str, stage: Option<&str>, state: ports::VideoState) -> Problem {
+fn nothing_to_retry(id: &str, stage: Option<&str>, state: VideoState) -> Problem {
     let place = stage.map(|stage| format!(" in {stage}")).unwrap_or_default();
-    Problem::new(
-        StatusCode::CONFLICT,
-        "nothing_to_retry",
-        "nothing of the video waits for a retry",
-        format!("no event of {id} has failed{place} that was not sent back already"),
-        "see its state and its dead letters with GET /api/videos/{id}",
-    )
-    .with("state", serde_json::to_value(state).unwrap_or_default())
+    let detail = format!("no event of {id} has failed{place} that was not sent back already");
+    Problem::new(Code::NothingToRetry, detail)
+        .with(Members { state: Some(state), ..Members::default() })
 }

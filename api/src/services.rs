@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 /// The extensions an uploaded file may keep. The content decides what a file is, never its name.
 pub const MEDIA_TYPES: &[&str] = &["mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "m2ts", "mts"];
@@ -64,7 +65,7 @@ impl Default for UploadLimits {
 }
 
 /// A part that is not ready for work, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Unready {
     pub part: String,
     pub reason: String,

@@ -2,7 +2,8 @@
 
 use crate::{
     Services,
-    extract::Variable,
+    codes::{Code, DATABASE, STORE},
+    extract::{Variable, VideoId},
     problem::Problem,
     recording::{gone, insert, is_known},
     videos::{no_recording, recording_object, row},
@@ -16,15 +17,65 @@ use axum::{
 use ports::ObjectRef;
 use schemas::keys;
 use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
 
 /// 360 x 200 px in any quality are less.
 const THUMBNAIL_BYTES: u64 = 1 << 20;
 
-/// Answers 200 or 304; 409 while there is no recording, or no still of this run's recording. What
-/// an earlier run shows is not given: it may have left a face clear that this one masks.
+/// What a browser asks for beside the video.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its description is used: headers are read one by one")]
+pub(crate) struct CacheHeaders {
+    /// `ETag`s of copies at hand, with commas between them, or `*`.
+    #[param(
+        rename = "If-None-Match",
+        nullable = false,
+        example = "\"9b2cf535f27731c974343645a3985328\""
+    )]
+    if_none_match: Option<String>,
+}
+
+/// The picture itself.
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only its schema is used: the body is bytes")]
+struct Picture(Vec<u8>);
+
+/// The thumbnail
+///
+/// A still of the recording at a third of its duration, at most 360 x 200 px, in the recording's
+/// aspect ratio. 409 while there is none of the recording that is shown: what an earlier run shows
+/// is not given, as it may have left a face clear that this one masks.
+#[utoipa::path(
+    get,
+    path = "/api/videos/{id}/thumbnail",
+    operation_id = "get_thumbnail",
+    tag = "videos",
+    params(VideoId, CacheHeaders),
+    responses(
+        (
+            status = 200,
+            description = "The still.",
+            content_type = "image/jpeg",
+            body = inline(Picture),
+            headers(("ETag" = String, description = "Names this very object."))
+        ),
+        (
+            status = 304,
+            description = "The copy at hand is this very object.",
+            headers(("ETag" = String, description = "Names this very object."))
+        )
+    ),
+    extensions(("x-problem-codes" = json!([
+        [Code::BadParameter, Code::NoSuchVideo, Code::NotReady, Code::Failed],
+        DATABASE,
+        STORE
+    ])))
+)]
 pub(crate) async fn thumbnail(
     State(services): State<Arc<Services>>,
-    Variable(id): Variable<String>,
+    Variable(VideoId { id }): Variable<VideoId>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let row = row(&services, &id).await?;
@@ -51,13 +102,10 @@ pub(crate) async fn thumbnail(
 }
 
 fn not_taken() -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        "not_ready",
-        "the recording is not ready yet",
-        "the recording is there, but its thumbnail is not made yet",
-        "ask again; where GET /api/videos/{id} shows a dead letter of the thumbnail, POST \
-         /api/videos/{id}/retry?stage=thumbnail",
-    )
-    .header(header::RETRY_AFTER, 2.into())
+    Problem::new(Code::NotReady, "the recording is there, but its thumbnail is not made yet")
+        .next_step(
+            "ask again; where GET /api/videos/{id} shows a dead letter of the thumbnail, POST \
+             /api/videos/{id}/retry?stage=thumbnail",
+        )
+        .retry_after(2)
 }

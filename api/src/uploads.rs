@@ -2,9 +2,10 @@
 
 use crate::{
     Services,
+    codes::{Code, STORE_WRITE},
     extract::{Parameters, base_url, filter},
     footage::{self, Fault, Footage, Terms},
-    problem::Problem,
+    problem::{Members, Problem},
     source::{Source, now_ms},
 };
 use axum::{
@@ -14,10 +15,11 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use ports::{ObjectRef, Trouble};
-use schemas::keys;
+use ports::{ObjectRef, Trouble, VideoState};
+use schemas::{Blur, keys};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 /// S3 takes 2 KB of metadata for an object, and percent-encoding may triple a text.
@@ -26,52 +28,130 @@ const MAX_ASSESSMENT_BYTES: usize = 100;
 /// A clock that is a little ahead is no reason to refuse.
 const MAX_AHEAD_MS: i64 = 24 * 3600 * 1000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct UploadParameters {
+    /// What the recording belongs to, at most 100 bytes of utf-8. Recordings are listed and found
+    /// by it.
+    #[param(max_length = 100, example = "geography")]
     assessment: Option<String>,
+    /// At most 300 bytes of utf-8; where it is left out, the stem of `filename`.
+    #[param(max_length = 300, example = "My talk")]
     title: Option<String>,
+    /// The name of the file. Its extension is kept where `GET /api/uploads/config` lists it; what
+    /// the file is, its content decides.
+    #[param(example = "talk.mp4")]
     filename: Option<String>,
-    blur: Option<String>,
-    visibility: Option<String>,
+    /// Whether faces are blurred: `all` where it is left out.
+    #[param(inline, example = "all")]
+    blur: Option<Blur>,
+    /// Who may find the video once accounts exist: `private` where it is left out.
+    #[param(inline, example = "private")]
+    visibility: Option<Visibility>,
+    /// Milliseconds since 1970, at most a day to come; now where it is left out.
+    #[param(minimum = 0, example = 1_700_000_000_000_i64)]
     recorded_at_ms: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
+/// Who may find a video.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Visibility {
+    Private,
+    Listed,
+}
+
+/// The file itself.
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only its schema is used: the body is a stream")]
+pub(crate) struct File(Vec<u8>);
+
+/// What an upload may be.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UploadConfig {
+    /// The most bytes a body may have.
+    #[schema(example = 10_737_418_240_u64)]
     max_bytes: u64,
     /// Extensions that are kept. The content decides what a file is, whatever its name.
     types: Vec<String>,
-    blur: [&'static str; 2],
-    visibility: [&'static str; 2],
-    /// A client that sends nothing for so long is given up.
+    /// The values of `blur`, the default first.
+    blur: [Blur; 2],
+    /// The values of `visibility`, the default first.
+    visibility: [Visibility; 2],
+    /// A client that sends nothing for so many seconds is given up.
     max_silence_seconds: u64,
 }
 
-/// What an upload may be.
+/// What an upload may be
+///
+/// The limits that `POST /api/videos` enforces.
+#[utoipa::path(
+    get,
+    path = "/api/uploads/config",
+    operation_id = "upload_config",
+    tag = "uploads",
+    responses((status = 200, description = "The limits.", body = UploadConfig))
+)]
 pub(crate) async fn config(State(services): State<Arc<Services>>) -> Json<UploadConfig> {
     Json(UploadConfig {
         max_bytes: services.limits.max_bytes,
         types: services.limits.types.clone(),
-        blur: ["all", "none"],
-        visibility: ["private", "listed"],
+        blur: [Blur::All, Blur::None],
+        visibility: [Visibility::Private, Visibility::Listed],
         max_silence_seconds: services.limits.max_silence.as_secs(),
     })
 }
 
-#[derive(Debug, Serialize)]
+/// An upload that is stored and announced.
+#[derive(Debug, Serialize, ToSchema)]
 struct Accepted {
+    /// A UUID, new for every upload.
     video_id: String,
-    state: &'static str,
+    state: VideoState,
     title: String,
     assessment: String,
+    /// `all` or `none`.
     blur: String,
     bytes: u64,
+    /// Where the video's state is.
+    #[schema(format = "uri")]
     url: String,
+    /// Where its recording will be.
+    #[schema(format = "uri")]
     recording_url: String,
 }
 
-/// Stores the body and announces it. 201 means: both are done, and will survive a crash.
+/// Upload a film
+///
+/// The body is the file itself, with or without a declared length; its `Content-Type` does not
+/// matter, except that a form (`multipart/…`) is refused. 201 means: the file is stored and
+/// announced, and both will survive a crash. Everything else means that nothing was kept.
+#[utoipa::path(
+    post,
+    path = "/api/videos",
+    operation_id = "upload_video",
+    tag = "uploads",
+    params(UploadParameters),
+    request_body(
+        content = inline(File),
+        content_type = "application/octet-stream",
+        description = "The file: mp4, mov, mkv, webm, avi, ts, … At least one byte, at most \
+                       `max_bytes`."
+    ),
+    responses((
+        status = 201,
+        description = "Stored and announced.",
+        body = Accepted,
+        headers(("Location" = String, description = "The path of the new video."))
+    )),
+    extensions(("x-problem-codes" = json!([
+        [Code::BadParameter, Code::EmptyBody, Code::CutOff, Code::Silent, Code::TooLarge],
+        [Code::RawBodyWanted, Code::Stopping, Code::NotAnnounced],
+        STORE_WRITE
+    ])))
+)]
 pub(crate) async fn create(
     State(services): State<Arc<Services>>,
     Parameters(parameters): Parameters<UploadParameters>,
@@ -97,7 +177,7 @@ pub(crate) async fn create(
     let path = format!("/api/videos/{}", upload.video_id);
     let base = base_url(&headers);
     let answer = Accepted {
-        state: "processing",
+        state: VideoState::Processing,
         title: upload.title,
         assessment: upload.assessment,
         blur: upload.blur,
@@ -115,11 +195,8 @@ fn check_headers(headers: &HeaderMap, max_bytes: u64) -> Result<(), Problem> {
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
     if content_type.to_ascii_lowercase().starts_with(b"multipart/") {
         return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "raw_body_wanted",
-            "the body must be the file itself",
+            Code::RawBodyWanted,
             "the body is a form, and its boundaries would become part of the film",
-            "send the file as the raw body, e.g. curl --data-binary @film.mp4",
         ));
     }
     match content_length(headers) {
@@ -158,8 +235,14 @@ fn checked(services: &Services, parameters: UploadParameters) -> Result<Source, 
         owner: services.owner.clone(),
         assessment: line("assessment", &assessment, MAX_ASSESSMENT_BYTES)?,
         title,
-        blur: one_of("blur", parameters.blur, &["all", "none"])?,
-        visibility: one_of("visibility", parameters.visibility, &["private", "listed"])?,
+        blur: match parameters.blur.unwrap_or(Blur::All) {
+            Blur::All => "all".to_owned(),
+            Blur::None => "none".to_owned(),
+        },
+        visibility: match parameters.visibility.unwrap_or(Visibility::Private) {
+            Visibility::Private => "private".to_owned(),
+            Visibility::Listed => "listed".to_owned(),
+        },
         recorded_at_ms,
     })
 }
@@ -227,18 +310,6 @@ fn cut(text: &str, max_bytes: usize) -> &str {
     &text[..text.floor_char_boundary(max_bytes)]
 }
 
-/// One word of a closed list, the first where none is given.
-fn one_of(name: &str, word: Option<String>, words: &[&str]) -> Result<String, Problem> {
-    let word = filter(word).unwrap_or_else(|| words[0].to_owned());
-    if words.contains(&word.as_str()) {
-        return Ok(word);
-    }
-    Err(Problem::bad_parameter(
-        format!("{name} is {word:?}"),
-        format!("give one of: {}", words.join(", ")),
-    ))
-}
-
 fn reason(trouble: &Trouble) -> &'static str {
     match trouble {
         Trouble::Refused(ports::Refusal::Poison(poison)) => poison.reason,
@@ -247,58 +318,29 @@ fn reason(trouble: &Trouble) -> &'static str {
 }
 
 fn too_large(max_bytes: u64) -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "too_large",
-        "the upload is too large",
-        format!("an upload may have {max_bytes} bytes; nothing was kept"),
-        "cut the film into parts, or start the mill with a higher limit",
-    )
-    .with("max_bytes", max_bytes)
+    let detail = format!("an upload may have {max_bytes} bytes; nothing was kept");
+    Problem::new(Code::TooLarge, detail)
+        .with(Members { max_bytes: Some(max_bytes), ..Members::default() })
 }
 
 fn fault(fault: Fault) -> Problem {
     match fault {
-        Fault::Empty => Problem::new(
-            StatusCode::BAD_REQUEST,
-            "empty_body",
-            "the upload is empty",
-            "the body has no bytes",
-            "send the file as the raw body, e.g. curl --data-binary @film.mp4",
-        ),
-        Fault::CutOff(detail) => Problem::new(
-            StatusCode::BAD_REQUEST,
-            "cut_off",
-            "the upload was cut off",
-            format!("{detail}; nothing was kept"),
-            "send the whole file again",
-        ),
+        Fault::Empty => Problem::new(Code::EmptyBody, "the body has no bytes"),
+        Fault::CutOff(detail) => Problem::new(Code::CutOff, format!("{detail}; nothing was kept")),
         Fault::Silent(silence) => Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "silent",
-            "the upload stood still",
+            Code::Silent,
             format!("no byte came for {} s; nothing was kept", silence.as_secs_f32()),
-            "send the whole file again",
         ),
         Fault::Stopping => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "stopping",
-            "the mill is stopping",
+            Code::Stopping,
             "the mill is shutting down; nothing of the upload was kept",
-            "send the whole file again when the mill is up",
         ),
     }
 }
 
 fn unannounced(trouble: &Trouble) -> Problem {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "not_announced",
-        "the upload could not be announced",
-        format!("the broker did not take the event: {trouble}; nothing was kept"),
-        "send the whole file again when GET /readyz says ready",
-    )
-    .header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+    let detail = format!("the broker did not take the event: {trouble}; nothing was kept");
+    Problem::new(Code::NotAnnounced, detail).retry_after(5)
 }
 
 #[cfg(test)]

@@ -2,14 +2,15 @@
 
 use crate::{
     Services,
-    extract::{Paging, Parameters, Variable, base_url, filter},
-    problem::Problem,
+    codes::{Code, DATABASE, STORE},
+    extract::{Paging, Parameters, Variable, VideoId, base_url, filter},
+    problem::{Members, Problem},
     source::now_ms,
 };
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use ports::{
@@ -17,23 +18,36 @@ use ports::{
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
 
 const PAGE_SIZE: u32 = 30;
 const DEAD_LETTERS: u32 = 20;
 /// A receipt is a page of figures.
 const RECEIPT_BYTES: u64 = 1 << 20;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ListParameters {
+    /// Only videos of this owner.
+    #[param(example = "local")]
     owner: Option<String>,
+    /// Only videos of this assessment.
+    #[param(example = "geography")]
     assessment: Option<String>,
+    /// From 0. Only the first 10,000 of a list can be asked for.
+    #[param(minimum = 0, maximum = 9999, default = 0, example = 0)]
     page: Option<u32>,
+    /// Entries of a page.
+    #[param(minimum = 1, maximum = 100, default = 30, example = 30)]
     page_size: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+/// A page of videos, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct VideoList {
+    /// On all pages.
+    #[schema(minimum = 0)]
     total: i64,
     page: u32,
     page_size: u32,
@@ -41,40 +55,61 @@ pub(crate) struct VideoList {
 }
 
 /// A video as clients see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Video {
     video_id: String,
+    /// Empty until the first run starts.
     run_id: String,
     owner: String,
+    /// Empty where it belongs to none.
     assessment: String,
     title: String,
+    /// `private` or `listed`.
     visibility: String,
+    /// Milliseconds since 1970.
     recorded_at_ms: i64,
     uploaded_at_ms: i64,
     state: VideoState,
+    /// The word and the sentence of a failure.
+    #[schema(required)]
     reason: Option<String>,
+    #[schema(required)]
     detail: Option<String>,
+    /// The length of the uploaded file.
+    #[schema(required)]
     bytes: Option<i64>,
+    #[schema(required)]
     duration_ms: Option<i64>,
+    /// Whether a search can find it.
     searchable: bool,
     /// The stage that has not done its work in time, if any.
+    #[schema(required)]
     overdue: Option<Overdue>,
+    /// In the order of the mill.
     stages: Vec<StageRow>,
     /// Where the verified recording is in the store.
+    #[schema(required, example = "s3://reelmill/recordings/local/geography-1700000000000.mp4")]
     recording: Option<String>,
     links: Links,
 }
 
-#[derive(Debug, Serialize)]
+/// Where more of a video is.
+#[derive(Debug, Serialize, ToSchema)]
 struct Links {
     #[serde(rename = "self")]
+    #[schema(format = "uri")]
     itself: String,
+    /// Null until it is verified.
+    #[schema(required, format = "uri")]
     recording: Option<String>,
+    #[schema(required, format = "uri")]
     receipt: Option<String>,
+    #[schema(required, format = "uri")]
     thumbnail: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// All that is known of a video.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct VideoDetails {
     #[serde(flatten)]
     video: Video,
@@ -127,32 +162,29 @@ pub(crate) async fn row(services: &Services, id: &str) -> Result<VideoRow, Probl
 
 /// Why a video has no recording: it is on its way, or it failed.
 pub(crate) fn no_recording(row: &VideoRow) -> Problem {
-    let state = serde_json::to_value(row.state).unwrap_or_default();
-    let problem = if row.state == VideoState::Failed {
+    let state = Members { state: Some(row.state), ..Members::default() };
+    if row.state == VideoState::Failed {
         let reason = row.reason.as_deref().unwrap_or("unknown");
-        Problem::new(
-            StatusCode::CONFLICT,
-            "failed",
-            "the video failed",
-            format!("{reason}: {}", row.detail.as_deref().unwrap_or("no detail was given")),
-            "mend what the detail names, then POST /api/videos/{id}/retry; footage that is itself \
-             damaged must be uploaded again",
-        )
-        .with("reason", reason)
+        let detail = row.detail.as_deref().unwrap_or("no detail was given");
+        Problem::new(Code::Failed, format!("{reason}: {detail}")).with(state).reason(reason)
     } else {
-        Problem::new(
-            StatusCode::CONFLICT,
-            "not_ready",
-            "the recording is not ready yet",
-            "the video is still being processed, and nothing is published unverified",
-            "watch its stages with GET /api/videos/{id}",
-        )
-        .header(header::RETRY_AFTER, 2.into())
-    };
-    problem.with("state", state)
+        let detail = "the video is still being processed, and nothing is published unverified";
+        Problem::new(Code::NotReady, detail).with(state).retry_after(2)
+    }
 }
 
-/// A page of videos, the newest first.
+/// List the videos
+///
+/// A page of videos, the newest first. An empty filter is none.
+#[utoipa::path(
+    get,
+    path = "/api/videos",
+    operation_id = "list_videos",
+    tag = "videos",
+    params(ListParameters),
+    responses((status = 200, description = "A page, perhaps empty.", body = VideoList)),
+    extensions(("x-problem-codes" = json!([[Code::BadParameter], DATABASE])))
+)]
 pub(crate) async fn list(
     State(services): State<Arc<Services>>,
     Parameters(parameters): Parameters<ListParameters>,
@@ -173,10 +205,22 @@ pub(crate) async fn list(
     Ok(Json(VideoList { total: found.total, page, page_size, videos }))
 }
 
-/// All that is known of one video, its dead letters included.
+/// One video
+///
+/// All that is known of it: its state, how far each stage is, the reason of a failure, and its
+/// newest dead letters.
+#[utoipa::path(
+    get,
+    path = "/api/videos/{id}",
+    operation_id = "get_video",
+    tag = "videos",
+    params(VideoId),
+    responses((status = 200, description = "The video.", body = VideoDetails)),
+    extensions(("x-problem-codes" = json!([[Code::BadParameter, Code::NoSuchVideo], DATABASE])))
+)]
 pub(crate) async fn one(
     State(services): State<Arc<Services>>,
-    Variable(id): Variable<String>,
+    Variable(VideoId { id }): Variable<VideoId>,
     headers: HeaderMap,
 ) -> Result<Json<VideoDetails>, Problem> {
     let row = row(&services, &id).await?;
@@ -184,10 +228,26 @@ pub(crate) async fn one(
     Ok(Json(VideoDetails { video: Video::new(row, &base_url(&headers)), dead_letters }))
 }
 
-/// What was verified before the recording was published.
+/// The receipt
+///
+/// What was verified before the recording was published: by which detector, at which threshold,
+/// and what was found.
+#[utoipa::path(
+    get,
+    path = "/api/videos/{id}/receipt",
+    operation_id = "get_receipt",
+    tag = "videos",
+    params(VideoId),
+    responses((status = 200, description = "The receipt.", body = schemas::Receipt)),
+    extensions(("x-problem-codes" = json!([
+        [Code::BadParameter, Code::NoSuchVideo, Code::NotReady, Code::Failed],
+        DATABASE,
+        STORE
+    ])))
+)]
 pub(crate) async fn receipt(
     State(services): State<Arc<Services>>,
-    Variable(id): Variable<String>,
+    Variable(VideoId { id }): Variable<VideoId>,
 ) -> Result<Response, Problem> {
     let row = row(&services, &id).await?;
     let (Some(bucket), Some(key)) = (&row.recording_bucket, &row.receipt_key) else {

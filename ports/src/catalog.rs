@@ -5,8 +5,10 @@ use crate::{Trouble, Viewer};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
+use utoipa::ToSchema;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a video is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VideoState {
     Processing,
@@ -46,15 +48,23 @@ pub struct VideoRow {
 }
 
 /// How far a stage is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Stage)]
 pub struct StageRow {
+    /// What a user sees: the name of one of [`crate::STAGES`].
+    #[schema(example = "detect")]
     pub stage: String,
+    /// Parts that are done.
     pub done: i64,
-    /// Unknown until the video is cut.
+    /// Parts there are. Unknown until the video is cut.
+    #[schema(required)]
     pub total: Option<i64>,
+    /// Frames of the parts that are done.
     pub frames: i64,
     /// Record times of the first and the last event of the stage, ms since 1970.
+    #[schema(required)]
     pub first_at_ms: Option<i64>,
+    #[schema(required)]
     pub last_at_ms: Option<i64>,
 }
 
@@ -115,18 +125,25 @@ pub enum Fact {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// An event a processor gave up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DeadLetter)]
 pub struct DeadLetterRow {
     /// Topic, partition and offset of the dead letter: its identity.
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
+    /// Who gave it up.
     pub processor: String,
+    #[schema(required)]
     pub video_id: Option<String>,
+    /// The word for programs, and the sentence for people.
     pub reason: String,
     pub detail: String,
+    /// Ms since 1970.
     pub at_ms: i64,
     /// When it was sent back to its processor.
+    #[schema(required)]
     pub redriven_at_ms: Option<i64>,
 }
 

@@ -3,6 +3,7 @@
 use crate::{StageRow, VideoRow, VideoState};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// A stage of the mill, as the catalogue tells of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +61,9 @@ pub fn time_for_clips(clips: i64) -> Duration {
 ///
 /// Its processor is not running, is behind with other videos, or waits for a service: an event
 /// that fails for good is a dead letter instead.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Overdue {
+    #[schema(example = "blur")]
     pub stage: String,
     /// When it last had something new to do, or did something; ms since 1970.
     pub waiting_since_ms: i64,

@@ -2,6 +2,7 @@
 
 use crate::{AvroValue, Event, Malformed, codec};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Footage has arrived in the object store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub struct VideoUploaded {
 }
 
 /// What to blur.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Blur {
     All,

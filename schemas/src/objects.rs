@@ -2,6 +2,7 @@
 
 use crate::{Blur, Malformed, TimeBase};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
 
 /// Written once per run by `cut`; every later step reads it and none guesses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,7 +75,7 @@ pub enum RenderMode {
 }
 
 /// What is masked, and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Masking {
     pub blur: Blur,
     /// `pixelate`, `gaussian` or `solid`.
@@ -100,7 +101,7 @@ pub enum AudioPlan {
 }
 
 /// What was checked before a recording was published, in honest words.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Receipt {
     pub version: u32,
     pub video_id: String,
@@ -114,14 +115,15 @@ pub struct Receipt {
 }
 
 /// The figures of a verification.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Checks {
     pub frames_source: i64,
     pub frames_output: i64,
     pub duration_source_ms: i64,
     pub duration_output_ms: i64,
-    /// [`Checks::SOUND_IDENTICAL`], [`Checks::SOUND_TRANSCODED`] or what is wrong with it; absent
-    /// where neither source nor output has sound.
+    /// `identical`, `transcoded` or what is wrong with it; null where neither source nor output
+    /// has sound.
+    #[schema(required)]
     pub sound: Option<String>,
     pub tracks: i64,
     /// Boxes of tracks over all frames, and how many of them were found masked.
@@ -130,6 +132,7 @@ pub struct Checks {
     /// Detections on the output: under a mask (a blurred head is often still found); outside of
     /// masks where the source shows no face (a mask's edge, a trace of encoding); and leaks.
     pub detections_under_mask: i64,
+    #[schema(required = false)] // absent in receipts of earlier mills
     pub detections_unconfirmed: i64,
     pub leaks: i64,
 }

@@ -60,7 +60,7 @@ async fn readiness_names_the_part_and_the_reason() {
     assert_eq!(mill.get("/readyz").send().await.unwrap().status(), 200);
     let blur = Unready { part: "blur".to_owned(), reason: "no disk".to_owned() };
     mill.unready.lock().unwrap().push(blur);
-    let told = problem(mill.get("/readyz"), 503, "not_ready").await;
+    let told = problem(mill.get("/readyz"), 503, "part_not_ready").await;
     assert_eq!(told["parts"][0]["part"], "blur");
     assert_eq!(told["detail"], "blur: no disk");
     assert_eq!(mill.get("/healthz").send().await.unwrap().status(), 200, "it still answers");

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod errors;
 mod guard;
+mod openapi;
 mod ports_in_memory;
 mod recording;
 mod retry;

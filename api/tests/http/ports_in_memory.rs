@@ -32,7 +32,12 @@ pub(crate) struct MemoryStore {
     pub(crate) ended: AtomicUsize,
     /// Streams break off after their first piece.
     pub(crate) breaks: AtomicBool,
+    /// Reading a key that ends so fails so.
+    pub(crate) refusal: Mutex<Option<Refusal>>,
 }
+
+/// The end of a key, and what reading it comes to.
+pub(crate) type Refusal = (&'static str, fn() -> Trouble);
 
 impl MemoryStore {
     pub(crate) fn insert(&self, object: &ObjectRef, body: &[u8], put: Put) -> ObjectInfo {
@@ -54,6 +59,11 @@ impl MemoryStore {
     }
 
     fn get(&self, object: &ObjectRef) -> Result<(ObjectInfo, Bytes), Trouble> {
+        if let Some((end, with)) = *self.refusal.lock().unwrap()
+            && object.key.ends_with(end)
+        {
+            return Err(with());
+        }
         let kept = self.objects.lock().unwrap().get(&object.to_string()).cloned();
         kept.ok_or_else(|| Trouble::poison("missing_object", format!("{object} is not there")))
     }
@@ -81,7 +91,7 @@ impl Store for MemoryStore {
         let body = body.slice(range.start as usize..range.end as usize);
         let pieces: Vec<_> = body.chunks(64).map(|c| Ok(Bytes::copy_from_slice(c))).collect();
         let body = if self.breaks.load(Ordering::SeqCst) {
-            let end = Err(Trouble::transient("store_unavailable", "the store went away"));
+            let end = Err(Trouble::transient("store_unreachable", "the store went away"));
             stream::iter(pieces.into_iter().take(1).chain([end])).boxed()
         } else {
             stream::iter(pieces).boxed()
@@ -167,7 +177,7 @@ impl MemoryCatalog {
 
     fn check(&self) -> Result<(), Trouble> {
         if self.down.load(Ordering::SeqCst) {
-            return Err(Trouble::transient("database_unavailable", "the database is locked"));
+            return Err(Trouble::transient("database_busy", "the database is locked"));
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! An API on a port of its own, and what tests ask it with.
 
+use crate::openapi::is_described;
 use crate::ports_in_memory::{
     MemoryCatalog, MemoryLetters, MemorySearch, MemoryStore, MemoryUploads, video_row,
 };
@@ -110,7 +111,8 @@ impl Mill {
     }
 }
 
-/// The problem of a refused request, after checking what every problem has.
+/// The problem of a refused request, after checking what every problem has, and that the API's
+/// description lists it.
 pub(crate) async fn problem(request: RequestBuilder, status: u16, code: &str) -> Value {
     checked(request.send().await.unwrap(), status, code).await
 }
@@ -118,6 +120,7 @@ pub(crate) async fn problem(request: RequestBuilder, status: u16, code: &str) ->
 pub(crate) async fn checked(answer: Response, status: u16, code: &str) -> Value {
     let content_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
     let actual = answer.status().as_u16();
+    let path = answer.url().path().to_owned();
     let text = answer.text().await.unwrap();
     assert_eq!(actual, status, "{text}");
     assert_eq!(content_type, "application/problem+json");
@@ -125,6 +128,10 @@ pub(crate) async fn checked(answer: Response, status: u16, code: &str) -> Value 
     assert_eq!(problem["code"], code, "{text}");
     assert_eq!(problem["status"], status);
     assert_eq!(problem["type"], format!("urn:reelmill:problem:{code}"));
+    // What the fallbacks answer belongs to no operation.
+    if !["wrong_method", "no_such_route"].contains(&code) {
+        assert!(is_described(&path, code), "{code} is not described for {path}");
+    }
     for member in ["title", "detail", "next_step"] {
         assert!(!problem[member].as_str().unwrap().is_empty(), "{member} of {text}");
     }

@@ -169,5 +169,5 @@ async fn a_database_that_is_away_is_an_answer_to_try_again() {
     mill.catalog.down.store(true, Ordering::SeqCst);
     let answer = mill.get("/api/videos").send().await.unwrap();
     assert_eq!(answer.headers()["retry-after"], "2");
-    problem(mill.get("/api/videos/v"), 503, "database_unavailable").await;
+    problem(mill.get("/api/videos/v"), 503, "database_busy").await;
 }
