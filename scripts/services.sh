@@ -5,6 +5,7 @@ usage='usage: scripts/services.sh install   [NAME...]             into ~/.cache/
        scripts/services.sh installed [NAME...]             exit code 0 if they are
        scripts/services.sh up DIR    [NAME...]             start those that do not run, on the ports and data of DIR
        scripts/services.sh down DIR  [NAME...]             stop just those
+       scripts/services.sh kill DIR  [NAME...]             the same with SIGKILL
        scripts/services.sh run       [--until-eof] [NAME...]   in the foreground, in a folder that is removed in the end
        scripts/services.sh with      [NAME...] -- COMMAND      while a command runs, which finds them by REELMILL_SERVICES
 names: kafka registry s3 opensearch postgres prometheus; all where none is given'
@@ -12,6 +13,8 @@ set -euo pipefail
 scripts=$(cd "$(dirname "$0")" && pwd)
 . "$scripts/services/fetch.sh"
 . "$scripts/services/process.sh"
+# Wins over the signal a service is stopped with.
+with_signal=
 all=(kafka registry s3 opensearch postgres prometheus)
 for name in "${all[@]}"; do . "$scripts/services/$name.sh"; done
 
@@ -122,7 +125,7 @@ down() {
   shift
   for name in "$@"; do
     signal=${name}_signal
-    tell "$dir/$name" "${!signal:-TERM}"
+    tell "$dir/$name" "${with_signal:-${!signal:-TERM}}"
   done
   for name in "$@"; do await_end "$dir/$name"; done
 }
@@ -181,7 +184,7 @@ case $command in
   installed)
     choose "$@"
     for name in "${names[@]}"; do "${name}_installed" || fail "$name is not installed: run 'scripts/services.sh install $name'"; done ;;
-  up | down)
+  up | down | kill)
     [ $# -gt 0 ] || { echo "$usage" >&2; exit 64; }
     dir=$1; shift
     choose "$@"
@@ -192,6 +195,7 @@ case $command in
       echo "$dir/env"
     else
       [ -d "$dir" ] || fail "$dir is not there"
+      if [ "$command" = kill ]; then with_signal=KILL; fi
       down "$(cd "$dir" && pwd)" "${names[@]}"
     fi ;;
   run) run "$@" ;;
