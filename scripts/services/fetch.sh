@@ -27,12 +27,22 @@ need() { # TOOL...
   done
 }
 
+# Runs a command that is of interest only if it fails.
+quietly() { # COMMAND ARGUMENT...
+  local log status=0
+  log=$(mktemp)
+  "$@" > "$log" 2>&1 || status=$?
+  if [ $status != 0 ]; then cat "$log" >&2; fi
+  rm "$log"
+  return $status
+}
+
 # The jars of a pom, with all they depend on, into a new folder.
 maven_jars() { # POM LOCK FOLDER
   need java mvn
   cp "$1" "$3/pom.xml"
-  mvn --batch-mode --quiet -Dstyle.color=never --file "$3/pom.xml" "$maven_plugin:copy-dependencies" \
-    -DoutputDirectory="$3" -DincludeScope=runtime >&2
+  quietly mvn --batch-mode --quiet --file "$3/pom.xml" "$maven_plugin:copy-dependencies" \
+    -DoutputDirectory="$3" -DincludeScope=runtime
   rm "$3/pom.xml"
   locked "$2" "$3" '*.jar'
 }
@@ -40,9 +50,7 @@ maven_jars() { # POM LOCK FOLDER
 # One artifact, group:name:version[:type[:classifier]], as a file.
 maven_file() { # COORDINATES SHA256 FILE
   need java mvn
-  # One without dependencies still makes Maven complain of poms that only they would need.
-  mvn --batch-mode --quiet -Dstyle.color=never "$maven_plugin:get" -Dtransitive=false \
-    -Dartifact="$1" -Ddest="$3" 2>&1 | sed '/^\[WARNING\]/d' >&2
+  quietly mvn --batch-mode --quiet "$maven_plugin:get" -Dtransitive=false -Dartifact="$1" -Ddest="$3"
   echo "$2  $3" | sha256sum --check --quiet --strict >&2 ||
     { echo "$1 has not the sha256 that is expected: nothing was installed" >&2; return 1; }
 }

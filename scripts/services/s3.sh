@@ -15,7 +15,7 @@ s3_install() {
   scratch_in "$cache/services"
   (
     cd "$scripts/services/versitygw"
-    env GOFLAGS=-mod=readonly CGO_ENABLED=0 GOTOOLCHAIN=local "$go" build -trimpath -buildvcs=false \
+    quietly env GOFLAGS=-mod=readonly CGO_ENABLED=0 GOTOOLCHAIN=local "$go" build -trimpath -buildvcs=false \
       -o "$scratch/versitygw" github.com/versity/versitygw/cmd/versitygw
   )
   mv "$scratch/versitygw" "$s3_program"
