@@ -1,5 +1,5 @@
-//! What every object store must do, asked of the embedded one; and what only the embedded one
-//! must do, because it is ours.
+//! What every object store must do, asked of the embedded one and of VersityGW; and what only the
+//! embedded one must do, because it is ours.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
@@ -33,15 +33,27 @@ async fn client(store: &EmbeddedStore, secret: &str) -> S3 {
 }
 
 async fn client_of(endpoint: String, secret: &str) -> S3 {
+    client_as(endpoint, "local", secret).await
+}
+
+async fn client_as(endpoint: String, access_key: &str, secret: &str) -> S3 {
     S3::new(S3Config {
         endpoint: Some(endpoint),
         region: "us-east-1".to_owned(),
-        access_key: Some("local".to_owned()),
+        access_key: Some(access_key.to_owned()),
         secret_key: Some(secret.to_owned()),
         force_path_style: true,
     })
     .await
     .unwrap()
+}
+
+/// VersityGW with an empty bucket for one test; `None` where it is not installed.
+async fn versity(bucket: &str) -> Option<S3> {
+    let s3 = services::s3()?;
+    let client = client_as(s3.endpoint, &s3.access_key, &s3.secret_key).await;
+    client.ensure_bucket(bucket).await.unwrap();
+    Some(client)
 }
 
 async fn start() -> (tempfile::TempDir, EmbeddedStore, S3) {
@@ -83,10 +95,26 @@ async fn the_embedded_store_is_an_object_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn versitygw_is_an_object_store() {
+    let Some(client) = versity("conformance").await else { return };
+    conformance::store(&client, "conformance").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_fifty_conditional_writers_one_wins() {
     let (_data, _store, client) = start().await;
+    one_of_fifty_wins(&client, BUCKET).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_fifty_conditional_writers_to_versitygw_one_wins() {
+    let Some(client) = versity("claims").await else { return };
+    one_of_fifty_wins(&client, "claims").await;
+}
+
+async fn one_of_fifty_wins(client: &S3, bucket: &str) {
     for round in 0..40 {
-        let claim = object(&format!("work/v/r{round}/claims/stitch"));
+        let claim = ObjectRef::new(bucket, format!("work/v/r{round}/claims/stitch"));
         let writers = (0..50).map(|n| {
             let put = Put { only_if_absent: true, ..Put::default() };
             client.write(&claim, Bytes::from(format!("writer {n}")), put)
@@ -107,9 +135,22 @@ async fn of_fifty_conditional_writers_one_wins() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_conditional_uploads_in_parts_one_wins() {
     let (data, _store, client) = start().await;
-    let file = data.path().join("large");
+    one_upload_in_parts_wins(&client, BUCKET).await;
+    let parts = files(data.path()).into_iter().filter(|name| name.contains(".upload")).count();
+    assert_eq!(parts, 0, "the losers leave no parts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_conditional_uploads_in_parts_to_versitygw_one_wins() {
+    let Some(client) = versity("uploads").await else { return };
+    one_upload_in_parts_wins(&client, "uploads").await;
+}
+
+async fn one_upload_in_parts_wins(client: &S3, bucket: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("large");
     std::fs::write(&file, vec![7; 17 << 20]).unwrap();
-    let recording = object("recordings/me/one-0.mp4");
+    let recording = ObjectRef::new(bucket, "recordings/me/one-0.mp4");
     let uploads = (0..4).map(|_| {
         let put = Put { only_if_absent: true, ..Put::default() };
         client.upload(&file, &recording, put)
@@ -118,8 +159,6 @@ async fn of_conditional_uploads_in_parts_one_wins() {
     let written = outcomes.iter().filter(|o| matches!(o, Ok(PutOutcome::Written { .. }))).count();
     let existed = outcomes.iter().filter(|o| matches!(o, Ok(PutOutcome::Exists))).count();
     assert_eq!((written, existed), (1, 3), "{outcomes:?}");
-    let parts = files(data.path()).into_iter().filter(|name| name.contains(".upload")).count();
-    assert_eq!(parts, 0, "the losers leave no parts");
 }
 
 #[tokio::test(flavor = "multi_thread")]
