@@ -31,7 +31,7 @@ registry_ready() { answers "http://127.0.0.1:$port/apis/ccompat/v7/subjects"; }
 
 # Confluent's default; Apicurio's own is to accept anything.
 registry_prepare() {
-  curl --silent --fail --show-error --output "$home/compatibility.json" --request PUT \
+  curl --silent --fail --show-error --noproxy '*' --output "$home/compatibility.json" --request PUT \
     --header 'content-type: application/json' --data '{"compatibility": "BACKWARD"}' \
     "http://127.0.0.1:$port/apis/ccompat/v7/config"
 }

@@ -30,6 +30,15 @@ s3_start() {
 
 s3_ready() { answers "http://127.0.0.1:$port/healthz"; }
 
+# The bucket of the mill, as `reelmill up` makes it in its own store. 409: it is there.
+s3_prepare() {
+  local status
+  status=$(curl --silent --show-error --noproxy '*' --output "$home/bucket.xml" --write-out '%{http_code}' \
+    --aws-sigv4 aws:amz:us-east-1:s3 --user "$s3_access:$s3_secret" \
+    --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' --request PUT "http://127.0.0.1:$port/reelmill")
+  [[ $status = 200 || $status = 409 ]] || { cat "$home/bucket.xml" >&2; return 1; }
+}
+
 s3_env() {
   echo "REELMILL_S3=http://127.0.0.1:$port"
   echo "REELMILL_ACCESS_KEY=$s3_access"
