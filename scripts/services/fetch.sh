@@ -62,10 +62,15 @@ debian_files() { # FOLDER PACKAGE...
   need apt-get dpkg-deb
   (
     cd "$folder"
-    if ! apt-get download -qq "$@" 2>/dev/null; then
+    # Two that fetch lists at once would be in each other's way.
+    exec 8> "$cache/apt.lock"
+    flock 8
+    # The folder is not for apt's own user to write to, and need not be.
+    local download=(apt-get download -qq -o APT::Sandbox::User=root "$@")
+    if ! "${download[@]}" 2>/dev/null; then
       # A fresh machine has no lists of packages yet.
       $([ "$(id -u)" = 0 ] || echo sudo) apt-get update -qq
-      apt-get download -qq "$@"
+      "${download[@]}"
     fi
     for package in *.deb; do
       dpkg-deb --extract "$package" .
