@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/reelmill/target
 CACHE := $(HOME)/.cache/reelmill
 BIN := $(CARGO_TARGET_DIR)/debug/reelmill
 
-.PHONY: help setup build demo test test-all lint fmt bench
+.PHONY: help setup build demo services test test-all lint fmt bench
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -17,8 +17,11 @@ build: setup ## one build for the program, the tests and the demo
 demo: build ## the main job on real footage; Ctrl-C ends it, DEMO_ONCE=1 ends by itself
 	@scripts/demo.sh $(BIN)
 
+services: setup ## Kafka, Apicurio, VersityGW, OpenSearch, PostgreSQL, Prometheus; Ctrl-C stops them
+	@scripts/services.sh run
+
 test: build ## every test, real services included
-	REELMILL_BIN=$(BIN) PATH="$(CACHE)/python/bin:$$PATH" cargo test --workspace --locked
+	REELMILL_BIN=$(BIN) PATH="$(CACHE)/python/bin:$$PATH" scripts/services.sh with -- cargo test --workspace --locked
 
 test-all: export REELMILL_LONG := 1
 test-all: test ## the same with the long forms: more seeds, more data

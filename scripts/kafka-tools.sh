@@ -1,23 +1,18 @@
 #!/usr/bin/env bash
-# Puts the command line tools of Apache Kafka (kafka-topics, kafka-consumer-groups, ...) into the
-# cache folder, from Maven Central, for the foreign-client tests. With arguments it runs one:
+# Puts Apache Kafka (the broker and its command line tools) into the cache folder, from Maven
+# Central, for the foreign-client tests and for scripts/services.sh. With arguments it runs a tool:
 #   scripts/kafka-tools.sh org.apache.kafka.tools.TopicCommand --bootstrap-server 127.0.0.1:9092 --list
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-folder=$HOME/.cache/reelmill/kafka-tools
+. "$here/services/fetch.sh"
+folder=$cache/kafka-tools
 version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/kafka-tools.pom.xml")
 libs=$folder/$version
 
 if [ ! -f "$libs/kafka-tools-$version.jar" ]; then
-  for tool in java mvn; do
-    command -v $tool >/dev/null || { echo "kafka-tools: $tool is missing: run scripts/setup.sh" >&2; exit 1; }
-  done
-  mkdir -p "$folder"
-  scratch=$(mktemp -d "$folder/.download.XXXXXX")
-  trap 'rm -rf "$scratch"' EXIT
-  cp "$here/kafka-tools.pom.xml" "$scratch/pom.xml"
-  mvn --batch-mode --quiet --file "$scratch/pom.xml" dependency:copy-dependencies \
-    -DoutputDirectory="$scratch/libs" -DincludeScope=runtime
+  scratch_in "$folder"
+  mkdir "$scratch/libs"
+  maven_jars "$here/kafka-tools.pom.xml" "$here/services/locks/kafka.sha256" "$scratch/libs"
   # Quiet unless something is wrong.
   cat > "$scratch/libs/log4j2.yaml" <<'Y'
 Configuration:

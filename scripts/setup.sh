@@ -15,9 +15,9 @@ command -v cargo >/dev/null || fail "cargo is missing: install rustup, then run 
 have=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
 [ "$have" = "$want" ] || fail "rust $want is needed, found '${have:-none}': run 'rustup toolchain install $want -c rustfmt -c clippy'"
 
-packages=(clang cmake ffmpeg g++ kcat libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev
+packages=(clang cmake curl ffmpeg g++ kcat libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev
   libavutil-dev libclang-dev libcurl4-openssl-dev libswresample-dev libswscale-dev make maven
-  openjdk-17-jdk-headless pkg-config python3-pip python3-venv strace)
+  openjdk-17-jdk-headless pkg-config python3-pip python3-venv strace xz-utils)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")

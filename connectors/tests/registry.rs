@@ -1,6 +1,10 @@
-//! The registry's client against the embedded registry, over the wire.
+//! The registry's client against the embedded registry and Apicurio, over the wire; and what only
+//! the embedded one must do, because it is ours.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+
+#[path = "registry/conformance.rs"]
+mod conformance;
 
 use apache_avro::{AvroSchema, Schema, from_value, to_value};
 use connectors::registry::{
@@ -86,6 +90,21 @@ async fn ask(server: &EmbeddedRegistry, method: &str, path: &str, body: Value) -
 async fn register(server: &EmbeddedRegistry, subject: &str, schema: &str) -> (u16, Value) {
     let path = format!("/subjects/{subject}/versions");
     ask(server, "POST", &path, json!({ "schema": schema, "schemaType": "AVRO" })).await
+}
+
+#[tokio::test]
+async fn the_embedded_registry_is_a_schema_registry() {
+    let data = tempfile::tempdir().unwrap();
+    let (server, _) = start(data.path()).await;
+    conformance::registry(&server.url()).await;
+    conformance::differs_as_told(&server.url(), false).await;
+}
+
+#[tokio::test]
+async fn apicurio_is_a_schema_registry() {
+    let Some(url) = services::registry() else { return };
+    conformance::registry(&url).await;
+    conformance::differs_as_told(&url, true).await;
 }
 
 #[tokio::test]

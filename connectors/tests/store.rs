@@ -1,5 +1,5 @@
-//! What every object store must do, asked of the embedded one; and what only the embedded one
-//! must do, because it is ours.
+//! What every object store must do, asked of the embedded one and of VersityGW; and what only the
+//! embedded one must do, because it is ours.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
@@ -33,15 +33,29 @@ async fn client(store: &EmbeddedStore, secret: &str) -> S3 {
 }
 
 async fn client_of(endpoint: String, secret: &str) -> S3 {
+    client_as(endpoint, "local", secret).await
+}
+
+async fn client_as(endpoint: String, access_key: &str, secret: &str) -> S3 {
     S3::new(S3Config {
         endpoint: Some(endpoint),
         region: "us-east-1".to_owned(),
-        access_key: Some("local".to_owned()),
+        access_key: Some(access_key.to_owned()),
         secret_key: Some(secret.to_owned()),
         force_path_style: true,
     })
     .await
     .unwrap()
+}
+
+/// VersityGW with an empty bucket for one test; `None` where it is not installed.
+async fn versity(test: &str) -> Option<(S3, String)> {
+    let s3 = services::s3()?;
+    let client = client_as(s3.endpoint, &s3.access_key, &s3.secret_key).await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let bucket = format!("{test}-{}", now.as_micros());
+    client.ensure_bucket(&bucket).await.unwrap();
+    Some((client, bucket))
 }
 
 async fn start() -> (tempfile::TempDir, EmbeddedStore, S3) {
@@ -83,10 +97,26 @@ async fn the_embedded_store_is_an_object_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn versitygw_is_an_object_store() {
+    let Some((client, bucket)) = versity("conformance").await else { return };
+    conformance::store(&client, &bucket).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_fifty_conditional_writers_one_wins() {
     let (_data, _store, client) = start().await;
+    one_of_fifty_wins(&client, BUCKET).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_fifty_conditional_writers_to_versitygw_one_wins() {
+    let Some((client, bucket)) = versity("claims").await else { return };
+    one_of_fifty_wins(&client, &bucket).await;
+}
+
+async fn one_of_fifty_wins(client: &S3, bucket: &str) {
     for round in 0..40 {
-        let claim = object(&format!("work/v/r{round}/claims/stitch"));
+        let claim = ObjectRef::new(bucket, format!("work/v/r{round}/claims/stitch"));
         let writers = (0..50).map(|n| {
             let put = Put { only_if_absent: true, ..Put::default() };
             client.write(&claim, Bytes::from(format!("writer {n}")), put)
@@ -107,9 +137,22 @@ async fn of_fifty_conditional_writers_one_wins() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_conditional_uploads_in_parts_one_wins() {
     let (data, _store, client) = start().await;
-    let file = data.path().join("large");
+    one_upload_in_parts_wins(&client, BUCKET).await;
+    let parts = files(data.path()).into_iter().filter(|name| name.contains(".upload")).count();
+    assert_eq!(parts, 0, "the losers leave no parts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_conditional_uploads_in_parts_to_versitygw_one_wins() {
+    let Some((client, bucket)) = versity("uploads").await else { return };
+    one_upload_in_parts_wins(&client, &bucket).await;
+}
+
+async fn one_upload_in_parts_wins(client: &S3, bucket: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("large");
     std::fs::write(&file, vec![7; 17 << 20]).unwrap();
-    let recording = object("recordings/me/one-0.mp4");
+    let recording = ObjectRef::new(bucket, "recordings/me/one-0.mp4");
     let uploads = (0..4).map(|_| {
         let put = Put { only_if_absent: true, ..Put::default() };
         client.upload(&file, &recording, put)
@@ -118,8 +161,6 @@ async fn of_conditional_uploads_in_parts_one_wins() {
     let written = outcomes.iter().filter(|o| matches!(o, Ok(PutOutcome::Written { .. }))).count();
     let existed = outcomes.iter().filter(|o| matches!(o, Ok(PutOutcome::Exists))).count();
     assert_eq!((written, existed), (1, 3), "{outcomes:?}");
-    let parts = files(data.path()).into_iter().filter(|name| name.contains(".upload")).count();
-    assert_eq!(parts, 0, "the losers leave no parts");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,13 +256,26 @@ async fn an_abandoned_upload_leaves_no_part() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_secret_and_no_secret_are_refused() {
     let (_data, store, owner) = start().await;
-    owner.write(&object("a"), Bytes::from_static(b"x"), Put::default()).await.unwrap();
     let stranger = client(&store, "guessed").await;
-    let refused = stranger.read(&object("a"), 10).await.unwrap_err();
+    strangers_are_refused(&owner, &stranger, &store.endpoint(), BUCKET).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_secret_and_no_secret_are_refused_by_versitygw() {
+    let Some((owner, bucket)) = versity("strangers").await else { return };
+    let Some(s3) = services::s3() else { return };
+    let stranger = client_as(s3.endpoint.clone(), &s3.access_key, "guessed").await;
+    strangers_are_refused(&owner, &stranger, &s3.endpoint, &bucket).await;
+}
+
+async fn strangers_are_refused(owner: &S3, stranger: &S3, endpoint: &str, bucket: &str) {
+    let object = ObjectRef::new(bucket, "a");
+    owner.write(&object, Bytes::from_static(b"x"), Put::default()).await.unwrap();
+    let refused = stranger.read(&object, 10).await.unwrap_err();
     assert!(matches!(refused, Trouble::Fatal(_)), "{refused:?}");
-    let url = format!("{}/{BUCKET}/a", store.endpoint());
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    assert_eq!(http.get(url).send().await.unwrap().status(), 403);
+    let answer = http.get(format!("{endpoint}/{bucket}/a")).send().await.unwrap();
+    assert_eq!(answer.status(), 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -280,11 +334,25 @@ async fn a_read_goes_on_where_the_connection_broke() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_changes_meanwhile_is_not_mixed() {
-    let (data, store, client) = start().await;
-    let film = object("film");
-    client.write(&film, Bytes::from(vec![1; 20 << 20]), Put::default()).await.unwrap();
+    let (_data, store, client) = start().await;
     // Every 3 MiB the rest must be asked for anew.
     let shaky = client_of(cutting_proxy(store.address(), 3 << 20).await, "local-secret").await;
+    versions_are_not_mixed(&client, &shaky, BUCKET).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_of_versitygw_that_changes_meanwhile_is_not_mixed() {
+    let Some((client, bucket)) = versity("changes").await else { return };
+    let Some(s3) = services::s3() else { return };
+    let address = s3.endpoint.strip_prefix("http://").unwrap().parse().unwrap();
+    let proxied = cutting_proxy(address, 3 << 20).await;
+    let shaky = client_as(proxied, &s3.access_key, &s3.secret_key).await;
+    versions_are_not_mixed(&client, &shaky, &bucket).await;
+}
+
+async fn versions_are_not_mixed(client: &S3, shaky: &S3, bucket: &str) {
+    let film = ObjectRef::new(bucket, "film");
+    client.write(&film, Bytes::from(vec![1; 20 << 20]), Put::default()).await.unwrap();
     let mut seen = shaky.stream(&film, None).await.unwrap().body;
     assert_eq!(seen.next().await.unwrap().unwrap()[0], 1);
     client.write(&film, Bytes::from(vec![2; 20 << 20]), Put::default()).await.unwrap();
@@ -296,7 +364,8 @@ async fn an_object_that_changes_meanwhile_is_not_mixed() {
     };
     let changed = matches!(&trouble, Trouble::Transient { reason: "object_changed", .. });
     assert!(changed, "{trouble:?}");
-    let file = data.path().join("film");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("film");
     shaky.download(&film, &file).await.unwrap();
     assert!(std::fs::read(&file).unwrap().iter().all(|byte| *byte == 2), "the next try is whole");
 }

@@ -5,7 +5,7 @@ use crate::aws::Failure;
 use aws_sdk_s3::{
     Client,
     primitives::ByteStream,
-    types::{CompletedMultipartUpload, CompletedPart},
+    types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
 };
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -147,6 +147,9 @@ impl Upload {
             .key(&object.key)
             .set_content_type(put.content_type.clone())
             .set_metadata(metadata::encode(&put.metadata))
+            // The client checksums each part with this by itself: a store that was not told so at
+            // the beginning may refuse such parts at the end.
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .send()
             .await
             .map_err(|e| blame(object, &Failure::from(e)))?;

@@ -1,8 +1,10 @@
-//! Kafka's side of the ports, against the embedded broker.
+//! Kafka's side of the ports, against the embedded broker. `apache_kafka` runs
+//! the same against Apache Kafka.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod log;
+mod numbers;
 mod pipeline;
 mod redrive;
 mod world;

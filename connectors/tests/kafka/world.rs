@@ -1,81 +1,60 @@
-//! A broker in process, and numbers that are asked for on `in` and answered on `out`.
+//! The embedded broker, in process.
 
+use crate::numbers;
 use broker::{Broker, Options};
-use bytes::Bytes;
-use connectors::kafka::{Kafka, KafkaConfig, KafkaLog, TopicSpec};
-use engine::{LogOpener, Spec, Trouble};
-use ports::{Committed, Headers, Log, Polled, Record, Settled};
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
-};
+use connectors::kafka::{Kafka, KafkaLog};
+use engine::LogOpener;
 use tempfile::TempDir;
 
 pub(crate) struct World {
     data: TempDir,
-    pub(crate) broker: Option<Broker>,
-    address: SocketAddr,
+    broker: Option<Broker>,
+    bootstrap: String,
     /// For what comes from outside the mill.
     admin: Kafka,
 }
 
 impl World {
-    pub(crate) async fn new() -> Self {
+    /// A broker with the topics of the tests; there always is one.
+    pub(crate) async fn new() -> Option<Self> {
         let data = TempDir::new().unwrap();
         let broker = start(&data, 0).await;
-        let address = broker.address();
-        let admin = kafka(address, "admin");
-        let topics = [
-            topic("in", 4),
-            topic("out", 4),
-            topic("reelmill.retry.copy", 1),
-            topic("reelmill.dead.copy", 1),
-        ];
-        admin.create_topics(&topics).await.unwrap();
-        Self { data, broker: Some(broker), address, admin }
+        let bootstrap = broker.bootstrap();
+        let admin = numbers::kafka(&bootstrap, "admin");
+        admin.create_topics(&numbers::topics()).await.unwrap();
+        Some(Self { data, broker: Some(broker), bootstrap, admin })
     }
 
     pub(crate) fn kafka(&self, instance: &str) -> Kafka {
-        kafka(self.address, instance)
+        numbers::kafka(&self.bootstrap, instance)
     }
 
     pub(crate) async fn log(&self, instance: &str) -> KafkaLog {
-        self.kafka(instance).open(&spec()).await.unwrap()
+        self.kafka(instance).open(&numbers::spec()).await.unwrap()
     }
 
-    /// Stops the broker, as a restart of the process would.
-    pub(crate) async fn restart(&mut self) {
-        self.broker.take().unwrap().stop().await;
-        self.broker = Some(start(&self.data, self.address.port()).await);
-    }
-
-    /// Asks for numbers, over all partitions.
     pub(crate) async fn ask(&self, numbers: std::ops::Range<u32>) {
-        for number in numbers {
-            self.admin.produce(record("in", number)).await.unwrap();
-        }
+        numbers::ask(&self.admin, numbers).await;
     }
 
-    /// The numbers on `out`, sorted.
     pub(crate) async fn answered(&self) -> Vec<u32> {
-        let records = self.admin.read_all("out").await.unwrap();
-        let mut numbers: Vec<u32> = records.iter().map(number).collect();
-        numbers.sort_unstable();
-        numbers
+        numbers::answered(&self.admin).await
+    }
+
+    /// Stops the broker, as the end of the process would.
+    pub(crate) async fn stop(&mut self) {
+        self.broker.take().unwrap().stop().await;
+    }
+
+    /// Stops the broker and starts it again on the same port and data.
+    pub(crate) async fn restart(&mut self) {
+        let port = self.broker.as_ref().unwrap().address().port();
+        self.stop().await;
+        self.broker = Some(start(&self.data, port).await);
     }
 }
 
-fn kafka(address: SocketAddr, instance: &str) -> Kafka {
-    Kafka::new(KafkaConfig {
-        bootstrap: address.to_string(),
-        extra: BTreeMap::new(),
-        instance: instance.to_owned(),
-    })
-}
-
-pub(crate) async fn start(data: &TempDir, port: u16) -> Broker {
+async fn start(data: &TempDir, port: u16) -> Broker {
     let options = Options {
         data: data.path().to_owned(),
         port,
@@ -84,84 +63,4 @@ pub(crate) async fn start(data: &TempDir, port: u16) -> Broker {
         auto_create_topics: false,
     };
     Broker::start(options).await.unwrap()
-}
-
-pub(crate) fn topic(name: &str, partitions: i32) -> TopicSpec {
-    let config = BTreeMap::from([("retention.ms".to_owned(), "604800000".to_owned())]);
-    TopicSpec { name: name.to_owned(), partitions, config, replication: None }
-}
-
-pub(crate) fn spec() -> Spec {
-    let reads = vec!["in".to_owned(), "reelmill.retry.copy".to_owned()];
-    Spec { name: "copy", reads, writes: Some("out") }
-}
-
-pub(crate) fn record(topic: &str, number: u32) -> Record {
-    Record {
-        topic: topic.to_owned(),
-        key: Some(Bytes::from(number.to_string())),
-        value: Some(Bytes::from(number.to_string())),
-        headers: Headers::default().with("ce_id", format!("id {number}")),
-        timestamp_ms: None,
-        position: None,
-    }
-}
-
-pub(crate) fn number(record: &Record) -> u32 {
-    std::str::from_utf8(record.value.as_ref().unwrap()).unwrap().parse().unwrap()
-}
-
-/// Each record copied to `out`.
-pub(crate) fn copies(records: &[Record]) -> Vec<Settled> {
-    let copy = |r: &Record| Settled {
-        done: r.position.clone().unwrap(),
-        outputs: vec![record("out", number(r))],
-    };
-    records.iter().map(copy).collect()
-}
-
-/// Polls until there are records, and hands out their epoch with them.
-pub(crate) async fn records(log: &mut KafkaLog, want: usize) -> (u64, Vec<Record>) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while Instant::now() < deadline {
-        if let Ok(Polled::Records { epoch, records }) = log.poll(want).await {
-            return (epoch, records);
-        }
-    }
-    unreachable!("no records came")
-}
-
-/// Copies whatever comes until `done`, shared by all members, is `target`, or time is up;
-/// returns how often it had to start over.
-pub(crate) async fn copy(
-    log: &mut KafkaLog,
-    done: &AtomicUsize,
-    target: usize,
-    at_most: Duration,
-) -> u32 {
-    let mut rewound = 0;
-    let deadline = Instant::now() + at_most;
-    while done.load(Ordering::SeqCst) < target && Instant::now() < deadline {
-        let (epoch, records) = match log.poll(16).await {
-            Ok(Polled::Records { epoch, records }) => (epoch, records),
-            Ok(_) => continue,
-            Err(Trouble::Transient { .. }) => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-            Err(trouble) => unreachable!("{trouble}"),
-        };
-        match log.commit(epoch, copies(&records)).await.unwrap() {
-            Committed::Yes => {
-                done.fetch_add(records.len(), Ordering::SeqCst);
-            }
-            Committed::Rewound => rewound += 1,
-        }
-    }
-    rewound
-}
-
-/// The same for one member: copies `target` records.
-pub(crate) async fn copy_all(log: &mut KafkaLog, target: usize) -> u32 {
-    copy(log, &AtomicUsize::new(0), target, Duration::from_secs(60)).await
 }

@@ -1,0 +1,13 @@
+//! Kafka's side of the ports, against Apache Kafka: the tests of `kafka`, word for word.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+#[path = "../kafka/log.rs"]
+mod log;
+#[path = "../kafka/numbers.rs"]
+mod numbers;
+#[path = "../kafka/pipeline.rs"]
+mod pipeline;
+#[path = "../kafka/redrive.rs"]
+mod redrive;
+mod world;

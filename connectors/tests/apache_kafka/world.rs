@@ -1,0 +1,96 @@
+//! Apache Kafka, one for all tests of this program, which take turns.
+
+use crate::numbers;
+use connectors::kafka::{Kafka, KafkaLog};
+use engine::LogOpener;
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    types::RDKafkaErrorCode,
+};
+use services::{Own, Service};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+use tokio::sync::{Mutex, MutexGuard};
+
+pub(crate) struct World {
+    own: &'static Own,
+    bootstrap: String,
+    admin: Kafka,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl World {
+    /// Kafka with nothing in it but the topics of the tests; `None` where it is not installed.
+    pub(crate) async fn new() -> Option<Self> {
+        static TURN: Mutex<()> = Mutex::const_new(());
+        static OWN: OnceLock<Option<Own>> = OnceLock::new();
+        let turn = TURN.lock().await;
+        let own = OWN.get_or_init(|| Own::start(&[Service::Kafka])).as_ref()?;
+        if own.pid(Service::Kafka).is_none() {
+            own.restart(Service::Kafka);
+        }
+        let bootstrap = own.kafka();
+        empty(&bootstrap).await;
+        let admin = numbers::kafka(&bootstrap, "admin");
+        admin.create_topics(&numbers::topics()).await.unwrap();
+        Some(Self { own, bootstrap, admin, _turn: turn })
+    }
+
+    pub(crate) fn kafka(&self, instance: &str) -> Kafka {
+        numbers::kafka(&self.bootstrap, instance)
+    }
+
+    pub(crate) async fn log(&self, instance: &str) -> KafkaLog {
+        self.kafka(instance).open(&numbers::spec()).await.unwrap()
+    }
+
+    pub(crate) async fn ask(&self, numbers: std::ops::Range<u32>) {
+        numbers::ask(&self.admin, numbers).await;
+    }
+
+    pub(crate) async fn answered(&self) -> Vec<u32> {
+        numbers::answered(&self.admin).await
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        tokio::task::block_in_place(|| self.own.stop(Service::Kafka));
+    }
+
+    /// Stops Kafka and starts it again on the same port and data.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        tokio::task::block_in_place(|| self.own.restart(Service::Kafka));
+    }
+}
+
+/// Removes what the test before has left: its group, once its members are given up, and its topics.
+async fn empty(bootstrap: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let deleted = admin.delete_groups(&["copy", "reelmill-admin"], &options).await.unwrap();
+        let refused: Vec<_> = deleted
+            .into_iter()
+            .filter_map(Result::err)
+            .filter(|(_, code)| *code != RDKafkaErrorCode::GroupIdNotFound)
+            .collect();
+        if refused.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{refused:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let topics = numbers::kafka(bootstrap, "admin").list_topics().await.unwrap();
+    let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+    if !names.is_empty() {
+        for deleted in admin.delete_topics(&names, &options).await.unwrap() {
+            deleted.unwrap();
+        }
+    }
+}
