@@ -48,7 +48,8 @@ impl Scan {
         Ok((Self::read(&mut source)?, time_base))
     }
 
-    /// Reads all packets of a source and checks that none are missing at its end.
+    /// Reads all packets of a source and checks that none are missing at its end, and that none
+    /// come again and again.
     pub(crate) fn read(source: &mut Source) -> Result<Self, MediaError> {
         let codec = source.codec(source.video)?;
         let mut scan = Self {
@@ -61,8 +62,10 @@ impl Scan {
         };
         let mut last_ms = 0;
         let mut last: Option<(i64, i64)> = None;
+        let mut repeats = source.repeats();
         while let Some(packet) = source.next_packet()? {
             let Some(pts) = packet.pts().or(packet.dts()) else { continue };
+            repeats.see(packet.stream(), packet.position() as i64)?;
             let own_base = source.time_base(packet.stream())?;
             last_ms = last_ms.max(to_ms(pts + packet.duration().max(0), own_base));
             if Some(packet.stream()) == source.audio {
@@ -85,6 +88,7 @@ impl Scan {
                 scan.h264.see(&packet);
             }
         }
+        repeats.check()?;
         let (pts, duration) = last.ok_or(MediaError::NoVideo)?;
         let duration = if duration > 0 { duration } else { scan.typical_duration(source)? };
         scan.end = pts + duration;

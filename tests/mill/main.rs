@@ -9,3 +9,4 @@ mod pipeline;
 mod places;
 mod second_chances;
 mod support;
+mod syncing;
