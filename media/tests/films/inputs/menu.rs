@@ -284,23 +284,34 @@ pub(super) fn starts() -> Vec<Input> {
             &["PICTURE BEEPS H264 -c:a aac uncut.mp4", "-ss 0.5 -i uncut.mp4 -c copy edited.mp4"],
         ),
         whole(
-            "an edit list shows the middle second twice",
-            &["PICTURE BEEPS H264 -c:a aac once.mp4", "EDITS=0-2,1-3 once.mp4 twice.mp4"],
+            "an edit list leaves the middle second out",
+            &["PICTURE BEEPS H264 -c:a aac long.mp4", "EDITS=0-1,2-3 long.mp4 shorter.mp4"],
         ),
         whole(
-            "an edit list shows one second three times, between key frames",
-            &[
-                "PICTURE H264 -bf 3 thrice1.mov",
-                "EDITS=0.4-1.4,0.4-1.4,0.4-1.4 thrice1.mov thrice.mov",
-            ],
+            "an edit list shows the middle second twice",
+            &["PICTURE BEEPS H264 -bf 3 -c:a aac once.mp4", "EDITS=0-2,1-3 once.mp4 twice.mp4"],
         ),
+        whole(
+            "an edit list shows the film three times",
+            &["PICTURE HEVC loop.mov", "EDITS=0-3,0-3,0-3 loop.mov loops.mov"],
+        ),
+        Input {
+            expected: Expected::Refused("unsupported"),
+            ..whole(
+                "an edit list joins parts between key frames",
+                &[
+                    "PICTURE BEEPS H264 -c:a aac uncut2.mp4",
+                    "EDITS=0-1,1.4-3 uncut2.mp4 joined.mp4",
+                ],
+            )
+        },
         Input {
             expected: Expected::Refused("too_large"),
             ..whole(
                 "an edit list shows one second nine times",
                 &[
-                    "PICTURE BEEPS H264 -c:a aac bomb1.mp4",
-                    "EDITS=0-1,0-1,0-1,0-1,0-1,0-1,0-1,0-1,0-1 bomb1.mp4 bomb.mp4",
+                    "PICTURE BEEPS H264 -c:a aac second.mp4",
+                    "EDITS=0-1,0-1,0-1,0-1,0-1,0-1,0-1,0-1,0-1 second.mp4 nine.mp4",
                 ],
             )
         },
