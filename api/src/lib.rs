@@ -10,6 +10,7 @@ mod footage;
 mod guard;
 mod operations;
 mod orphans;
+mod printable;
 mod problem;
 mod range;
 mod recording;
@@ -22,6 +23,7 @@ mod uploads;
 mod videos;
 
 pub use orphans::announce_orphans;
+pub use printable::can_mislead;
 pub use serve::{ServeError, serve};
 pub use services::{DeadLetters, MEDIA_TYPES, Redriven, Services, Unready, UploadLimits, Uploads};
 

@@ -5,6 +5,7 @@ mod crash;
 mod end_to_end;
 mod faults;
 mod foreign_clients;
+mod names;
 mod pipeline;
 mod places;
 mod second_chances;

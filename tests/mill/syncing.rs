@@ -1,6 +1,6 @@
 //! What `--kafka-sync` makes the whole program do, seen from outside: the calls that wait for the disk.
 
-use crate::support::program;
+use crate::support::{can_trace, program};
 use std::{
     fs,
     path::Path,
@@ -9,18 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-
-/// Whether programs can be traced here; where they must be, it is a failure if not.
-fn can_trace() -> bool {
-    let traced = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).output();
-    let can = traced.is_ok_and(|output| output.status.success());
-    let must = std::env::var_os("REELMILL_REQUIRE_SERVICES").is_some();
-    assert!(can || !must, "strace is missing or may not trace: run 'make setup'");
-    if !can {
-        eprintln!("skipped: strace is missing or may not trace here");
-    }
-    can
-}
 
 /// Starts a mill until it is up, and stops it; counts how often it waited for the disk with files
 /// of the broker.
