@@ -11,7 +11,8 @@ pub(crate) fn h264_sps(nal: &[u8], width: u32, height: u32) -> Vec<u8> {
     reader.ue();
     if profile == 100 {
         assert_eq!(reader.ue(), 1, "4:2:0");
-        (reader.ue(), reader.ue());
+        reader.ue();
+        reader.ue();
         assert_eq!(reader.take(2), 0, "no scaling lists");
     }
     reader.ue();
@@ -32,7 +33,8 @@ pub(crate) fn hevc_sps(nal: &[u8], width: u32, height: u32) -> Vec<u8> {
     assert_eq!(reader.take(3), 0, "one temporal layer");
     reader.take(1);
     // profile_tier_level
-    (reader.take(32), reader.take(64));
+    reader.take(32);
+    reader.take(64);
     reader.ue();
     assert_eq!(reader.ue(), 1, "4:2:0");
     resized(nal, 2, &mut reader, width, height)
@@ -52,7 +54,8 @@ pub(crate) fn vp9_key_frame(film: &[u8], width: u32, height: u32) -> Vec<u8> {
 /// Replaces the two numbers at the reader's place.
 fn resized(nal: &[u8], header: usize, reader: &mut Reader<'_>, first: u32, second: u32) -> Vec<u8> {
     let before = reader.at;
-    (reader.ue(), reader.ue());
+    reader.ue();
+    reader.ue();
     let behind = &reader.bits[reader.at..];
     // What is left of the padding goes; the stop bit stays.
     let stop = behind.iter().rposition(|bit| *bit).unwrap();

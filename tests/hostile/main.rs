@@ -48,6 +48,13 @@ struct Look {
     runtime: PathBuf,
 }
 
+/// Its work on a photograph.
+#[derive(Serialize, Deserialize)]
+struct DecodePhoto {
+    photo: PathBuf,
+    pixels: PathBuf,
+}
+
 fn elsewhere() -> Result<Value, MediaError> {
     Err(MediaError::Internal("only the program does this".to_owned()))
 }
@@ -62,6 +69,14 @@ impl Work for PlanClips {
 
 impl Work for Look {
     const NAME: &'static str = "look-at-video";
+    type Output = Value;
+    fn run(self, _: &Limits) -> Result<Value, MediaError> {
+        elsewhere()
+    }
+}
+
+impl Work for DecodePhoto {
+    const NAME: &'static str = "decode-photo";
     type Output = Value;
     fn run(self, _: &Limits) -> Result<Value, MediaError> {
         elsewhere()
@@ -247,6 +262,34 @@ fn hostile_files_are_refused_in_seconds_and_open_nothing() {
     }
     let written = std::fs::read_to_string(&file).unwrap_or_default();
     assert_eq!(written, table(&rows), "{TABLE} is old: run with REELMILL_WRITE_TABLES=1");
+}
+
+#[test]
+fn photographs_are_decoded_behind_the_fence() {
+    if !can_trace() {
+        return;
+    }
+    let place = Place::new();
+    let path = place.path("job/photo");
+    let obama = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/footage/obama.jpg");
+    let jpeg = std::fs::read(obama).unwrap();
+    let playlist = format!("#EXTM3U\n#EXTINF:1,\n{}\n", place.path("canary.ts").display());
+    let short = jpeg[..20].to_vec();
+    for (file, is_picture) in [(jpeg, true), (playlist.into_bytes(), false), (short, false)] {
+        std::fs::write(&path, &file).unwrap();
+        let work = DecodePhoto { photo: path.clone(), pixels: place.path("job/pixels") };
+        let allowance = Allowance::reading(place.path("job"), file.len() as u64);
+        let (decoded, usage, seen) = place.work(work, allowance);
+        let decoded = decoded.unwrap();
+        eprintln!("{decoded} {usage:?}");
+        assert_eq!(decoded.get("Ok").is_some(), is_picture, "{decoded}");
+        assert!(usage.memory < 256 << 20, "{usage:?}");
+        let outside = [&seen.opened[..], &seen.network].concat();
+        assert_eq!((outside, seen.named), (Vec::new(), Vec::new()));
+        assert!(seen.own > 0, "the photograph was not opened");
+    }
+    let pixels = std::fs::metadata(place.path("job/pixels")).unwrap().len();
+    assert!(pixels > 100_000, "{pixels} bytes");
 }
 
 #[test]

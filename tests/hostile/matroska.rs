@@ -147,6 +147,9 @@ fn bomb(mebibytes: usize) -> Vec<u8> {
     deflated(std::iter::repeat_n(&[0; 1 << 20][..], mebibytes))
 }
 
+/// What becomes of an element's body, by its identifier.
+type Change<'a> = &'a dyn Fn(&[u8], &[u8]) -> Vec<u8>;
+
 /// A Matroska file taken apart: its EBML header, and the elements of its segment.
 struct Film {
     head: Vec<u8>,
@@ -164,7 +167,7 @@ impl Film {
     }
 
     /// With changed elements, and one more in front of the pictures.
-    fn with(&self, more: &[u8], change: &dyn Fn(&[u8], &[u8]) -> Vec<u8>) -> Vec<u8> {
+    fn with(&self, more: &[u8], change: Change<'_>) -> Vec<u8> {
         let mut body = Vec::new();
         for (at, (id, part)) in self.parts.iter().enumerate() {
             let is_first = self.parts[..at].iter().all(|(id, _)| id != CLUSTER);
