@@ -51,7 +51,7 @@ impl Maker<'_> {
                 memory: MOST,
                 ..row(
                     "zlib-packed pictures of 9 MiB",
-                    "mkv content compression, ten bombs of 9 kB",
+                    "mkv content compression, ten bombs of 40 kB",
                     film.packed(|_| bomb(9)),
                     "no_video",
                 )
@@ -60,7 +60,7 @@ impl Maker<'_> {
                 memory: MOST,
                 ..row(
                     "zlib-packed pictures of 1 GiB",
-                    "mkv content compression, ten bombs of 1 MB",
+                    "mkv content compression, ten bombs of 5 MB",
                     film.packed({
                         let gibibyte = bomb(1 << 10);
                         move |_| gibibyte.clone()

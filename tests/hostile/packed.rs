@@ -75,7 +75,7 @@ impl Maker<'_> {
                 memory: MOST,
                 ..row(
                     "compressed index of 700 MiB",
-                    "cmov, a zlib bomb of 700 kB",
+                    "cmov, a zlib bomb of 3 MB",
                     packed(700 * PIECE, &zeros(700)),
                     "no_video",
                 )
