@@ -165,9 +165,13 @@ fn a_name_is_shown_safely_and_names_no_file() {
         let query = format!("filename={name}&assessment={name}");
         videos.push((mill.upload(&film, &query), title));
     }
-    // As a title a name is kept whole.
-    let path = percent_encode(b"../../zk7\0/etc/passwd\n", NON_ALPHANUMERIC).to_string();
-    videos.push((mill.upload(&film, &format!("title={path}")), "../../zk7 /etc/passwd".to_owned()));
+    // As a title or an assessment a name is kept whole.
+    let path =
+        percent_encode("../../zk7\0/etc/a%2Fb 日本\n".as_bytes(), NON_ALPHANUMERIC).to_string();
+    let whole = "../../zk7 /etc/a%2Fb 日本";
+    let video = mill.upload(&film, &format!("title={path}&assessment={path}"));
+    assert_eq!(mill.ready(&video)["assessment"], whole);
+    videos.push((video, whole.to_owned()));
 
     for (video, title) in &videos {
         check(&mill, video, title);
