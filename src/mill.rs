@@ -61,7 +61,7 @@ pub async fn up(args: UpArgs) -> Result<(), Failure> {
     let data = data_directory(args.data)?;
     let listen =
         Listen { kafka: args.kafka_port, registry: args.registry_port, store: args.store_port };
-    let embedded = Embedded::start(&data, listen, &args.mill.bucket).await?;
+    let embedded = Embedded::start(&data, listen, args.kafka_sync, &args.mill.bucket).await?;
     // The directory is ours now: what a killed mill left there must not be taken for this one's.
     let published = data.join("endpoints.env");
     std::fs::remove_file(&published).or_else(ignore_missing)?;

@@ -5,6 +5,7 @@ use crate::{
     codes::{Code, STORE_WRITE},
     extract::{Parameters, base_url, filter},
     footage::{self, Fault, Footage, Terms},
+    printable::printable,
     problem::{Members, Problem},
     source::{Source, now_ms},
 };
@@ -289,7 +290,7 @@ fn file_name<'a>(name: &'a str, types: &[String]) -> (&'a str, Option<String>) {
     if types.contains(&extension) { (stem, Some(extension)) } else { (name, None) }
 }
 
-/// One line of text within a limit; control characters become spaces.
+/// One line of text within a limit; what can mislead becomes spaces.
 fn line(name: &str, text: &str, max_bytes: usize) -> Result<String, Problem> {
     if text.len() > max_bytes {
         return Err(Problem::bad_parameter(
@@ -298,11 +299,6 @@ fn line(name: &str, text: &str, max_bytes: usize) -> Result<String, Problem> {
         ));
     }
     Ok(printable(text))
-}
-
-fn printable(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    text.trim().to_owned()
 }
 
 /// The longest start of `text` that fits.
@@ -366,10 +362,5 @@ mod tests {
     fn a_long_name_is_cut_between_characters() {
         assert_eq!(cut("größe", 4), "grö");
         assert_eq!(cut("größe", 3), "gr");
-    }
-
-    #[test]
-    fn control_characters_do_not_reach_a_title() {
-        assert_eq!(printable("a\u{1b}[2Jb\n"), "a [2Jb");
     }
 }
