@@ -38,6 +38,8 @@ impl Connector<CutClips> for Studio {
         let run_id = ids::run(&video_id, &info.etag, &rules(effect), effect.replay);
         let at = ObjectRef::new(&effect.bucket, keys::manifest(&video_id, &run_id));
         if self.store.head(&at).await?.is_some() {
+            // A second copy of the event, after the end.
+            self.unless_swept(&effect.bucket, &video_id, &run_id, &[]).await?;
             return self.manifest(&at.bucket, &at.key).await;
         }
 
@@ -82,7 +84,14 @@ impl Connector<CutClips> for Studio {
         };
         match self.store.write(&at, body, put).await? {
             PutOutcome::Written { .. } => Ok(manifest),
-            PutOutcome::Exists => self.manifest(&at.bucket, &at.key).await,
+            PutOutcome::Exists => {
+                let there = self.manifest(&at.bucket, &at.key).await?;
+                let Manifest { video_id, run_id, clips, .. } = &there;
+                let clips: Vec<_> =
+                    clips.iter().map(|clip| keys::clip(video_id, run_id, clip.index)).collect();
+                self.unless_swept(&effect.bucket, video_id, run_id, &clips).await?;
+                Ok(there)
+            }
         }
     }
 }
