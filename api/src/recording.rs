@@ -212,7 +212,7 @@ pub(crate) fn gone(object: &ObjectRef) -> Problem {
     Problem::new(Code::MissingObject, detail)
 }
 
-fn replaced(object: &ObjectRef) -> Problem {
+pub(crate) fn replaced(object: &ObjectRef) -> Problem {
     let detail = format!("a newer run replaced {object} while it was being opened");
     Problem::new(Code::Replaced, detail).retry_after(1)
 }

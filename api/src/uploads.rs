@@ -128,7 +128,8 @@ struct Accepted {
 ///
 /// The body is the file itself, with or without a declared length; its `Content-Type` does not
 /// matter, except that a form (`multipart/…`) is refused. 201 means: the file is stored and
-/// announced, and both will survive a crash. Everything else means that nothing was kept.
+/// announced, and both will survive a crash. After a 4xx nothing was kept; after a 5xx the file may
+/// be there, and is then announced later by itself: look at GET /api/videos before sending it again.
 #[utoipa::path(
     post,
     path = "/api/videos",

@@ -49,6 +49,7 @@ fn the_embedded_broker_waits_for_the_disk_as_often_as_it_is_told() {
     }
     let (never, hourly, always) = (waits("never"), waits("3600000"), waits("always"));
     eprintln!("never {never}, hourly {hourly}, always {always}");
-    assert_eq!(never, 2, "only its new journal and the directory of that");
-    assert!(hourly > 0 && always > hourly, "hourly {hourly}, always {always}");
+    // A new journal and its directory are written down in any case.
+    assert!(never * 4 < hourly, "never {never}, hourly {hourly}");
+    assert!(hourly < always, "hourly {hourly}, always {always}");
 }

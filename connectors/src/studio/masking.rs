@@ -22,7 +22,8 @@ const SECOND_LOOKS: u32 = 2;
 impl Connector<MaskClip> for Studio {
     async fn perform(&self, effect: &MaskClip) -> Result<Masked, Trouble> {
         let masked = self.mask(effect).await;
-        self.or_swept(masked, &effect.bucket, &effect.manifest_key).await
+        let run = (effect.bucket.as_str(), effect.manifest_key.as_str());
+        self.or_swept(masked, run, std::slice::from_ref(&effect.masked_key)).await
     }
 }
 

@@ -91,18 +91,19 @@ impl Studio {
     }
 
     /// An object of a run that is done is missing because it was swept: a second copy of an event
-    /// came after the end, and there is nothing to do.
+    /// came after the end, and there is nothing to do, but for what an earlier try may have written
+    /// (`writes`).
     pub(super) async fn or_swept<T>(
         &self,
         result: Result<T, Trouble>,
-        bucket: &str,
-        manifest_key: &str,
+        (bucket, manifest_key): (&str, &str),
+        writes: &[String],
     ) -> Result<T, Trouble> {
         if let Err(Trouble::Refused(Refusal::Poison(poison))) = &result
             && poison.reason == "missing_object"
         {
             let Manifest { video_id, run_id, .. } = self.manifest(bucket, manifest_key).await?;
-            self.unless_swept(bucket, &video_id, &run_id, &[]).await?;
+            self.unless_swept(bucket, &video_id, &run_id, writes).await?;
         }
         result
     }

@@ -18,7 +18,8 @@ const DOWNLOADS_AT_ONCE: usize = 4;
 impl Connector<StitchClips> for Studio {
     async fn perform(&self, effect: &StitchClips) -> Result<Stitched, Trouble> {
         let stitched = self.stitch(effect).await;
-        self.or_swept(stitched, &effect.bucket, &effect.manifest_key).await
+        let run = (effect.bucket.as_str(), effect.manifest_key.as_str());
+        self.or_swept(stitched, run, std::slice::from_ref(&effect.staged_key)).await
     }
 }
 

@@ -48,7 +48,8 @@ const SMALLEST_RECOGNISABLE: f32 = 40.0 / 640.0;
 impl Connector<VerifyRecording> for Studio {
     async fn perform(&self, effect: &VerifyRecording) -> Result<Verified, Trouble> {
         let verified = self.verify(effect).await;
-        self.or_swept(verified, &effect.bucket, &effect.manifest_key).await
+        let run = (effect.bucket.as_str(), effect.manifest_key.as_str());
+        self.or_swept(verified, run, &[]).await
     }
 }
 

@@ -121,8 +121,11 @@ impl Connector<CutClips> for Studio {
         let run_id = ids::run(&video_id, &info.etag, &rules, effect.replay);
         let at = ObjectRef::new(&effect.bucket, keys::manifest(&video_id, &run_id));
         if self.store.head(&at).await?.is_some() {
-            self.unless_swept(&effect.bucket, &video_id, &run_id, &[]).await?;
-            return self.manifest(&at.bucket, &at.key).await;
+            let there = self.manifest(&at.bucket, &at.key).await?;
+            let clips: Vec<_> =
+                there.clips.iter().map(|c| keys::clip(&video_id, &run_id, c.index)).collect();
+            self.unless_swept(&effect.bucket, &video_id, &run_id, &clips).await?;
+            return Ok(there);
         }
         let source = self.text(&effect.source.bucket, &effect.source.key).await?;
         let Some((name, clips)) = source.split_once(' ') else {
@@ -235,7 +238,8 @@ impl Connector<MaskClip> for Studio {
         let writing = Writing { studio: self, keys: vec![effect.masked_key.clone()] };
         let done = self.mask(effect).await;
         writing.ended();
-        self.or_swept(done, &effect.bucket, &effect.manifest_key).await
+        let run = (effect.bucket.as_str(), effect.manifest_key.as_str());
+        self.or_swept(done, run, std::slice::from_ref(&effect.masked_key)).await
     }
 }
 
@@ -263,7 +267,8 @@ impl Connector<StitchClips> for Studio {
         let writing = Writing { studio: self, keys: vec![effect.staged_key.clone()] };
         let done = self.stitch(effect).await;
         writing.ended();
-        self.or_swept(done, &effect.bucket, &effect.manifest_key).await
+        let run = (effect.bucket.as_str(), effect.manifest_key.as_str());
+        self.or_swept(done, run, std::slice::from_ref(&effect.staged_key)).await
     }
 }
 
@@ -288,7 +293,8 @@ impl Studio {
 impl Connector<VerifyRecording> for Studio {
     async fn perform(&self, effect: &VerifyRecording) -> Result<Verified, Trouble> {
         let done = self.verify(effect).await;
-        self.or_swept(done, &effect.bucket, &effect.manifest_key).await
+        let run = (effect.bucket.as_str(), effect.manifest_key.as_str());
+        self.or_swept(done, run, &[]).await
     }
 }
 
@@ -352,14 +358,14 @@ impl Studio {
     async fn or_swept<T>(
         &self,
         result: Result<T, Trouble>,
-        bucket: &str,
-        manifest_key: &str,
+        (bucket, manifest_key): (&str, &str),
+        writes: &[String],
     ) -> Result<T, Trouble> {
         if let Err(Trouble::Refused(Refusal::Poison(poison))) = &result
             && poison.reason == "missing_object"
         {
             let Manifest { video_id, run_id, .. } = self.manifest(bucket, manifest_key).await?;
-            self.unless_swept(bucket, &video_id, &run_id, &[]).await?;
+            self.unless_swept(bucket, &video_id, &run_id, writes).await?;
         }
         result
     }
