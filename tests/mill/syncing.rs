@@ -35,7 +35,7 @@ fn waits(word: &str) -> usize {
     assert!(is_up(&data), "the mill did not start");
     let pid = traced.id();
     let mill = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    let stopped = Command::new("kill").args(["-TERM", mill.trim()]).status().unwrap();
+    let stopped = Command::new("kill").arg("-TERM").args(mill.split_whitespace()).status().unwrap();
     assert!(stopped.success());
     assert!(traced.wait().unwrap().success());
     let broker = data.join("broker").display().to_string();
