@@ -11,6 +11,8 @@ mod matroska;
 mod packed;
 mod pictures;
 mod trace;
+#[path = "../mill/tracing.rs"]
+mod tracing;
 mod transport_streams;
 
 use confine::{Allowance, Failure, Helper, Usage, Work};
@@ -26,6 +28,7 @@ use std::{
 };
 use tempfile::TempDir;
 use trace::Seen;
+use tracing::can_trace;
 
 const TABLE: &str = "docs/hostile-inputs.md";
 /// Computing time in which every file is refused; the clock would measure the machine's load.
@@ -167,18 +170,6 @@ fn told(failure: &Failure) -> String {
     assert!(failure.blames_input(), "{failure}");
     eprintln!("  {failure}");
     failure.reason().to_owned()
-}
-
-/// Whether programs can be traced here; where they must be, it is a failure if not.
-fn can_trace() -> bool {
-    let traced = Command::new("/usr/bin/strace").args(["-f", "-o", "/dev/null", "true"]).output();
-    let can = traced.is_ok_and(|output| output.status.success());
-    let must = std::env::var_os("REELMILL_REQUIRE_SERVICES").is_some();
-    assert!(can || !must, "strace is missing or may not trace: run 'make setup'");
-    if !can {
-        eprintln!("skipped: strace is missing or may not trace here");
-    }
-    can
 }
 
 /// What is wrong with a row's fate; empty where all is well.

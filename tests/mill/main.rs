@@ -12,3 +12,4 @@ mod places;
 mod second_chances;
 mod support;
 mod syncing;
+mod tracing;
