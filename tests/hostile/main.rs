@@ -10,6 +10,7 @@ mod corpus;
 mod matroska;
 mod packed;
 mod pictures;
+mod running;
 mod trace;
 #[path = "../mill/tracing.rs"]
 mod tracing;
@@ -203,7 +204,8 @@ fn table(rows: &[Row]) -> String {
          in less than {SECONDS} s of computing time and within the memory given (the helper's highest\n\
          resident size). *Opened* counts files outside of the work's directory, *contacted* calls on\n\
          sockets and connections to a listener on loopback. An ordinary film is worked on right after\n\
-         each. The files follow from the code alone: there is no seed. Where a header \"says so\", that of\n\
+         each. Those that play, and some of the others, also go through one running mill with all its\n\
+         works, traced as a whole. The files follow from the code alone: there is no seed. Where a header \"says so\", that of\n\
          a small film was changed: to encode a picture of 16000x16000 takes x264 4 GB and x265 6 GB, and\n\
          ffmpeg lets none be larger.\n\n\
          | file | how it is made | reason | MiB | opened | contacted |\n\
