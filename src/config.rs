@@ -186,8 +186,8 @@ fn printed(command: &Command, matches: &ArgMatches) -> String {
             .map(|value| Value::String(value.to_string_lossy().into_owned()))
             .collect();
         let line = match &values[..] {
-            _ if arg.is_hide_env_values_set() => format!("# {id} is a secret and not shown"),
             [] => format!("# {id} ="),
+            _ if arg.is_hide_env_values_set() => format!("# {id} is a secret and not shown"),
             [Value::String(text)] => format!("{id} = {}", bare(text)),
             _ => format!("{id} = {}", Value::Array(values)),
         };

@@ -1,0 +1,9 @@
+mod facts;
+mod postgres;
+mod sqlite;
+
+/// Where a test has its catalogue; gone after the test.
+struct Place {
+    address: super::Address,
+    _dir: Option<tempfile::TempDir>,
+}
