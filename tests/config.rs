@@ -98,6 +98,36 @@ fn mistakes_in_the_file_name_the_file_the_key_and_the_remedy() {
 }
 
 #[test]
+fn the_brokers_sync_is_a_word_or_a_number_and_said_in_the_help() {
+    let sync = |config: &str, arguments: &[&str]| {
+        Home::new(config).printed(&[&["up", "--print-config"], arguments].concat(), &[])
+            ["kafka_sync"]
+            .clone()
+    };
+    assert_eq!(sync("", &[]).as_str(), Some("never"));
+    assert_eq!(sync("kafka_sync = 250\n", &[]).as_integer(), Some(250));
+    assert_eq!(sync("kafka_sync = 250\n", &["--kafka-sync", "always"]).as_str(), Some("always"));
+
+    for word in ["sometimes", "0", "-5", "1.5", "250ms", "Always"] {
+        let said = "must be never, always or a number of milliseconds";
+        Home::new(&format!("kafka_sync = \"{word}\"\n")).refused(said);
+        let flag = format!("--kafka-sync={word}");
+        let output = Home::new("").run(&["up", &flag], &[]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{word}: {told}");
+        assert!(told.contains(said), "{word}: {told}");
+        assert!(told.contains("--kafka-sync"), "{word}: {told}");
+    }
+
+    let help = Home::new("").run(&["up", "--help"], &[]);
+    let help = String::from_utf8(help.stdout).unwrap();
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in ["never|always|MILLISECONDS", "A power cut takes", "with `always`, nothing"] {
+        assert!(words.contains(said), "{said}: {help}");
+    }
+}
+
+#[test]
 fn completions_and_manual_pages_know_every_command() {
     let home = Home::new("");
     for shell in ["bash", "zsh", "fish"] {

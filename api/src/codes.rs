@@ -25,6 +25,7 @@ pub(crate) enum Code {
     WrongMethod,
     Silent,
     NotReady,
+    NoThumbnail,
     Failed,
     NothingToRetry,
     TooLarge,
@@ -208,6 +209,13 @@ impl Code {
                 "the recording is not ready yet",
                 "the video is still being processed, and nothing is published unverified",
                 "watch its stages with GET /api/videos/{id}",
+            ),
+            Self::NoThumbnail => row(
+                409,
+                "the recording has no thumbnail yet",
+                "the recording is there; a still of this run's recording is not, or not any more",
+                "ask again in a moment; where GET /api/videos/{id} shows a dead letter of \
+                 `thumbnail`, POST /api/videos/{id}/retry?stage=thumbnail",
             ),
             Self::Failed => row(
                 409,

@@ -4,6 +4,7 @@ use crate::{
     Services,
     codes::{Code, DATABASE, STORE},
     extract::{Variable, VideoId},
+    printable::can_mislead,
     problem::Problem,
     range::{self, Wanted},
     videos::{no_recording, recording_object, row},
@@ -186,7 +187,7 @@ fn disposition(row: &VideoRow, object: &ObjectRef) -> String {
     let key_name = object.key.rsplit('/').next().unwrap_or("recording.mp4");
     let title = if row.title.is_empty() { key_name.trim_end_matches(".mp4") } else { &row.title };
     let name: String =
-        title.chars().map(|c| if c.is_control() || "/\\".contains(c) { '_' } else { c }).collect();
+        title.chars().map(|c| if can_mislead(c) || "/\\".contains(c) { '_' } else { c }).collect();
     let plain: String = name
         .chars()
         .map(|c| if c.is_ascii_graphic() && c != '"' && c != '%' || c == ' ' { c } else { '_' })
@@ -211,7 +212,7 @@ pub(crate) fn gone(object: &ObjectRef) -> Problem {
     Problem::new(Code::MissingObject, detail)
 }
 
-fn replaced(object: &ObjectRef) -> Problem {
+pub(crate) fn replaced(object: &ObjectRef) -> Problem {
     let detail = format!("a newer run replaced {object} while it was being opened");
     Problem::new(Code::Replaced, detail).retry_after(1)
 }

@@ -5,7 +5,7 @@ use crate::{
     codes::{Code, DATABASE, STORE},
     extract::{Variable, VideoId},
     problem::Problem,
-    recording::{gone, insert, is_known},
+    recording::{gone, insert, is_known, replaced},
     videos::{no_recording, recording_object, row},
 };
 use axum::{
@@ -18,9 +18,6 @@ use ports::ObjectRef;
 use schemas::keys;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
-
-/// 360 x 200 px in any quality are less.
-const THUMBNAIL_BYTES: u64 = 1 << 20;
 
 /// What a browser asks for beside the video.
 #[derive(Debug, IntoParams)]
@@ -45,7 +42,7 @@ struct Picture(Vec<u8>);
 /// The thumbnail
 ///
 /// A still of the recording at a third of its duration, at most 360 x 200 px, in the recording's
-/// aspect ratio. 409 while there is none of the recording that is shown: what an earlier run shows
+/// aspect ratio. 409 `no_thumbnail` while there is none of the recording that is shown: what an earlier run shows
 /// is not given, as it may have left a face clear that this one masks.
 #[utoipa::path(
     get,
@@ -69,6 +66,7 @@ struct Picture(Vec<u8>);
     ),
     extensions(("x-problem-codes" = json!([
         [Code::BadParameter, Code::NoSuchVideo, Code::NotReady, Code::Failed],
+        [Code::NoThumbnail, Code::Replaced],
         DATABASE,
         STORE
     ])))
@@ -97,15 +95,15 @@ pub(crate) async fn thumbnail(
         return Ok(response);
     }
     insert(&mut response, header::CONTENT_TYPE, "image/jpeg")?;
-    *response.body_mut() = services.store.read(&object, THUMBNAIL_BYTES).await?.into();
+    let stream = services.store.stream(&object, None).await?;
+    if stream.info.etag != still.etag {
+        return Err(replaced(&object));
+    }
+    *response.body_mut() = Body::from_stream(stream.body);
     Ok(response)
 }
 
 fn not_taken() -> Problem {
-    Problem::new(Code::NotReady, "the recording is there, but its thumbnail is not made yet")
-        .next_step(
-            "ask again; where GET /api/videos/{id} shows a dead letter of the thumbnail, POST \
-             /api/videos/{id}/retry?stage=thumbnail",
-        )
+    Problem::new(Code::NoThumbnail, "the recording is there, but its thumbnail is not made yet")
         .retry_after(2)
 }

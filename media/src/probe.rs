@@ -83,7 +83,8 @@ pub struct AudioProbe {
     pub duration_ms: i64,
     /// Packets.
     pub packets: i64,
-    /// Whether the packets can be carried in mp4 as they are (AAC); else they are transcoded.
+    /// Whether the packets can be carried in mp4 as they are (AAC, one after the other); else they
+    /// are transcoded.
     pub copyable: bool,
 }
 
@@ -161,12 +162,12 @@ fn audio(source: &Source, scan: &Scan) -> Result<Option<AudioProbe>, MediaError>
         channels: facts.channels,
         duration_ms: to_ms(scan.audio_end - scan.audio_start, source.time_base(index)?),
         packets: scan.audio_packets,
-        copyable: is_copyable_sound(codec, &facts.extradata),
+        copyable: is_copyable_sound(codec, &facts.extradata) && !scan.audio_overlaps,
     }))
 }
 
 /// AAC with its header outside of the packets; ADTS has it inside and is transcoded.
-pub(crate) fn is_copyable_sound(codec: Id, extradata: &[u8]) -> bool {
+fn is_copyable_sound(codec: Id, extradata: &[u8]) -> bool {
     codec == Id::AAC && !extradata.is_empty()
 }
 

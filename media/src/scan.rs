@@ -6,7 +6,7 @@ use ff::codec::Id;
 use ffmpeg_next as ff;
 
 use crate::container::Container;
-use crate::ffi::StreamFacts;
+use crate::ffi::{self, StreamFacts};
 use crate::h264::{self, AvcConfig};
 use crate::schedule::{Schedule, rescale, to_ms};
 use crate::source::{Source, is_shown, rational};
@@ -29,6 +29,8 @@ pub(crate) struct Scan {
     pub(crate) audio_packets: i64,
     pub(crate) audio_start: i64,
     pub(crate) audio_end: i64,
+    /// Whether packets of the sound overlap, as where an edit list goes on elsewhere.
+    pub(crate) audio_overlaps: bool,
     h264: H264Scan,
 }
 
@@ -48,7 +50,8 @@ impl Scan {
         Ok((Self::read(&mut source)?, time_base))
     }
 
-    /// Reads all packets of a source and checks that none are missing at its end.
+    /// Reads all packets of a source and checks that none are missing at its end, and that none
+    /// come again and again.
     pub(crate) fn read(source: &mut Source) -> Result<Self, MediaError> {
         let codec = source.codec(source.video)?;
         let mut scan = Self {
@@ -57,16 +60,23 @@ impl Scan {
             audio_packets: 0,
             audio_start: i64::MAX,
             audio_end: i64::MIN,
+            audio_overlaps: false,
             h264: H264Scan::default(),
         };
         let mut last_ms = 0;
         let mut last: Option<(i64, i64)> = None;
+        let mut repeats = source.repeats();
+        let mut hidden = Vec::new();
+        let mut last_sound = i64::MIN;
         while let Some(packet) = source.next_packet()? {
             let Some(pts) = packet.pts().or(packet.dts()) else { continue };
+            repeats.see(packet.stream(), packet.position() as i64)?;
             let own_base = source.time_base(packet.stream())?;
             last_ms = last_ms.max(to_ms(pts + packet.duration().max(0), own_base));
             if Some(packet.stream()) == source.audio {
                 scan.audio_packets += 1;
+                scan.audio_overlaps |= pts <= last_sound;
+                last_sound = pts;
                 scan.audio_start = scan.audio_start.min(pts);
                 scan.audio_end = scan.audio_end.max(pts + packet.duration().max(0));
             }
@@ -77,6 +87,9 @@ impl Scan {
                 return Err(MediaError::broken("a video packet has no time stamp"));
             };
             let shown = is_shown(&packet, codec);
+            if ffi::is_hidden(&packet) {
+                hidden.push(pts);
+            }
             scan.packets.push(VideoPacket { pts, is_key: packet.is_key(), is_shown: shown });
             if shown && last.is_none_or(|(latest, _)| pts > latest) {
                 last = Some((pts, packet.duration()));
@@ -85,9 +98,17 @@ impl Scan {
                 scan.h264.see(&packet);
             }
         }
+        repeats.check()?;
         let (pts, duration) = last.ok_or(MediaError::NoVideo)?;
         let duration = if duration > 0 { duration } else { scan.typical_duration(source)? };
         scan.end = pts + duration;
+        let shown = scan.packets.iter().filter(|packet| packet.is_shown);
+        let film = shown.map(|packet| packet.pts).min().unwrap_or(scan.end)..scan.end;
+        // They keep their place among the shown frames, and a clip could not hide them.
+        if hidden.iter().any(|pts| film.contains(pts)) {
+            let what = "an edit list that joins parts between key frames".to_owned();
+            return Err(MediaError::Unsupported { what });
+        }
         let stated_ms = source.input.duration() / 1000 - source.origin_ms()?;
         if source.container == Container::Matroska && last_ms + 1000 < stated_ms {
             let detail = format!("it states {stated_ms} ms and ends after {last_ms} ms");

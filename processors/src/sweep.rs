@@ -44,8 +44,9 @@ impl Processor for Sweep {
         Ok(Outcome::nothing())
     }
 
-    fn video_id(&self, input: &Input<RecordingReady>) -> Option<String> {
-        Some(input.video_id.clone())
+    /// Of a deleted video, too, the working objects must go.
+    fn video_id(&self, _: &Input<RecordingReady>) -> Option<String> {
+        None
     }
 }
 

@@ -24,7 +24,8 @@ const KILLS_LONG: usize = 100;
 const WITHIN_MS: u64 = 4_000;
 const CLIP_TOPICS: [&str; 4] =
     ["clips-ready", "faces-detected", "labels-detected", "clips-blurred"];
-const VIDEO_TOPICS: [&str; 3] = ["recording-stitched", "recording-ready", "metadata-indexed"];
+const VIDEO_TOPICS: [&str; 4] =
+    ["recording-stitched", "recording-ready", "thumbnail-ready", "metadata-indexed"];
 
 /// xorshift64, Marsaglia 2003.
 struct Chance(u64);
@@ -150,7 +151,11 @@ fn nothing_lost_nothing_doubled(mill: &Mill, accepted: &[String]) {
     let videos = loop {
         let page = mill.get("/api/videos?page_size=100").1;
         let videos = page["videos"].as_array().unwrap().clone();
-        let settled = |v: &Value| v["state"] == "ready" && v["searchable"] == true;
+        let is_done = |s: &Value| s["stage"] != "thumbnail" || s["done"] == 1;
+        let settled = |v: &Value| {
+            let shown = v["stages"].as_array().unwrap().iter().all(is_done);
+            v["state"] == "ready" && v["searchable"] == true && shown
+        };
         let swept = !mill.keys().iter().any(|key| is_temporary(key));
         if videos.iter().all(settled) && swept && started.elapsed() > Duration::from_secs(6) {
             break videos;
@@ -170,6 +175,7 @@ fn nothing_lost_nothing_doubled(mill: &Mill, accepted: &[String]) {
     assert_eq!(count("recordings/"), ids.len(), "{keys:#?}");
     assert_eq!(count("receipts/"), ids.len(), "{keys:#?}");
     assert_eq!(count("uploads/"), ids.len(), "{keys:#?}");
+    assert_eq!(count("thumbnails/"), ids.len(), "{keys:#?}");
     assert_eq!(mill.get("/api/search?q=person&page_size=100").1["total"], ids.len());
 
     for topic in CLIP_TOPICS.into_iter().chain(VIDEO_TOPICS) {

@@ -17,6 +17,14 @@ const DOWNLOADS_AT_ONCE: usize = 4;
 
 impl Connector<StitchClips> for Studio {
     async fn perform(&self, effect: &StitchClips) -> Result<Stitched, Trouble> {
+        let stitched = self.stitch(effect).await;
+        let run = (effect.bucket.as_str(), effect.manifest_key.as_str());
+        self.or_swept(stitched, run, std::slice::from_ref(&effect.staged_key)).await
+    }
+}
+
+impl Studio {
+    async fn stitch(&self, effect: &StitchClips) -> Result<Stitched, Trouble> {
         let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
         let bytes = manifest.source.bytes;
         let job = Arc::new(self.scratch.job(bytes * SCRATCH_PER_SOURCE + SCRATCH_FLOOR)?);
@@ -48,6 +56,8 @@ impl Connector<StitchClips> for Studio {
         let allowance = self.rendering(&job, bytes, Some(length));
         let report = self.work(&job, work, allowance).await?;
         self.upload(&staged, &effect.bucket, &effect.staged_key).await?;
+        let written = [effect.staged_key.clone()];
+        self.unless_swept(&effect.bucket, &manifest.video_id, &manifest.run_id, &written).await?;
         self.metrics.count_media("stitch", footage(report.duration_ms));
         Ok(Stitched {
             frames: i64::try_from(report.frames).unwrap_or(i64::MAX),

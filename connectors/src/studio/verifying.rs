@@ -47,6 +47,14 @@ const SMALLEST_RECOGNISABLE: f32 = 40.0 / 640.0;
 
 impl Connector<VerifyRecording> for Studio {
     async fn perform(&self, effect: &VerifyRecording) -> Result<Verified, Trouble> {
+        let verified = self.verify(effect).await;
+        let run = (effect.bucket.as_str(), effect.manifest_key.as_str());
+        self.or_swept(verified, run, &[]).await
+    }
+}
+
+impl Studio {
+    async fn verify(&self, effect: &VerifyRecording) -> Result<Verified, Trouble> {
         let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
         let staged_at = ObjectRef::new(&effect.bucket, &effect.staged_key);
         let recording_at = ObjectRef::new(&effect.bucket, recording_key(&manifest));

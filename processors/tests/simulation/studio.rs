@@ -84,6 +84,26 @@ pub(crate) fn masked(clip: &str) -> String {
     format!("[{clip}]")
 }
 
+/// An effect that writes temporary objects, until it has ended by itself.
+struct Writing<'a> {
+    studio: &'a Studio,
+    keys: Vec<String>,
+}
+
+impl Writing<'_> {
+    fn ended(mut self) {
+        self.keys.clear();
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if !self.keys.is_empty() {
+            self.studio.store.ledger.book().cut_short.extend(self.keys.drain(..));
+        }
+    }
+}
+
 impl Connector<CutClips> for Studio {
     async fn perform(&self, effect: &CutClips) -> Result<Manifest, Trouble> {
         self.begin("cut", &effect.source.key).await;
@@ -101,7 +121,11 @@ impl Connector<CutClips> for Studio {
         let run_id = ids::run(&video_id, &info.etag, &rules, effect.replay);
         let at = ObjectRef::new(&effect.bucket, keys::manifest(&video_id, &run_id));
         if self.store.head(&at).await?.is_some() {
-            return self.manifest(&at.bucket, &at.key).await;
+            let there = self.manifest(&at.bucket, &at.key).await?;
+            let clips: Vec<_> =
+                there.clips.iter().map(|c| keys::clip(&video_id, &run_id, c.index)).collect();
+            self.unless_swept(&effect.bucket, &video_id, &run_id, &clips).await?;
+            return Ok(there);
         }
         let source = self.text(&effect.source.bucket, &effect.source.key).await?;
         let Some((name, clips)) = source.split_once(' ') else {
@@ -111,17 +135,25 @@ impl Connector<CutClips> for Studio {
             return Err(Trouble::poison("no_video", "the source is no video"));
         };
         let clips: u32 = clips.parse().unwrap();
-        for index in 0..clips {
-            let key = keys::clip(&video_id, &run_id, index);
-            self.put(&effect.bucket, &key, format!("{name}/{index}")).await?;
+        let keys: Vec<_> = (0..clips).map(|index| keys::clip(&video_id, &run_id, index)).collect();
+        let writing = Writing { studio: self, keys: keys.clone() };
+        for (index, key) in keys.iter().enumerate() {
+            self.put(&effect.bucket, key, format!("{name}/{index}")).await?;
         }
         let manifest = manifest(effect, &info.etag, name, clips, video_id, run_id);
         let body = Bytes::from(manifest.to_json()?);
         let put = Put { only_if_absent: true, ..Put::default() };
-        match self.store.write(&at, body, put).await? {
-            PutOutcome::Written { .. } => Ok(manifest),
-            PutOutcome::Exists => self.manifest(&at.bucket, &at.key).await,
-        }
+        let cut = match self.store.write(&at, body, put).await? {
+            PutOutcome::Written { .. } => manifest,
+            PutOutcome::Exists => {
+                let there = self.manifest(&at.bucket, &at.key).await?;
+                let Manifest { video_id, run_id, .. } = &there;
+                self.unless_swept(&effect.bucket, video_id, run_id, &keys).await?;
+                there
+            }
+        };
+        writing.ended();
+        Ok(cut)
     }
 }
 
@@ -203,9 +235,20 @@ impl Connector<FindLabels> for Studio {
 
 impl Connector<MaskClip> for Studio {
     async fn perform(&self, effect: &MaskClip) -> Result<Masked, Trouble> {
+        let writing = Writing { studio: self, keys: vec![effect.masked_key.clone()] };
+        let done = self.mask(effect).await;
+        writing.ended();
+        let run = (effect.bucket.as_str(), effect.manifest_key.as_str());
+        self.or_swept(done, run, std::slice::from_ref(&effect.masked_key)).await
+    }
+}
+
+impl Studio {
+    async fn mask(&self, effect: &MaskClip) -> Result<Masked, Trouble> {
         let MaskClip { bucket, manifest_key, clip_key, tracks_key, masked_key, index } = effect;
         self.begin("mask", clip_key).await;
         let manifest = self.manifest(bucket, manifest_key).await?;
+        let Manifest { video_id, run_id, .. } = &manifest;
         let clip = self.text(bucket, clip_key).await?;
         Tracks::from_avro(&self.store.read(&ObjectRef::new(bucket, tracks_key), LIMIT).await?)?;
         let there = self.store.head(&ObjectRef::new(bucket, masked_key)).await?.is_some();
@@ -213,6 +256,7 @@ impl Connector<MaskClip> for Studio {
             return Err(Trouble::poison("exists", "simulated"));
         }
         self.put(bucket, masked_key, masked(&clip)).await?;
+        self.unless_swept(bucket, video_id, run_id, std::slice::from_ref(masked_key)).await?;
         let frames = manifest.clips[*index as usize].core_frames;
         Ok(Masked { frames: i32::try_from(frames).unwrap(), masked_frames: 5, copied: false })
     }
@@ -220,6 +264,16 @@ impl Connector<MaskClip> for Studio {
 
 impl Connector<StitchClips> for Studio {
     async fn perform(&self, effect: &StitchClips) -> Result<Stitched, Trouble> {
+        let writing = Writing { studio: self, keys: vec![effect.staged_key.clone()] };
+        let done = self.stitch(effect).await;
+        writing.ended();
+        let run = (effect.bucket.as_str(), effect.manifest_key.as_str());
+        self.or_swept(done, run, std::slice::from_ref(&effect.staged_key)).await
+    }
+}
+
+impl Studio {
+    async fn stitch(&self, effect: &StitchClips) -> Result<Stitched, Trouble> {
         self.begin("stitch", &effect.staged_key).await;
         let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
         let mut film = String::new();
@@ -229,6 +283,8 @@ impl Connector<StitchClips> for Studio {
         }
         let size_bytes = i64::try_from(film.len()).unwrap();
         self.put(&effect.bucket, &effect.staged_key, film).await?;
+        let written = std::slice::from_ref(&effect.staged_key);
+        self.unless_swept(&effect.bucket, &manifest.video_id, &manifest.run_id, written).await?;
         let Manifest { frames, duration_ms, .. } = manifest;
         Ok(Stitched { frames, duration_ms, size_bytes })
     }
@@ -236,6 +292,14 @@ impl Connector<StitchClips> for Studio {
 
 impl Connector<VerifyRecording> for Studio {
     async fn perform(&self, effect: &VerifyRecording) -> Result<Verified, Trouble> {
+        let done = self.verify(effect).await;
+        let run = (effect.bucket.as_str(), effect.manifest_key.as_str());
+        self.or_swept(done, run, &[]).await
+    }
+}
+
+impl Studio {
+    async fn verify(&self, effect: &VerifyRecording) -> Result<Verified, Trouble> {
         self.begin("verify", &effect.staged_key).await;
         let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
         let film = self.text(&effect.bucket, &effect.staged_key).await?;
@@ -275,6 +339,37 @@ impl Connector<VerifyRecording> for Studio {
 }
 
 impl Studio {
+    /// As in the program: what is written after the sweep goes away again.
+    async fn unless_swept(
+        &self,
+        bucket: &str,
+        video_id: &str,
+        run_id: &str,
+        written: &[String],
+    ) -> Result<(), Trouble> {
+        let swept = ObjectRef::new(bucket, keys::swept(video_id, run_id));
+        if self.is(Bug::LateWriters) || self.store.head(&swept).await?.is_none() {
+            return Ok(());
+        }
+        self.store.delete(bucket, written).await?;
+        Err(Refusal::Skip("already_done").into())
+    }
+
+    async fn or_swept<T>(
+        &self,
+        result: Result<T, Trouble>,
+        (bucket, manifest_key): (&str, &str),
+        writes: &[String],
+    ) -> Result<T, Trouble> {
+        if let Err(Trouble::Refused(Refusal::Poison(poison))) = &result
+            && poison.reason == "missing_object"
+        {
+            let Manifest { video_id, run_id, .. } = self.manifest(bucket, manifest_key).await?;
+            self.unless_swept(bucket, &video_id, &run_id, writes).await?;
+        }
+        result
+    }
+
     /// Where nothing is, or over an older run of the same video.
     async fn publish(&self, film: String, to: &ObjectRef, of: &Manifest) -> Result<(), Trouble> {
         let put = |only_if_absent| Put {
@@ -357,12 +452,16 @@ impl Connector<SweepRun> for Studio {
             return self.store.delete(bucket, &all).await;
         }
         // As in the program: what somebody may still have to do again stays until it is done.
-        for (processor, events) in [("stitch", *count), ("index", 2 * count)] {
+        let tombstone = ObjectRef::new(bucket, keys::tombstone(video_id));
+        let is_deleted = self.store.head(&tombstone).await?.is_some();
+        let due = [("stitch", *count), ("index", 2 * count)];
+        for (processor, events) in due.into_iter().filter(|_| !is_deleted) {
             let seen = self.store.list(bucket, &keys::seen(video_id, run_id, processor)).await?;
             if seen.len() < events as usize {
                 return Err(Trouble::transient(STRAGGLERS, "the clips stay until then"));
             }
         }
+        self.put(bucket, &keys::swept(video_id, run_id), String::new()).await?;
         let mut gone = vec![keys::staged(video_id, run_id)];
         for index in 0..*count {
             gone.push(keys::clip(video_id, run_id, index));
