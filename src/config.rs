@@ -79,8 +79,12 @@ fn configured(command: Command, file: &File) -> Result<Command, Failure> {
         let remedy = if file.named { "correct --config" } else { "make it readable, or move it" };
         Failure::usage(format!("{shown}: {e}; {remedy}"))
     })?;
-    let table: toml::Table =
-        toml::from_str(&text).map_err(|e| Failure::usage(format!("{shown} is not TOML: {e}")))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|e| {
+        // Not the line itself, which may hold a secret.
+        let before = e.span().and_then(|at| text.get(..at.start)).unwrap_or_default();
+        let line = 1 + before.matches('\n').count();
+        Failure::usage(format!("{shown} is not TOML: line {line}: {}", e.message()))
+    })?;
     let known = settings(&command);
     let mut values = BTreeMap::new();
     for (key, value) in &table {

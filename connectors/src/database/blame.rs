@@ -43,9 +43,16 @@ pub(super) fn blame(address: &Address, error: &sqlx::Error) -> Trouble {
 
 /// Of a database that did not answer at all.
 pub(super) fn silence(address: &Address, waited: Duration) -> Trouble {
+    let what = match address {
+        Address::Sqlite(_) => "the disk",
+        Address::Postgres(_) => "the server, or the network to it,",
+    };
     Trouble::transient(
         "database_gone",
-        format!("catalogue {address}: no answer within {} s", waited.as_secs_f32()),
+        format!(
+            "catalogue {address}: no answer within {} s; see whether {what} hangs",
+            waited.as_secs_f32()
+        ),
     )
 }
 

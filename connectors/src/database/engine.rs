@@ -8,7 +8,7 @@ static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
 
 /// Said once on every connection.
 pub(super) fn prepare(address: &Address, limits: Limits) -> String {
-    let (lock, call) = (limits.lock.as_millis(), limits.call.as_millis());
+    let lock = limits.lock.as_millis();
     match address {
         // An event's offset moves on once its facts are recorded, so they must stay: `FULL`.
         Address::Sqlite(_) => format!(
@@ -17,9 +17,10 @@ pub(super) fn prepare(address: &Address, limits: Limits) -> String {
         ),
         // A process that is halted inside a transaction must not hold its rows for ever.
         Address::Postgres(_) => format!(
-            "SET statement_timeout = {call}; SET lock_timeout = {lock}; \
+            "SET statement_timeout = {}; SET lock_timeout = {lock}; \
              SET idle_in_transaction_session_timeout = {}; SET synchronous_commit = on",
-            2 * call
+            limits.statement.as_millis(),
+            2 * limits.call.as_millis()
         ),
     }
 }

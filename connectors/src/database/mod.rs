@@ -43,6 +43,9 @@ pub struct Limits {
     pub connect: Duration,
     /// Until others give a row, or the file, free.
     pub lock: Duration,
+    /// Until a server has answered one statement; less than a call, so that a busy server is told
+    /// from one that answers nothing.
+    pub statement: Duration,
     /// One call, with all its statements; a server that answers nothing is given up then.
     pub call: Duration,
     /// Until another process has brought the tables up to date.
@@ -56,6 +59,7 @@ impl Default for Limits {
             connections: 4,
             connect: Duration::from_secs(5),
             lock: Duration::from_secs(5),
+            statement: Duration::from_secs(10),
             call: Duration::from_secs(15),
             migrate: Duration::from_secs(120),
         }
@@ -108,11 +112,20 @@ impl Database {
         };
         let options = address.options().map_err(|error| trouble(&error))?;
         // Not through the pool: it would try again until its time is up, and forget the cause.
-        let mut connection = timeout(limits.connect, options.connect())
+        let connected = timeout(limits.connect, async {
+            let mut connection = options.connect().await?;
+            let prepare = AssertSqlSafe(engine::prepare_migration(address, limits));
+            connection.execute(prepare).await?;
+            Ok(connection)
+        });
+        let mut connection = connected
             .await
-            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+            .map_err(|_| OpenError::Trouble {
+                address: address.clone(),
+                trouble: blame::silence(address, limits.connect),
+            })?
             .map_err(|error| trouble(&error))?;
-        Self::migrate(address, limits, &mut connection).await?;
+        Self::migrate(address, &mut connection).await?;
         // What is in the tables is there; a server notices by itself that nobody is here any more.
         drop(connection.close().await);
 
@@ -135,17 +148,11 @@ impl Database {
         Ok(Self { address: address.clone(), limits, pool })
     }
 
-    async fn migrate(
-        address: &Address,
-        limits: Limits,
-        connection: &mut AnyConnection,
-    ) -> Result<(), OpenError> {
+    async fn migrate(address: &Address, connection: &mut AnyConnection) -> Result<(), OpenError> {
         let failed = |error: &sqlx::Error| OpenError::Trouble {
             address: address.clone(),
             trouble: blame(address, error),
         };
-        let prepare = AssertSqlSafe(engine::prepare_migration(address, limits));
-        connection.execute(prepare).await.map_err(|error| failed(&error))?;
         match engine::migrations(address).run_direct(None, connection, false).await {
             Ok(()) => Ok(()),
             Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
@@ -176,26 +183,23 @@ impl Database {
         &self,
         work: impl Future<Output = Result<T, sqlx::Error>> + Send,
     ) -> Result<T, Trouble> {
-        let error = match timeout(self.limits.call, work).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(sqlx::Error::PoolTimedOut)) => self.why_no_connection().await,
-            Ok(Err(error)) => error,
-            Err(_) => return Err(blame::silence(&self.address, self.limits.call)),
-        };
-        Err(blame(&self.address, &error))
+        match timeout(self.limits.call, work).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(sqlx::Error::PoolTimedOut)) => Err(self.why_no_connection().await),
+            Ok(Err(error)) => Err(blame(&self.address, &error)),
+            Err(_) => Err(blame::silence(&self.address, self.limits.call)),
+        }
     }
 
     /// A pool does not say why it could not connect: asks once more, without it.
-    async fn why_no_connection(&self) -> sqlx::Error {
-        let again = async {
-            self.address.options()?.connect().await?.close().await?;
+    async fn why_no_connection(&self) -> Trouble {
+        let again = async { self.address.options()?.connect().await?.close().await };
+        match timeout(self.limits.connect, again).await {
             // All connections of this process are at work.
-            Err(sqlx::Error::PoolTimedOut)
-        };
-        timeout(self.limits.connect, again)
-            .await
-            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-            .map_or_else(|error| error, |()| sqlx::Error::PoolTimedOut)
+            Ok(Ok(())) => blame(&self.address, &sqlx::Error::PoolTimedOut),
+            Ok(Err(error)) => blame(&self.address, &error),
+            Err(_) => blame::silence(&self.address, self.limits.connect),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the tests tell a catalogue, and how they look at it.
 
-use crate::database::Database;
+use crate::database::{Address, Database};
 use ports::{Catalog, DeadLetterRow, Fact, StageRow, VideoFilter, VideoRow, Viewer};
 
 pub(super) fn uploaded(
@@ -104,4 +104,31 @@ pub(super) fn a_whole_life() -> Vec<Fact> {
         facts.push(progress("run-2", "detect", index, None, 330 + index));
     }
     facts
+}
+
+/// The same, of another video. A dead letter's place is its name, so that each video has its own.
+pub(super) fn life_of(video: &str, number: i64) -> Vec<Fact> {
+    let renamed = |mut fact: Fact| {
+        match &mut fact {
+            Fact::Uploaded { video_id, .. }
+            | Fact::Progress { video_id, .. }
+            | Fact::Ready { video_id, .. }
+            | Fact::Searchable { video_id, .. }
+            | Fact::StandIn { video_id } => video.clone_into(video_id),
+            Fact::Dead(dead) => {
+                dead.video_id = Some(video.to_owned());
+                dead.offset += 10 * number;
+            }
+            Fact::Redriven { offset, .. } => *offset += 10 * number,
+        }
+        fact
+    };
+    a_whole_life().into_iter().map(renamed).collect()
+}
+
+/// The row of that video in a catalogue nothing ever happens to.
+pub(super) async fn row_of(video: &str) -> VideoRow {
+    let dir = tempfile::tempdir().unwrap();
+    let calm = Database::open(&Address::file(dir.path().join("calm.db"))).await.unwrap();
+    VideoRow { video_id: video.to_owned(), ..seen(&calm, &a_whole_life()).await }
 }

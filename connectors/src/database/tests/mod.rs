@@ -1,4 +1,5 @@
 mod facts;
+mod faults;
 mod postgres;
 mod sqlite;
 

@@ -30,7 +30,7 @@ async fn server() -> Option<&'static Url> {
 }
 
 /// An empty schema, and the address that leads there.
-async fn schema() -> Option<Address> {
+pub(super) async fn schema() -> Option<Address> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut url = server().await?.clone();
     let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -40,7 +40,7 @@ async fn schema() -> Option<Address> {
     Some(url.as_str().parse().unwrap())
 }
 
-async fn empty() -> Option<(Database, Place)> {
+pub(super) async fn empty() -> Option<(Database, Place)> {
     let address = schema().await?;
     let catalog = Database::open(&address).await.unwrap();
     Some((catalog, Place { address, _dir: None }))
