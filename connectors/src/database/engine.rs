@@ -31,7 +31,11 @@ pub(super) fn prepare_migration(address: &Address, limits: Limits) -> String {
     match address {
         Address::Sqlite(_) => prepare(address, limits),
         Address::Postgres(_) => {
-            format!("SET statement_timeout = 0; SET lock_timeout = {}", limits.migrate.as_millis())
+            // Tables that are there already are no news.
+            format!(
+                "SET statement_timeout = 0; SET lock_timeout = {}; SET client_min_messages = warning",
+                limits.migrate.as_millis()
+            )
         }
     }
 }

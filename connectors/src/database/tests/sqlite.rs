@@ -7,6 +7,9 @@ use ports::{Catalog, Trouble};
 use std::time::Duration;
 
 #[expect(clippy::duplicate_mod, reason = "the same tests on each engine")]
+#[path = "merging.rs"]
+mod merging;
+#[expect(clippy::duplicate_mod, reason = "the same tests on each engine")]
 #[path = "suite.rs"]
 mod suite;
 
