@@ -66,6 +66,10 @@ pub struct MillArgs {
     /// The published recording must show no face the detector is surer of than this (0 to 1)
     #[arg(long, env = "REELMILL_VERIFY_THRESHOLD", default_value_t = 0.6, value_parser = share)]
     pub verify_threshold: f32,
+    /// The catalogue: postgres://user@host:5432/database, or sqlite:///path/to/a/file [default:
+    /// catalog.sqlite in --data]. A password is safer in the variable or the file than in a flag
+    #[arg(long, env = "REELMILL_DATABASE", value_name = "URL", hide_env_values = true)]
+    pub database: Option<String>,
     /// The bucket of the mill
     #[arg(long, env = "REELMILL_BUCKET", default_value = "reelmill")]
     pub bucket: String,
@@ -97,6 +101,7 @@ impl Default for MillArgs {
             mask: Mask::Pixelate,
             face_threshold: 0.3,
             verify_threshold: 0.6,
+            database: None,
             bucket: "reelmill".to_owned(),
             allowed_buckets: Vec::new(),
             onnxruntime: None,

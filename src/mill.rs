@@ -12,7 +12,7 @@ use crate::{
 use api::{Services, Unready, UploadLimits};
 use connectors::{
     cataloguing::Cataloguing,
-    database::Sqlite,
+    database::{Address, Database},
     indexing::Indexing,
     kafka::{Kafka, KafkaConfig, TopicSpec},
     registry::ConfluentRegistry,
@@ -63,6 +63,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 pub async fn up(args: UpArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let data = data_directory(args.data)?;
+    // A mistake to hear of before anything is started.
+    database(&data, &args.mill)?;
     let listen =
         Listen { kafka: args.kafka_port, registry: args.registry_port, store: args.store_port };
     let embedded = Embedded::start(&data, listen, args.kafka_sync, &args.mill.bucket).await?;
@@ -119,6 +121,7 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
     // A name that is not there is a mistake to hear of before anything is contacted.
     shape().only(&args.only).map_err(Failure::usage).map(drop)?;
     let data = data_directory(args.data)?;
+    database(&data, &args.mill)?;
     let store =
         s3(&args.endpoints.s3, &args.endpoints.access_key, &args.endpoints.secret_key).await?;
     let (models, permits) = (models(&args.mill)?, permits(&args.mill));
@@ -160,11 +163,7 @@ impl Mill {
             registry.set_compatibility(subject, "FULL_TRANSITIVE").await?;
         }
         registry.register_all(&subjects).await?;
-        let catalog: Arc<dyn Catalog> = Arc::new(
-            Sqlite::open(data.join("catalog.sqlite"))
-                .await
-                .map_err(|e| Failure::start("the catalogue", &e))?,
-        );
+        let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(data, args).await?);
         let search: Arc<dyn Search> = Arc::new(
             Tantivy::open(data.join("index"))
                 .map_err(|e| Failure::start("the search index", &e))?,
@@ -410,6 +409,22 @@ async fn s3(endpoint: &str, access_key: &str, secret_key: &str) -> Result<S3, Fa
         force_path_style: true,
     })
     .await?)
+}
+
+/// Where the catalogue is.
+fn database(data: &Path, args: &MillArgs) -> Result<Address, Failure> {
+    match &args.database {
+        Some(url) => url.parse().map_err(|e| Failure::usage(format!("--database: {e}"))),
+        None => Ok(Address::file(data.join("catalog.sqlite"))),
+    }
+}
+
+async fn open_catalog(data: &Path, args: &MillArgs) -> Result<Database, Failure> {
+    Database::open(&database(data, args)?).await.map_err(|e| match &args.database {
+        // Wrong credentials do not mend themselves; a server that is away may come back.
+        Some(_) if e.is_lasting() => Failure::usage(format!("--database: {e}")),
+        _ => Failure::start("the catalogue", &e),
+    })
 }
 
 fn models(args: &MillArgs) -> Result<Arc<vision::Models>, Failure> {

@@ -335,15 +335,21 @@ impl Code {
                 "the parts that were sent are gone",
                 "send the whole file again",
             ),
-            Self::DatabaseBusy => {
-                row(503, "the database is busy", "it is locked by another connection", WAIT)
-            }
-            Self::DatabaseGone => {
-                row(503, "the database is closed", "the mill stops, or reopens it", WAIT)
-            }
+            Self::DatabaseBusy => row(
+                503,
+                "the database is busy",
+                "others hold what is asked for, or it has no connection free",
+                WAIT,
+            ),
+            Self::DatabaseGone => row(
+                503,
+                "the database does not answer",
+                "its server cannot be reached, or the mill stops",
+                WAIT,
+            ),
             Self::DatabaseIo => row(
                 503,
-                "the database cannot read or write its file",
+                "the database cannot read or write its files",
                 "the disk or the memory fails it",
                 "see the disk that the detail names, then try again",
             ),
