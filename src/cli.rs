@@ -128,6 +128,8 @@ pub struct UpArgs {
     /// HTTP API (0: any free port)
     #[arg(long, env = "REELMILL_PORT", default_value_t = 8080)]
     pub port: u16,
+    #[command(flatten)]
+    pub real: RealArgs,
     /// Embedded Kafka broker
     #[arg(long, env = "REELMILL_KAFKA_PORT", default_value_t = 9092)]
     pub kafka_port: u16,
@@ -160,6 +162,35 @@ pub struct UpArgs {
     pub mill: MillArgs,
 }
 
+/// Ports that run elsewhere; each that is absent is embedded.
+#[derive(Debug, Clone, Args)]
+pub struct RealArgs {
+    /// Bootstrap servers of a Kafka, instead of the embedded broker
+    #[arg(long, env = "REELMILL_KAFKA")]
+    pub kafka: Option<String>,
+    /// A schema registry, instead of the embedded one
+    #[arg(long, env = "REELMILL_REGISTRY", value_name = "URL", value_parser = url, hide_env_values = true)]
+    pub registry: Option<String>,
+    /// An S3 endpoint, instead of the embedded store; it must have the mill's bucket
+    #[arg(long, env = "REELMILL_S3", value_name = "URL", value_parser = url)]
+    pub s3: Option<String>,
+    /// A Rekognition endpoint, instead of the embedded detector
+    #[arg(long, env = "REELMILL_REKOGNITION", value_name = "URL", value_parser = url)]
+    pub rekognition: Option<String>,
+    #[command(flatten)]
+    pub keys: KeyArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct KeyArgs {
+    /// Access key of S3 and Rekognition
+    #[arg(long, env = "REELMILL_ACCESS_KEY", default_value = crate::mill::LOCAL_KEY)]
+    pub access_key: String,
+    /// Secret key of S3 and Rekognition
+    #[arg(long, env = "REELMILL_SECRET_KEY", default_value = crate::mill::LOCAL_SECRET, hide_env_values = true)]
+    pub secret_key: String,
+}
+
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Processors to run, e.g. detect,blur; all where absent
@@ -184,20 +215,16 @@ pub struct EndpointArgs {
     #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
     pub kafka: String,
     /// Schema registry
-    #[arg(long, env = "REELMILL_REGISTRY", default_value = "http://127.0.0.1:8081")]
+    #[arg(long, env = "REELMILL_REGISTRY", default_value = "http://127.0.0.1:8081", value_parser = url, hide_env_values = true)]
     pub registry: String,
     /// S3 endpoint
-    #[arg(long, env = "REELMILL_S3", default_value = "http://127.0.0.1:9000")]
+    #[arg(long, env = "REELMILL_S3", default_value = "http://127.0.0.1:9000", value_parser = url)]
     pub s3: String,
     /// Rekognition endpoint
-    #[arg(long, env = "REELMILL_REKOGNITION", default_value = "http://127.0.0.1:9001")]
+    #[arg(long, env = "REELMILL_REKOGNITION", default_value = "http://127.0.0.1:9001", value_parser = url)]
     pub rekognition: String,
-    /// Access key of S3 and Rekognition
-    #[arg(long, env = "REELMILL_ACCESS_KEY", default_value = crate::mill::LOCAL_KEY)]
-    pub access_key: String,
-    /// Secret key of S3 and Rekognition
-    #[arg(long, env = "REELMILL_SECRET_KEY", default_value = crate::mill::LOCAL_SECRET, hide_env_values = true)]
-    pub secret_key: String,
+    #[command(flatten)]
+    pub keys: KeyArgs,
 }
 
 /// Where the mill's API is.
@@ -369,6 +396,17 @@ fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (1.0..=3600.0).contains(&seconds) => Ok(seconds),
         _ => Err("must be a number of seconds from 1 to 3600".to_owned()),
+    }
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let wrong = |cause: &dyn std::fmt::Display| {
+        format!("must be a URL such as http://127.0.0.1:9000 ({cause})")
+    };
+    let parsed = reqwest::Url::parse(text).map_err(|e| wrong(&e))?;
+    match parsed.scheme() {
+        "http" | "https" if parsed.has_host() => Ok(text.to_owned()),
+        other => Err(wrong(&format_args!("{other} is neither http nor https"))),
     }
 }
 

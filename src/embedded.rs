@@ -1,15 +1,25 @@
-//! The embedded ports: broker, registry, store, all under one data directory, on loopback only.
+//! The embedded ports: broker, registry, store, all under one data directory, on loopback only. Each
+//! may run elsewhere instead.
 
 use crate::{
+    cli::{KeyArgs, UpArgs},
+    confinement,
     failure::Failure,
-    mill::{LOCAL_KEY, LOCAL_SECRET},
 };
-use broker::{Broker, Options, Sync};
+use broker::{Broker, Options};
 use connectors::{
     registry::embedded::EmbeddedRegistry,
-    s3::embedded::{EmbeddedOptions, EmbeddedStore},
+    s3::{
+        S3,
+        embedded::{EmbeddedOptions, EmbeddedStore},
+    },
 };
-use std::path::Path;
+use std::{
+    fs::{File, TryLockError},
+    path::Path,
+    sync::Arc,
+};
+use tokio::sync::Semaphore;
 
 /// Partitions of a topic on one machine.
 pub const PARTITIONS: i32 = 4;
@@ -17,55 +27,125 @@ pub const PARTITIONS: i32 = 4;
 /// The running ports. The detector is not among them: it needs the store first.
 #[derive(Debug)]
 pub struct Embedded {
-    pub broker: Broker,
-    pub registry: EmbeddedRegistry,
-    pub store: EmbeddedStore,
-}
-
-/// Ports to listen on; 0 is any free one.
-#[derive(Debug, Clone, Copy)]
-pub struct Listen {
-    pub kafka: u16,
-    pub registry: u16,
-    pub store: u16,
+    /// Only one mill at a time has the data directory.
+    _lock: File,
+    broker: Option<Broker>,
+    registry: Option<EmbeddedRegistry>,
+    store: Option<EmbeddedStore>,
+    /// Where they, or those that run elsewhere, are.
+    pub kafka: String,
+    pub registry_url: String,
+    pub s3: String,
 }
 
 impl Embedded {
-    /// Starts all three, or none. The broker comes first: it locks the data directory.
-    pub async fn start(
-        data: &Path,
-        listen: Listen,
-        sync: Sync,
-        bucket: &str,
-    ) -> Result<Self, Failure> {
-        let broker = Broker::start(Options {
-            data: data.join("broker"),
-            port: listen.kafka,
-            default_partitions: PARTITIONS,
-            sync,
-            auto_create_topics: false,
+    /// Starts what does not run elsewhere, or nothing.
+    pub async fn start(data: &Path, args: &UpArgs) -> Result<Self, Failure> {
+        let lock = lock(data)?;
+        let real = &args.real;
+        let broker = match &real.kafka {
+            Some(_) => None,
+            None => Some(start_broker(data, args).await?),
+        };
+        let registry = match &real.registry {
+            Some(_) => None,
+            None => {
+                let started =
+                    EmbeddedRegistry::start(&data.join("registry"), args.registry_port).await;
+                Some(started.map_err(|e| Failure::start("the embedded schema registry", &e))?)
+            }
+        };
+        let store = match &real.s3 {
+            Some(_) => None,
+            None => Some(start_store(data, args).await?),
+        };
+        let at =
+            |real: &Option<String>, own: Option<String>| real.clone().or(own).unwrap_or_default();
+        Ok(Self {
+            kafka: at(&real.kafka, broker.as_ref().map(Broker::bootstrap)),
+            registry_url: at(&real.registry, registry.as_ref().map(EmbeddedRegistry::url)),
+            s3: at(&real.s3, store.as_ref().map(EmbeddedStore::endpoint)),
+            _lock: lock,
+            broker,
+            registry,
+            store,
         })
-        .await
-        .map_err(|e| Failure::start("the embedded broker", &e))?;
-        let registry = EmbeddedRegistry::start(&data.join("registry"), listen.registry)
-            .await
-            .map_err(|e| Failure::start("the embedded schema registry", &e))?;
-        let store = EmbeddedStore::start(EmbeddedOptions {
-            data: data.join("store"),
-            port: listen.store,
-            access_key: LOCAL_KEY.to_owned(),
-            secret_key: LOCAL_SECRET.to_owned(),
-            buckets: vec![bucket.to_owned()],
-        })
-        .await
-        .map_err(|e| Failure::start("the embedded object store", &e))?;
-        Ok(Self { broker, registry, store })
     }
 
-    /// Stops all three, the broker last.
-    pub async fn stop(self) {
-        self.store.stop().await;
-        self.registry.stop().await;
-        self.broker.stop().await;
+    /// How many partitions new topics get: few on one machine, else as the topic needs.
+    #[must_use]
+    pub fn partitions(&self) -> Option<i32> {
+        self.broker.is_some().then_some(PARTITIONS)
     }
+
+    /// Stops what was started, the broker last.
+    pub async fn stop(self) {
+        if let Some(store) = self.store {
+            store.stop().await;
+        }
+        if let Some(registry) = self.registry {
+            registry.stop().await;
+        }
+        if let Some(broker) = self.broker {
+            broker.stop().await;
+        }
+    }
+}
+
+fn lock(data: &Path) -> Result<File, Failure> {
+    let place = format!("the data directory {}", data.display());
+    let opened = std::fs::create_dir_all(data).and_then(|()| File::create(data.join("lock")));
+    let file = opened.map_err(|e| Failure::start(&place, &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::Error(e)) => Err(Failure::start(&place, &e)),
+        Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
+            "{place} is in use by another mill: stop that or choose another with --data"
+        ))),
+    }
+}
+
+async fn start_broker(data: &Path, args: &UpArgs) -> Result<Broker, Failure> {
+    let options = Options {
+        data: data.join("broker"),
+        port: args.kafka_port,
+        default_partitions: PARTITIONS,
+        sync: args.kafka_sync,
+        auto_create_topics: false,
+    };
+    Broker::start(options).await.map_err(|e| Failure::start("the embedded broker", &e))
+}
+
+async fn start_store(data: &Path, args: &UpArgs) -> Result<EmbeddedStore, Failure> {
+    let KeyArgs { access_key, secret_key } = args.real.keys.clone();
+    let options = EmbeddedOptions {
+        data: data.join("store"),
+        port: args.store_port,
+        access_key,
+        secret_key,
+        buckets: vec![args.mill.bucket.clone()],
+    };
+    EmbeddedStore::start(options).await.map_err(|e| Failure::start("the embedded object store", &e))
+}
+
+/// The detector, which reads clips from `store`.
+pub async fn start_vision(
+    data: &Path,
+    args: &UpArgs,
+    models: &Arc<vision::Models>,
+    permits: &Arc<Semaphore>,
+    store: &S3,
+) -> Result<vision::Server, Failure> {
+    let options = vision::ServerOptions {
+        port: args.vision_port,
+        data: data.join("vision"),
+        models: Arc::clone(models),
+        store: Arc::new(store.clone()),
+        permits: Arc::clone(permits),
+        threads: 1,
+        helper: confinement::helper(),
+        face_threshold: args.mill.face_threshold,
+        clock: vision::Clock::default(),
+    };
+    vision::Server::start(options).await.map_err(|e| Failure::start("the embedded detector", &e))
 }

@@ -22,6 +22,15 @@ impl Failure {
         Self { usage: false, message: format!("{part} did not start: {cause}") }
     }
 
+    /// Something outside does not do what it should; `option` says where it is.
+    pub fn outside(what: &str, at: &str, option: &str, cause: &Trouble) -> Self {
+        let at = connectors::registry::without_secrets(at);
+        let message = format!(
+            "{what} at {at} cannot be used: {cause}; is it running, and is {option} right?"
+        );
+        Self { usage: false, message }
+    }
+
     /// 64 for wrong usage, else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {

@@ -2,9 +2,9 @@
 
 use crate::{
     announce::Announcer,
-    cli::{EndpointArgs, Mask, MillArgs, RunArgs, UpArgs},
+    cli::{EndpointArgs, KeyArgs, Mask, MillArgs, RunArgs, UpArgs},
     confinement,
-    embedded::{Embedded, Listen, PARTITIONS},
+    embedded::{Embedded, start_vision},
     failure::Failure,
     letters::Redriver,
     pipeline::{World, pipeline, shape},
@@ -21,7 +21,7 @@ use connectors::{
     studio::{Scratch, Studio},
     tantivy::Tantivy,
 };
-use engine::{CancellationToken, Context, Metrics, Policy, Running, SystemClock};
+use engine::{CancellationToken, Context, Metrics, Policy, Running, SystemClock, Trouble};
 use ports::{Catalog, Search, Store};
 use processors::cut::Cut;
 use schemas::{ALL, Blur, Masking};
@@ -62,41 +62,36 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 /// The whole mill in one process.
 pub async fn up(args: UpArgs) -> Result<(), Failure> {
     let started = Instant::now();
-    let data = data_directory(args.data)?;
+    let data = data_directory(args.data.clone())?;
     // A mistake to hear of before anything is started.
     database(&data, &args.mill)?;
-    let listen =
-        Listen { kafka: args.kafka_port, registry: args.registry_port, store: args.store_port };
-    let embedded = Embedded::start(&data, listen, args.kafka_sync, &args.mill.bucket).await?;
+    let embedded = Embedded::start(&data, &args).await?;
     // The directory is ours now: what a killed mill left there must not be taken for this one's.
     let published = data.join("endpoints.env");
     std::fs::remove_file(&published).or_else(ignore_missing)?;
     let permits = permits(&args.mill);
     let models = models(&args.mill)?;
-    let store = s3(&embedded.store.endpoint(), LOCAL_KEY, LOCAL_SECRET).await?;
-    let vision = vision::Server::start(vision::ServerOptions {
-        port: args.vision_port,
-        data: data.join("vision"),
-        models: Arc::clone(&models),
-        store: Arc::new(store.clone()),
-        permits: Arc::clone(&permits.semaphore),
-        threads: 1,
-        helper: confinement::helper(),
-        face_threshold: args.mill.face_threshold,
-        clock: vision::Clock::default(),
-    })
-    .await
-    .map_err(|e| Failure::start("the embedded detector", &e))?;
-
-    let endpoints = EndpointArgs {
-        kafka: embedded.broker.bootstrap(),
-        registry: embedded.registry.url(),
-        s3: embedded.store.endpoint(),
-        rekognition: vision.url(),
-        access_key: LOCAL_KEY.to_owned(),
-        secret_key: LOCAL_SECRET.to_owned(),
+    let keys = &args.real.keys;
+    let store = s3(&embedded.s3, keys).await?;
+    let (vision, rekognition) = match &args.real.rekognition {
+        Some(real) => (None, real.clone()),
+        None => {
+            let vision = start_vision(&data, &args, &models, &permits.semaphore, &store).await?;
+            let url = vision.url();
+            (Some(vision), url)
+        }
     };
-    create_topics(&endpoints.kafka, Some(PARTITIONS)).await?;
+    let endpoints = EndpointArgs {
+        kafka: embedded.kafka.clone(),
+        registry: embedded.registry_url.clone(),
+        s3: embedded.s3.clone(),
+        rekognition,
+        keys: keys.clone(),
+    };
+    let kafka_at = &endpoints.kafka;
+    create_topics(kafka_at, embedded.partitions())
+        .await
+        .map_err(|e| Failure::outside("kafka", kafka_at, "--kafka", &e))?;
 
     let mill = Mill::start(&data, &endpoints, &args.mill, models, permits, store, &[]).await?;
     let listener = TcpListener::bind(("127.0.0.1", args.port)).await.map_err(|e| {
@@ -111,7 +106,9 @@ pub async fn up(args: UpArgs) -> Result<(), Failure> {
 
     let result = mill.serve(listener, signals, false).await;
     std::fs::remove_file(&published).or_else(ignore_missing)?;
-    vision.stop().await;
+    if let Some(vision) = vision {
+        vision.stop().await;
+    }
     embedded.stop().await;
     result
 }
@@ -122,8 +119,7 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
     shape().only(&args.only).map_err(Failure::usage).map(drop)?;
     let data = data_directory(args.data)?;
     database(&data, &args.mill)?;
-    let store =
-        s3(&args.endpoints.s3, &args.endpoints.access_key, &args.endpoints.secret_key).await?;
+    let store = s3(&args.endpoints.s3, &args.endpoints.keys).await?;
     let (models, permits) = (models(&args.mill)?, permits(&args.mill));
     let mill =
         Mill::start(&data, &args.endpoints, &args.mill, models, permits, store, &args.only).await?;
@@ -159,10 +155,17 @@ impl Mill {
             ALL.iter().map(|kind| (format!("{}-value", kind.topic), kind.schema)).collect();
         let subjects: Vec<_> =
             subjects.iter().map(|(name, schema)| (name.as_str(), *schema)).collect();
+        let outside =
+            |e| Failure::outside("the schema registry", &endpoints.registry, "--registry", &e);
         for (subject, _) in &subjects {
-            registry.set_compatibility(subject, "FULL_TRANSITIVE").await?;
+            registry.set_compatibility(subject, "FULL_TRANSITIVE").await.map_err(outside)?;
         }
-        registry.register_all(&subjects).await?;
+        registry.register_all(&subjects).await.map_err(outside)?;
+        let (bucket, prefix) = (&args.bucket, "claims/none/");
+        store.list(bucket, prefix).await.map_err(|e| {
+            let what = format!("the bucket {bucket} of the object store");
+            Failure::outside(&what, &endpoints.s3, "--s3", &e)
+        })?;
         let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(data, args).await?);
         let search: Arc<dyn Search> = Arc::new(
             Tantivy::open(data.join("index"))
@@ -187,8 +190,8 @@ impl Mill {
         let eyes = Rekognition::new(RekognitionConfig {
             endpoint: Some(endpoints.rekognition.clone()),
             region: "us-east-1".to_owned(),
-            access_key: Some(endpoints.access_key.clone()),
-            secret_key: Some(endpoints.secret_key.clone()),
+            access_key: Some(endpoints.keys.access_key.clone()),
+            secret_key: Some(endpoints.keys.secret_key.clone()),
             ..RekognitionConfig::default()
         })
         .await?;
@@ -371,7 +374,7 @@ pub fn cut_rules(args: &MillArgs) -> Cut {
 }
 
 /// Creates the topics that are missing: `partitions` of each, or the design's numbers.
-pub async fn create_topics(kafka_at: &str, partitions: Option<i32>) -> Result<(), Failure> {
+pub async fn create_topics(kafka_at: &str, partitions: Option<i32>) -> Result<(), Trouble> {
     let wanted = |topic: &str| match ALL.iter().find(|kind| kind.topic == topic) {
         Some(kind) if kind.per_clip => 12,
         Some(_) => 6,
@@ -387,7 +390,7 @@ pub async fn create_topics(kafka_at: &str, partitions: Option<i32>) -> Result<()
             config: BTreeMap::new(),
         })
         .collect();
-    Ok(kafka(kafka_at, "topics").create_topics(&topics).await?)
+    kafka(kafka_at, "topics").create_topics(&topics).await
 }
 
 /// A Kafka client that has not connected yet.
@@ -400,12 +403,12 @@ pub fn kafka(bootstrap: &str, instance: &str) -> Kafka {
     })
 }
 
-async fn s3(endpoint: &str, access_key: &str, secret_key: &str) -> Result<S3, Failure> {
+async fn s3(endpoint: &str, keys: &KeyArgs) -> Result<S3, Failure> {
     Ok(S3::new(S3Config {
         endpoint: Some(endpoint.to_owned()),
         region: "us-east-1".to_owned(),
-        access_key: Some(access_key.to_owned()),
-        secret_key: Some(secret_key.to_owned()),
+        access_key: Some(keys.access_key.clone()),
+        secret_key: Some(keys.secret_key.clone()),
         force_path_style: true,
     })
     .await?)
@@ -453,7 +456,8 @@ fn data_directory(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(&data).map_err(|e| {
         Failure::usage(format!("{} cannot be made ({e}): choose another --data", data.display()))
     })?;
-    Ok(data)
+    // Helpers work in folders of their own.
+    Ok(std::path::absolute(data)?)
 }
 
 /// Tells other programs where everything is; whole or not at all.

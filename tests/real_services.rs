@@ -1,11 +1,14 @@
-//! The program on Apache Kafka, Apicurio and VersityGW, told where they are by the file that
-//! `scripts/services.sh` writes.
+//! The program on Apache Kafka, Apicurio, VersityGW and PostgreSQL, told where they are by the file
+//! that `scripts/services.sh` writes.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use ports::{ObjectRef, Put, Record, Store};
+use serde_json::Value;
 use services::{Own, Service};
 use std::{
+    collections::BTreeMap,
+    fs::File,
     io::Write,
     path::Path,
     process::{Child, Command, Output, Stdio},
@@ -109,4 +112,85 @@ async fn an_upload_is_cut_into_clips_on_real_services() {
     let status = running.0.wait().unwrap();
     assert!(status.success(), "{status}\n{}", log());
     assert!(stopping.elapsed() < Duration::from_secs(10), "{:?}", stopping.elapsed());
+}
+
+/// What a mill makes of films: by title the recording's bytes, and what search finds.
+struct Made {
+    recordings: BTreeMap<String, Vec<u8>>,
+    found: Vec<Value>,
+}
+
+/// A whole mill with these variables works on two films and stops.
+fn whole_mill(variables: &BTreeMap<String, String>) -> Made {
+    let dir = tempfile::tempdir().unwrap();
+    let log = File::create(dir.path().join("log")).unwrap();
+    let mut up = Command::new(env!("CARGO_BIN_EXE_reelmill"));
+    up.args(["up", "--port", "0", "--kafka-port", "0", "--registry-port", "0"])
+        .args(["--store-port", "0", "--vision-port", "0", "--clip-seconds", "2", "--data"])
+        .arg(dir.path().join("data"))
+        .envs(variables)
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
+    let mut up = Killed(up.spawn().unwrap());
+    let endpoints = dir.path().join("data/endpoints.env");
+    let log = || std::fs::read_to_string(dir.path().join("log")).unwrap();
+    let started = Instant::now();
+    while !endpoints.exists() {
+        assert!(up.0.try_wait().unwrap().is_none(), "{}", log());
+        assert!(started.elapsed() < Duration::from_secs(120), "{}", log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let endpoints = std::fs::read_to_string(endpoints).unwrap();
+    let endpoints: Vec<_> = endpoints.lines().filter_map(|line| line.split_once('=')).collect();
+    let client = |arguments: &[&str]| -> Output {
+        let mut client = Command::new(env!("CARGO_BIN_EXE_reelmill"));
+        let told = client.args(arguments).envs(endpoints.clone()).output().unwrap();
+        assert!(told.status.success(), "{}\n{}", String::from_utf8_lossy(&told.stderr), log());
+        told
+    };
+    let footage = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/footage");
+    let films = ["head-pose-two.mp4", "signing-again.mkv"].map(|film| footage.join(film));
+    let films = films.each_ref().map(|film| film.to_str().unwrap());
+    client(&["upload", "--wait", "--assessment", "whole", films[0], films[1]]);
+    let json = |arguments: &[&str]| -> Value {
+        serde_json::from_slice(&client(arguments).stdout).unwrap()
+    };
+    let mut recordings = BTreeMap::new();
+    for video in json(&["status", "--json"])["videos"].as_array().unwrap() {
+        let file = dir.path().join("recording.mp4");
+        client(&["get", video["video_id"].as_str().unwrap(), "--output", file.to_str().unwrap()]);
+        let title = video["title"].as_str().unwrap().to_owned();
+        recordings.insert(title, std::fs::read(&file).unwrap());
+        std::fs::remove_file(file).unwrap();
+    }
+    let found = json(&["search", "--json", "person"]);
+    let mut found: Vec<_> = found["hits"].as_array().unwrap().clone();
+    found.sort_by_key(|hit| hit["title"].to_string());
+    for hit in &mut found {
+        // Others tell of this mill and this hour.
+        let lasting = ["title", "owner", "assessment", "duration_seconds", "state", "moments"];
+        hit.as_object_mut().unwrap().retain(|name, _| lasting.contains(&name.as_str()));
+        for moment in hit["moments"].as_array_mut().unwrap() {
+            moment.as_object_mut().unwrap().remove("url").unwrap();
+        }
+    }
+    assert!(
+        Command::new("kill").args(["-TERM", &up.0.id().to_string()]).status().unwrap().success()
+    );
+    assert!(up.0.wait().unwrap().success(), "{}", log());
+    Made { recordings, found }
+}
+
+#[test]
+fn the_whole_mill_makes_the_same_recordings_on_real_services_byte_for_byte() {
+    let wanted = [Service::Kafka, Service::Registry, Service::S3, Service::Postgres];
+    let Some(own) = Own::start(&wanted) else { return };
+    let real = whole_mill(own.variables());
+    let embedded = whole_mill(&BTreeMap::new());
+    assert_eq!(real.recordings.len(), 2);
+    for (title, recording) in &embedded.recordings {
+        assert!(real.recordings[title] == *recording, "{title} differs");
+    }
+    assert_eq!(real.found, embedded.found);
+    assert_eq!(real.found.len(), 2);
 }

@@ -5,22 +5,31 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
-/// `up` on a data directory, until it ends; it is expected to end by itself.
-pub(crate) fn up(mut command: Command, data: &Path) -> Output {
+/// `up` on a data directory, on free ports.
+fn begin(mut command: Command, data: &Path, flags: &[&str]) -> Child {
     command
         .args(["up", "--port", "0", "--kafka-port", "0", "--registry-port", "0"])
         .args(["--store-port", "0", "--vision-port", "0", "--data"])
-        .arg(data);
-    let mut child = command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .arg(data)
+        .args(flags)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// The same, until it ends; it is expected to end by itself.
+pub(crate) fn up(command: Command, data: &Path) -> Output {
+    up_with(command, data, &[])
+}
+
+fn up_with(command: Command, data: &Path, flags: &[&str]) -> Output {
+    let mut child = begin(command, data, flags);
     let started = Instant::now();
     while child.try_wait().unwrap().is_none() {
         if started.elapsed() > Duration::from_secs(30) {
@@ -144,4 +153,45 @@ fn a_full_disk_is_told_and_waited_out_and_nothing_is_lost() {
     mill.ready(&after);
     assert_eq!(mill.get("/api/videos").1["total"], 3);
     assert_eq!(mill.get(&format!("/api/videos/{done}")).1["state"], "ready");
+}
+
+#[test]
+fn a_port_that_runs_elsewhere_and_cannot_be_used_is_named_with_the_flag_to_look_at() {
+    let mill = Mill::start(&[]);
+    let s3 = mill.endpoints["REELMILL_S3"].as_str();
+    let refused = [
+        (vec!["--kafka", "127.0.0.1:1"], 1, ["kafka at 127.0.0.1:1", "--kafka"]),
+        (vec!["--registry", "http://ann:hush@127.0.0.1:1"], 1, ["schema registry", "--registry"]),
+        (vec!["--registry", "127.0.0.1:8081"], 64, ["must be a URL", "--registry"]),
+        (vec!["--s3", "http://127.0.0.1:1"], 1, ["object store at http://127.0.0.1:1", "--s3"]),
+        (vec!["--s3", s3, "--secret-key", "wrong"], 1, ["SignatureDoesNotMatch", "keys"]),
+        (vec!["--s3", s3, "--bucket", "other"], 1, ["bucket other", "NoSuchBucket"]),
+    ];
+    for (flags, code, told) in refused {
+        let dir = TempDir::new().unwrap();
+        let mut command = program();
+        command.current_dir(dir.path());
+        let output = up_with(command, "data".as_ref(), &flags);
+        let words = words(&output);
+        assert_eq!(output.status.code(), Some(code), "{flags:?}: {words}");
+        assert!(told.iter().all(|word| words.contains(word)), "{flags:?}: {words}");
+        assert!(!words.contains("hush"), "{words}");
+    }
+}
+
+#[test]
+fn a_data_directory_may_be_given_as_seen_from_here() {
+    let dir = TempDir::new().unwrap();
+    let mut command = program();
+    command.current_dir(dir.path());
+    let mut up = begin(command, "data".as_ref(), &[]);
+    let started = Instant::now();
+    let is_up = || dir.path().join("data/endpoints.env").exists();
+    while !is_up() && up.try_wait().unwrap().is_none() && started.elapsed().as_secs() < 60 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let was_up = is_up();
+    drop(up.kill());
+    let output = up.wait_with_output().unwrap();
+    assert!(was_up, "{}", words(&output));
 }

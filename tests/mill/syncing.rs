@@ -1,6 +1,9 @@
 //! What `--kafka-sync` makes the whole program do, seen from outside: the calls that wait for the disk.
 
-use crate::{support::program, tracing::can_trace};
+use crate::{
+    support::{footage, program},
+    tracing::can_trace,
+};
 use std::{
     fs,
     path::Path,
@@ -10,8 +13,8 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Starts a mill until it is up, and stops it; counts how often it waited for the disk with files
-/// of the broker.
+/// Starts a mill, has it do its whole job on one film, and stops it; counts how often it waited for
+/// the disk with files of the broker.
 fn waits(word: &str) -> usize {
     let dir = TempDir::new().unwrap();
     let (data, log) = (dir.path().join("data"), dir.path().join("trace"));
@@ -33,6 +36,14 @@ fn waits(word: &str) -> usize {
         sleep(Duration::from_millis(20));
     }
     assert!(is_up(&data), "the mill did not start");
+    let endpoints = fs::read_to_string(data.join("endpoints.env")).unwrap();
+    let uploaded = program()
+        .args(["upload", "--wait"])
+        .arg(footage("head-pose-two.mp4"))
+        .envs(endpoints.lines().filter_map(|line| line.split_once('=')))
+        .output()
+        .unwrap();
+    assert!(uploaded.status.success(), "{uploaded:?}");
     let pid = traced.id();
     let mill = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     let stopped = Command::new("kill").arg("-TERM").args(mill.split_whitespace()).status().unwrap();

@@ -1,16 +1,14 @@
-//! Topics, single records from outside the mill, and a look at all of a topic.
+//! Topics, and a look at all of a topic.
 
-use super::{Kafka, Quiet, blame, records::headers_for, records::record_of};
-use ports::{Position, Record, Trouble};
+use super::{Kafka, blame, records::record_of};
+use ports::{Record, Trouble};
 use rdkafka::{
     Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
-    producer::{FutureProducer, FutureRecord},
     types::RDKafkaErrorCode,
-    util::Timeout,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -82,33 +80,6 @@ impl Kafka {
             Ok(topics)
         })
         .await
-    }
-
-    /// Sends one record and waits until the broker has it, at most 10 s.
-    pub async fn produce(&self, record: Record) -> Result<Position, Trouble> {
-        let producer = self.0.producer.get_or_try_init(|| async { self.producer() }).await?;
-        let mut outgoing =
-            FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers_for(&record));
-        outgoing.key = record.key.as_deref();
-        outgoing.payload = record.value.as_deref();
-        outgoing.timestamp = record.timestamp_ms;
-        let sent = producer.send(outgoing, Timeout::After(REQUEST)).await;
-        let delivery = sent.map_err(|(error, _)| blame(&error))?;
-        Ok(Position {
-            topic: record.topic.clone(),
-            partition: delivery.partition,
-            offset: delivery.offset,
-        })
-    }
-
-    fn producer(&self) -> Result<FutureProducer<Quiet>, Trouble> {
-        let mut client = self.client("reelmill");
-        client
-            .set("enable.idempotence", "true")
-            .set("partitioner", "murmur2_random")
-            .set("message.timeout.ms", "10000")
-            .set("linger.ms", "0");
-        self.with_extra(client).create_with_context(Quiet).map_err(|error| blame(&error))
     }
 
     /// Every committed record of a topic, partition by partition, as of now. Holds all of them

@@ -13,6 +13,7 @@ mod admin;
 mod blame;
 mod inbox;
 mod log;
+mod producing;
 mod reader;
 mod records;
 mod redrive;
@@ -25,10 +26,8 @@ pub use redrive::{Letter, Redriven};
 
 use engine::{LogOpener, Spec};
 use ports::Trouble;
-use rdkafka::{
-    ClientConfig, ClientContext, config::RDKafkaLogLevel, error::KafkaError,
-    producer::FutureProducer,
-};
+use producing::Producer;
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::OnceCell;
 
@@ -51,7 +50,7 @@ pub struct Kafka(Arc<Shared>);
 struct Shared {
     config: KafkaConfig,
     /// For records that come from outside the mill; started by the first.
-    producer: OnceCell<FutureProducer<Quiet>>,
+    producer: OnceCell<Producer>,
 }
 
 impl Kafka {
@@ -132,20 +131,7 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// A client whose own messages go to our log, where they say nothing a person must act on.
-#[derive(Debug, Clone, Copy, Default)]
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka client");
-    }
-}
-
+/// The client's own messages say nothing a person must act on.
 fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
