@@ -1,9 +1,11 @@
-//! What is told more than once with different contents, in every order, and what is read meanwhile;
-//! whichever engine keeps it.
+//! What is told more than once with different contents, in every order, and what others do
+//! meanwhile; whichever engine keeps it.
 
 use super::empty;
 use crate::database::tests::facts::*;
+use crate::database::{Database, Limits};
 use ports::{Catalog, DeadLetterRow, Fact, VideoRow};
+use sqlx::AssertSqlSafe;
 use std::collections::BTreeSet;
 
 /// The row and the dead letters of `v`, which must be the same after every order.
@@ -132,4 +134,22 @@ async fn a_page_is_of_one_moment_however_much_is_told_while_it_is_read() {
     }
     writer.await.unwrap();
     assert!(seen_counts.len() > 3, "nothing was written while pages were read: {seen_counts:?}");
+}
+
+#[tokio::test]
+async fn columns_that_a_newer_version_adds_disturb_nobody_who_works() {
+    let Some((newer, place)) = empty().await else { return };
+    // One connection, which has all statements prepared.
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let catalog = Database::open_within(&place.address, limits).await.unwrap();
+    let before = seen(&catalog, &a_whole_life()).await;
+    let page = catalog.videos(&all(0, 10)).await.unwrap();
+    let letters = catalog.dead_letters(None, 10).await.unwrap();
+    for table in ["videos", "progress", "recordings", "searchable", "dead_letters", "redriven"] {
+        let add = format!("ALTER TABLE {table} ADD COLUMN newer TEXT");
+        sqlx::query(AssertSqlSafe(add)).execute(&newer.pool).await.unwrap();
+    }
+    assert_eq!(seen(&catalog, &a_whole_life()).await, before);
+    assert_eq!(catalog.dead_letters(None, 10).await.unwrap(), letters);
+    assert_eq!(catalog.videos(&all(0, 10)).await.unwrap(), page);
 }
