@@ -11,6 +11,7 @@ mod docs;
 mod extract;
 mod footage;
 mod guard;
+mod object;
 mod openapi;
 mod operations;
 mod orphans;

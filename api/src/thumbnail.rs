@@ -4,8 +4,8 @@ use crate::{
     Services,
     codes::{Code, DATABASE, STORE},
     extract::{Variable, VideoId},
+    object::{CacheHeaders, etag, gone, insert, named, replaced},
     problem::Problem,
-    recording::{gone, insert, is_known, replaced},
     videos::{no_recording, recording_object, row},
 };
 use axum::{
@@ -17,21 +17,7 @@ use axum::{
 use ports::ObjectRef;
 use schemas::keys;
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
-
-/// What a browser asks for beside the video.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "only its description is used: headers are read one by one")]
-pub(crate) struct CacheHeaders {
-    /// `ETag`s of copies at hand, with commas between them, or `*`.
-    #[param(
-        rename = "If-None-Match",
-        nullable = false,
-        example = "\"9b2cf535f27731c974343645a3985328\""
-    )]
-    if_none_match: Option<String>,
-}
+use utoipa::ToSchema;
 
 /// The picture itself.
 #[derive(Debug, ToSchema)]
@@ -42,8 +28,8 @@ struct Picture(Vec<u8>);
 /// The thumbnail
 ///
 /// A still of the recording at a third of its duration, at most 360 x 200 px, in the recording's
-/// aspect ratio. 409 `no_thumbnail` while there is none of the recording that is shown: what an earlier run shows
-/// is not given, as it may have left a face clear that this one masks.
+/// aspect ratio. 409 `no_thumbnail` while there is none of the recording that is shown: what an
+/// earlier run shows is not given, as it may have left a face clear that this one masks.
 #[utoipa::path(
     get,
     path = "/api/videos/{id}/thumbnail",
@@ -85,13 +71,9 @@ pub(crate) async fn thumbnail(
         run.is_some() && run == shown.metadata.get(keys::RUN_METADATA)
     });
     let still = still.ok_or_else(not_taken)?;
-    let etag = format!("\"{}\"", still.etag.trim_matches('"'));
 
-    let mut response = Response::new(Body::empty());
-    insert(&mut response, header::ETAG, &etag)?;
-    insert(&mut response, header::CACHE_CONTROL, "private, no-cache")?;
-    if is_known(&headers, &etag) {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    let mut response = named(&headers, &etag(&still))?;
+    if response.status() == StatusCode::NOT_MODIFIED {
         return Ok(response);
     }
     insert(&mut response, header::CONTENT_TYPE, "image/jpeg")?;

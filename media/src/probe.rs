@@ -113,6 +113,7 @@ pub(crate) fn probe_and_scan(path: &Path, limits: &Limits) -> Result<(Probe, Sca
     let start_pts = *schedule.times().first().ok_or(MediaError::NoVideo)?;
     let duration_ticks = scan.end - start_pts;
     limits.check_length(to_ms(duration_ticks, time_base))?;
+    scan.check_gaps(time_base)?;
     let stated = rational(source.stream(source.video)?.avg_frame_rate());
     let frame_rate = if stated.num > 0 && stated.den > 0 {
         stated

@@ -8,7 +8,7 @@ use ffmpeg_next as ff;
 use crate::container::Container;
 use crate::ffi::{self, StreamFacts};
 use crate::h264::{self, AvcConfig};
-use crate::schedule::{Schedule, rescale, to_ms};
+use crate::schedule::{Schedule, rescale, to_ms, track_time_base};
 use crate::source::{Source, is_shown, rational};
 use crate::{Limits, MediaError, Rational};
 
@@ -115,6 +115,21 @@ impl Scan {
             return Err(MediaError::Truncated { detail });
         }
         Ok(scan)
+    }
+
+    /// Checks that mp4 can hold the time from each picture to the next, hidden ones too: 31 bits
+    /// of ticks.
+    pub(crate) fn check_gaps(&self, time_base: Rational) -> Result<(), MediaError> {
+        let mut times: Vec<i64> =
+            self.packets.iter().map(|packet| packet.pts).chain([self.end]).collect();
+        times.sort_unstable();
+        let gaps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+        let widest = rescale(gaps.max().unwrap_or(0), time_base, track_time_base(time_base));
+        let (limit, actual) = (i32::MAX.unsigned_abs().into(), widest.unsigned_abs());
+        if actual > limit {
+            return Err(MediaError::TooLarge { what: "ticks between two pictures", limit, actual });
+        }
+        Ok(())
     }
 
     /// Times of the displayed frames.

@@ -10,7 +10,10 @@ mod corpus;
 mod matroska;
 mod packed;
 mod pictures;
+mod running;
 mod trace;
+#[path = "../mill/tracing.rs"]
+mod tracing;
 mod transport_streams;
 
 use confine::{Allowance, Failure, Helper, Usage, Work};
@@ -26,6 +29,7 @@ use std::{
 };
 use tempfile::TempDir;
 use trace::Seen;
+use tracing::can_trace;
 
 const TABLE: &str = "docs/hostile-inputs.md";
 /// Computing time in which every file is refused; the clock would measure the machine's load.
@@ -169,18 +173,6 @@ fn told(failure: &Failure) -> String {
     failure.reason().to_owned()
 }
 
-/// Whether programs can be traced here; where they must be, it is a failure if not.
-fn can_trace() -> bool {
-    let traced = Command::new("/usr/bin/strace").args(["-f", "-o", "/dev/null", "true"]).output();
-    let can = traced.is_ok_and(|output| output.status.success());
-    let must = std::env::var_os("REELMILL_REQUIRE_SERVICES").is_some();
-    assert!(can || !must, "strace is missing or may not trace: run 'make setup'");
-    if !can {
-        eprintln!("skipped: strace is missing or may not trace here");
-    }
-    can
-}
-
 /// What is wrong with a row's fate; empty where all is well.
 fn complaints(row: &Row, fate: &Fate, connections: usize) -> String {
     let mut complaints = String::new();
@@ -212,7 +204,8 @@ fn table(rows: &[Row]) -> String {
          in less than {SECONDS} s of computing time and within the memory given (the helper's highest\n\
          resident size). *Opened* counts files outside of the work's directory, *contacted* calls on\n\
          sockets and connections to a listener on loopback. An ordinary film is worked on right after\n\
-         each. The files follow from the code alone: there is no seed. Where a header \"says so\", that of\n\
+         each. Those that play, and some of the others, also go through one running mill with all its\n\
+         works, traced as a whole. The files follow from the code alone: there is no seed. Where a header \"says so\", that of\n\
          a small film was changed: to encode a picture of 16000x16000 takes x264 4 GB and x265 6 GB, and\n\
          ffmpeg lets none be larger.\n\n\
          | file | how it is made | reason | MiB | opened | contacted |\n\

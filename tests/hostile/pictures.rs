@@ -71,7 +71,7 @@ impl Maker<'_> {
                 memory: MOST,
                 ..row(
                     "8192x4320 in HEVC",
-                    "a whole frame, inside the limits",
+                    "a whole frame, inside the limits; `media_memory` when it is to be masked",
                     black("4320-hevc.mp4", "8192x4320", hevc),
                     "plays",
                 )

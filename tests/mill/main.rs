@@ -13,3 +13,4 @@ mod places;
 mod second_chances;
 mod support;
 mod syncing;
+mod tracing;

@@ -1,7 +1,10 @@
 //! Names of films as nobody would choose them, over the API and as files on the disk: each is a
 //! title in the end and never a path, a header or a command.
 
-use crate::support::{Mill, can_trace, ffmpeg, program};
+use crate::{
+    support::{Mill, ffmpeg, program},
+    tracing::can_trace,
+};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use serde_json::Value;
 use std::{

@@ -1,6 +1,6 @@
 //! What `--kafka-sync` makes the whole program do, seen from outside: the calls that wait for the disk.
 
-use crate::support::{can_trace, program};
+use crate::{support::program, tracing::can_trace};
 use std::{
     fs,
     path::Path,

@@ -6,12 +6,28 @@ use ports::{
 };
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, FromRow, Row};
+use std::collections::BTreeSet;
 
-/// Dead letters of these are about the search, and say nothing about the recording.
-const SEARCH_PROCESSORS: [&str; 2] = ["label", "index"];
+/// What a dead letter is about, the gravest first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Concern {
+    /// The recording cannot come without it.
+    Recording,
+    /// The search.
+    Search,
+    /// What is told of a recording, shown of it and left behind by it.
+    Keeping,
+}
 
-/// Dead letters of these are about what is told of a recording, shown of it and left behind by it.
-const KEEPING_PROCESSORS: [&str; 3] = ["catalog", "sweep", "thumbnail"];
+impl Concern {
+    fn of(dead: &DeadLetterRow) -> Self {
+        match dead.processor.as_str() {
+            "label" | "index" => Self::Search,
+            "catalog" | "sweep" | "thumbnail" => Self::Keeping,
+            _ => Self::Recording,
+        }
+    }
+}
 
 /// Videos on a page.
 const MAX_PAGE_SIZE: u32 = 100;
@@ -133,7 +149,10 @@ async fn complete(db: &mut AnyConnection, listed: Listed) -> Result<VideoRow, sq
             .fetch_one(&mut *db)
             .await?;
     let ready_since = recording.as_ref().map(|recording| recording.at_ms);
-    let death = unanswered(db, &video_id, ready_since, searchable_since).await?;
+    let mut dead = unanswered(db, &video_id, ready_since, searchable_since).await?;
+    let stopped: BTreeSet<_> = dead.iter().map(|dead| dead.processor.clone()).collect();
+    dead.sort_by_key(Concern::of);
+    let death = dead.into_iter().next();
     let run_id = match &recording {
         Some(recording) => recording.run_id.clone(),
         None => newest_run(db, &video_id).await?,
@@ -148,7 +167,7 @@ async fn complete(db: &mut AnyConnection, listed: Listed) -> Result<VideoRow, sq
     let stages = stages(db, &video_id, &run_id).await?;
     let state = match (&recording, &death) {
         (Some(_), _) => VideoState::Ready,
-        (None, Some(dead)) if stops_recording(dead) => VideoState::Failed,
+        (None, Some(dead)) if Concern::of(dead) == Concern::Recording => VideoState::Failed,
         // The recording may still come.
         (None, _) => VideoState::Processing,
     };
@@ -172,6 +191,7 @@ async fn complete(db: &mut AnyConnection, listed: Listed) -> Result<VideoRow, sq
         receipt_key: None,
         searchable: searchable_since.is_some(),
         retried_at_ms,
+        stopped: stopped.into_iter().collect(),
         stages,
     };
     if let Some(recording) = recording {
@@ -195,20 +215,14 @@ async fn newest_run(db: &mut AnyConnection, video_id: &str) -> Result<String, sq
     Ok(run.unwrap_or_default())
 }
 
-fn stops_recording(dead: &DeadLetterRow) -> bool {
-    let processor = dead.processor.as_str();
-    !SEARCH_PROCESSORS.contains(&processor) && !KEEPING_PROCESSORS.contains(&processor)
-}
-
-/// The newest dead letter that nothing has answered and nobody has sent back: one that stops the
-/// recording before one that stops the search, and that before the others.
+/// The dead letters that nothing has answered and nobody has sent back, the newest first.
 async fn unanswered(
     db: &mut AnyConnection,
     video_id: &str,
     ready_since: Option<i64>,
     searchable_since: Option<i64>,
-) -> Result<Option<DeadLetterRow>, sqlx::Error> {
-    let row = sqlx::query(
+) -> Result<Vec<DeadLetterRow>, sqlx::Error> {
+    let rows = sqlx::query(
         "SELECT topic, partition, \"offset\", processor, video_id, reason, detail, at_ms,
                 CAST(NULL AS BIGINT) AS redriven_at_ms
          FROM dead_letters
@@ -217,23 +231,20 @@ async fn unanswered(
                            WHERE redriven.topic = dead_letters.topic
                              AND redriven.partition = dead_letters.partition
                              AND redriven.\"offset\" = dead_letters.\"offset\")
-           AND CASE WHEN processor IN ($2, $3) THEN $5 IS NULL OR at_ms > $5
-                    ELSE $4 IS NULL OR at_ms > $4 END
-         ORDER BY CASE WHEN processor IN ($2, $3) THEN 1
-                       WHEN processor IN ($6, $7, $8) THEN 2 ELSE 0 END,
-                  at_ms DESC, topic, partition, \"offset\" DESC LIMIT 1",
+         ORDER BY at_ms DESC, topic, partition, \"offset\" DESC",
     )
     .bind(video_id)
-    .bind(SEARCH_PROCESSORS[0])
-    .bind(SEARCH_PROCESSORS[1])
-    .bind(ready_since)
-    .bind(searchable_since)
-    .bind(KEEPING_PROCESSORS[0])
-    .bind(KEEPING_PROCESSORS[1])
-    .bind(KEEPING_PROCESSORS[2])
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    row.as_ref().map(dead_letter).transpose()
+    let mut dead = rows.iter().map(dead_letter).collect::<Result<Vec<_>, _>>()?;
+    dead.retain(|dead| {
+        let answered = match Concern::of(dead) {
+            Concern::Search => searchable_since,
+            Concern::Recording | Concern::Keeping => ready_since,
+        };
+        answered.is_none_or(|answered| dead.at_ms > answered)
+    });
+    Ok(dead)
 }
 
 fn dead_letter(row: &AnyRow) -> Result<DeadLetterRow, sqlx::Error> {

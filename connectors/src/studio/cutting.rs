@@ -40,7 +40,7 @@ impl Connector<CutClips> for Studio {
         if self.store.head(&at).await?.is_some() {
             let there = self.manifest(&at.bucket, &at.key).await?;
             // A second copy of the event, after the end; its first try may have left clips.
-            self.unless_swept(&effect.bucket, &video_id, &run_id, &clip_keys(&there)).await?;
+            self.working(&effect.bucket, &there).unless_swept(&clip_keys(&there)).await?;
             return Ok(there);
         }
 
@@ -87,8 +87,7 @@ impl Connector<CutClips> for Studio {
             PutOutcome::Written { .. } => Ok(manifest),
             PutOutcome::Exists => {
                 let there = self.manifest(&at.bucket, &at.key).await?;
-                let Manifest { video_id, run_id, .. } = &there;
-                self.unless_swept(&effect.bucket, video_id, run_id, &clip_keys(&there)).await?;
+                self.working(&effect.bucket, &there).unless_swept(&clip_keys(&there)).await?;
                 Ok(there)
             }
         }

@@ -21,20 +21,19 @@ const SECOND_LOOKS: u32 = 2;
 
 impl Connector<MaskClip> for Studio {
     async fn perform(&self, effect: &MaskClip) -> Result<Masked, Trouble> {
-        let masked = self.mask(effect).await;
-        let run = (effect.bucket.as_str(), effect.manifest_key.as_str());
-        self.or_swept(masked, run, std::slice::from_ref(&effect.masked_key)).await
+        let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
+        let written = std::slice::from_ref(&effect.masked_key);
+        let masked = self.mask(effect, &manifest).await;
+        self.working(&effect.bucket, &manifest).or_swept(masked, written).await
     }
 }
 
 impl Studio {
-    async fn mask(&self, effect: &MaskClip) -> Result<Masked, Trouble> {
-        let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
-        let entry = entry(&manifest, effect.index)?;
+    async fn mask(&self, effect: &MaskClip, manifest: &Manifest) -> Result<Masked, Trouble> {
+        let entry = entry(manifest, effect.index)?;
         let tracks = self.tracks(&effect.bucket, &effect.tracks_key).await?;
 
         let clip_at = ObjectRef::new(&effect.bucket, &effect.clip_key);
-        let Manifest { video_id, run_id, .. } = &manifest;
         let Some(info) = self.store.head(&clip_at).await? else {
             return Err(Trouble::poison("missing_object", format!("{clip_at} is gone")));
         };
@@ -47,8 +46,8 @@ impl Studio {
             clip,
             out: masked.clone(),
             span: span(entry),
-            probe: probe(&manifest)?,
-            render: render(&manifest, self.threads),
+            probe: probe(manifest)?,
+            render: render(manifest, self.threads),
             masking: manifest.masking.clone(),
             tracks,
             runtime: self.models.library().to_owned(),
@@ -72,7 +71,7 @@ impl Studio {
         }
         self.upload(&masked, &effect.bucket, &effect.masked_key).await?;
         let written = [effect.masked_key.clone()];
-        self.unless_swept(&effect.bucket, video_id, run_id, &written).await?;
+        self.working(&effect.bucket, manifest).unless_swept(&written).await?;
         let kind = if report.copied { FrameKind::Copied } else { FrameKind::Encoded };
         self.metrics.count_frames(kind, report.frames.into());
         self.metrics.count_frames(FrameKind::Masked, report.masked_frames.into());

@@ -1,13 +1,12 @@
 //! What makes a recording public, and what clears up behind it.
 
 use super::Studio;
-use bytes::Bytes;
-use engine::{Connector, Refusal, Trouble};
+use engine::{Connector, Refusal, Trouble, WorkingObjects};
 use ports::{ObjectInfo, ObjectRef, Put, PutOutcome};
 use processors::sweep::SweepRun;
 use schemas::{
     Manifest,
-    keys::{self, RUN_METADATA, VIDEO_METADATA},
+    keys::{RUN_METADATA, VIDEO_METADATA},
 };
 use std::{collections::BTreeMap, path::Path};
 
@@ -71,74 +70,12 @@ fn owned_by(object: &ObjectInfo, video_id: &str) -> bool {
     object.metadata.get(VIDEO_METADATA).is_some_and(|owner| owner == video_id)
 }
 
-impl Studio {
-    /// To be called after temporary objects were written. Where the run was swept in the meantime
-    /// (this process had lost its partitions, or works on a second copy of an event), they would
-    /// stay for ever: removes them, and there was nothing to do.
-    pub(super) async fn unless_swept(
-        &self,
-        bucket: &str,
-        video_id: &str,
-        run_id: &str,
-        written: &[String],
-    ) -> Result<(), Trouble> {
-        let swept = ObjectRef::new(bucket, keys::swept(video_id, run_id));
-        if self.store.head(&swept).await?.is_none() {
-            return Ok(());
-        }
-        self.store.delete(bucket, written).await?;
-        Err(Refusal::Skip("already_done").into())
-    }
-
-    /// An object of a run that is done is missing because it was swept: a second copy of an event
-    /// came after the end, and there is nothing to do, but for what an earlier try may have written
-    /// (`writes`).
-    pub(super) async fn or_swept<T>(
-        &self,
-        result: Result<T, Trouble>,
-        (bucket, manifest_key): (&str, &str),
-        writes: &[String],
-    ) -> Result<T, Trouble> {
-        if let Err(Trouble::Refused(Refusal::Poison(poison))) = &result
-            && poison.reason == "missing_object"
-        {
-            let Manifest { video_id, run_id, .. } = self.manifest(bucket, manifest_key).await?;
-            self.unless_swept(bucket, &video_id, &run_id, writes).await?;
-        }
-        result
-    }
-}
-
 impl Connector<SweepRun> for Studio {
     /// Removes what only the run needed. Manifest, tracks, labels and claims stay with the video.
     async fn perform(&self, effect: &SweepRun) -> Result<(), Trouble> {
-        let SweepRun { bucket, video_id, run_id, count } = effect;
-        // A part may be there, and the run be done, while the event that made it is not settled
-        // and will come again: `blur` and `label` then need the clip once more, and `blur` writes
-        // its part once more. Only what the gathering processors have seen is settled.
-        // Of a deleted video no more events are worked on, and nothing of it is to stay.
-        let tombstone = ObjectRef::new(bucket, keys::tombstone(video_id));
-        let is_deleted = self.store.head(&tombstone).await?.is_some();
-        let due = [("stitch", *count), ("index", 2 * count)];
-        for (processor, events) in due.into_iter().filter(|_| !is_deleted) {
-            let seen = self.store.list(bucket, &keys::seen(video_id, run_id, processor)).await?;
-            if seen.len() < events as usize {
-                return Err(Trouble::transient(
-                    "waiting_for_stragglers",
-                    format!(
-                        "{processor} has seen {} of {events} events; the clips stay until then",
-                        seen.len()
-                    ),
-                ));
-            }
-        }
-        let swept = ObjectRef::new(bucket, keys::swept(video_id, run_id));
-        self.store.write(&swept, Bytes::new(), Put::default()).await?;
-        let mut gone = vec![keys::staged(video_id, run_id)];
-        for index in 0..*count {
-            gone.push(keys::clip(video_id, run_id, index));
-            gone.push(keys::masked(video_id, run_id, index));
-        }
-        self.store.delete(bucket, &gone).await
+        let SweepRun { bucket, video_id, run_id, .. } = effect;
+        WorkingObjects { store: &*self.store, bucket, video_id, run_id }
+            .sweep(&effect.gathered(), &effect.temporary())
+            .await
     }
 }

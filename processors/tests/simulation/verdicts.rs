@@ -6,16 +6,16 @@ use crate::{
     mill::{BUCKET, GROUPS},
     plan::{Kind, Plan, Video},
     store::{REGISTRY_AWAY, STORE_AWAY},
-    studio::{STRAGGLERS, masked},
+    studio::masked,
 };
-use engine::{header, memory::MemoryStore};
+use engine::{WAITING_FOR_STRAGGLERS, header, memory::MemoryStore};
 use futures::FutureExt;
 use ports::{ObjectRef, Record, Store};
 use schemas::{Manifest, keys};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Transient troubles of this world: what may be retried, and given up in the end.
-const TRANSIENT: &[&str] = &[STORE_AWAY, REGISTRY_AWAY, STRAGGLERS];
+const TRANSIENT: &[&str] = &[STORE_AWAY, REGISTRY_AWAY, WAITING_FOR_STRAGGLERS];
 
 /// What became of a run.
 #[derive(Debug, Default)]
@@ -145,7 +145,7 @@ impl Judgement<'_> {
         let fair = match (video.as_ref().map(|video| video.kind), reason) {
             (_, "panicked") => self.plan.weather.panic > 0,
             // Longer than any fault lasts.
-            (_, STRAGGLERS) if self.plan.patient() => {
+            (_, WAITING_FOR_STRAGGLERS) if self.plan.patient() => {
                 let name = video.as_ref().map(|video| video.name.clone()).unwrap_or_default();
                 self.unswept.push((name, here.to_owned()));
                 gave_up
