@@ -17,7 +17,7 @@ have=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
 
 packages=(clang cmake curl ffmpeg g++ kcat libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev
   libavutil-dev libclang-dev libcurl4-openssl-dev libswresample-dev libswscale-dev make maven
-  openjdk-17-jdk-headless pkg-config python3-pip python3-venv strace xz-utils)
+  openjdk-17-jdk-headless openssl pkg-config python3-pip python3-venv strace xz-utils)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")

@@ -19,7 +19,7 @@ pub(super) fn blame(address: &Address, error: &sqlx::Error) -> Trouble {
             postgres::answered(said, refused.code().as_deref().unwrap_or_default())
         }
         (sqlx::Error::Io(cause), Address::Sqlite(_)) => sqlite::disk(said, cause),
-        (sqlx::Error::Io(_), Address::Postgres(_)) => postgres::unreachable(said),
+        (sqlx::Error::Io(cause), Address::Postgres(url)) => postgres::network(said, cause, url),
         // What answers is no PostgreSQL, or was cut off in the middle of a word.
         (sqlx::Error::Protocol(_), Address::Postgres(_)) => postgres::unreachable(said),
         (sqlx::Error::PoolTimedOut, _) => Trouble::transient(
@@ -81,6 +81,7 @@ mod tests {
             (io(io::ErrorKind::NotFound), None, server),
             (io(io::ErrorKind::ConnectionRefused), file, server),
             (io(io::ErrorKind::UnexpectedEof), file, server),
+            (io(io::ErrorKind::InvalidData), file, None),
             (sqlx::Error::Protocol("x".to_owned()), None, server),
             (sqlx::Error::PoolTimedOut, Some("database_busy"), Some("database_busy")),
             (sqlx::Error::PoolClosed, server, server),

@@ -96,7 +96,8 @@ pub(super) async fn dead_letters(
     limit: u32,
 ) -> Result<Vec<DeadLetterRow>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT dead_letters.*, redriven.at_ms AS redriven_at_ms
+        "SELECT topic, partition, \"offset\", processor, video_id, reason, detail,
+                dead_letters.at_ms AS at_ms, redriven.at_ms AS redriven_at_ms
          FROM dead_letters LEFT JOIN redriven USING (topic, partition, \"offset\")
          WHERE $1 IS NULL OR video_id = $1
          ORDER BY dead_letters.at_ms DESC, topic, partition, \"offset\" DESC LIMIT $2",

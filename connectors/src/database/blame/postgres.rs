@@ -1,6 +1,8 @@
 //! Whose fault an error of PostgreSQL is.
 
 use ports::Trouble;
+use std::io;
+use url::Url;
 
 /// By SQLSTATE, whose first two characters are its class
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
@@ -55,6 +57,26 @@ pub(super) fn answered(said: String, state: &str) -> Trouble {
     }
 }
 
+pub(super) fn network(said: String, cause: &io::Error, address: &Url) -> Trouble {
+    let names_files = || address.query_pairs().any(|(name, _)| CERTIFICATES.contains(&&*name));
+    match cause.kind() {
+        // As rustls tells that a certificate is not to be trusted.
+        io::ErrorKind::InvalidData => Trouble::fatal(format!(
+            "{said}; see sslmode and sslrootcert in the database's address, and the server's certificate"
+        )),
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied if names_files() => {
+            Trouble::fatal(format!(
+                "{said}; see that the files of sslrootcert, sslcert and sslkey in the database's address \
+                 are there and that this user may read them"
+            ))
+        }
+        _ => unreachable(said),
+    }
+}
+
+/// Parameters of an address that name files.
+const CERTIFICATES: [&str; 3] = ["sslrootcert", "sslcert", "sslkey"];
+
 pub(super) fn unreachable(said: String) -> Trouble {
     Trouble::transient(
         "database_gone",
@@ -66,6 +88,21 @@ pub(super) fn unreachable(said: String) -> Trouble {
 mod tests {
     use super::super::tests::reason;
     use super::*;
+
+    #[test]
+    fn a_file_of_a_certificate_that_is_missing_is_no_server_that_is_away() {
+        let table = [
+            ("postgres://db/mill?sslmode=verify-full&sslrootcert=/ca.pem", None),
+            ("postgres://db/mill?sslkey=/key.pem", None),
+            ("postgres://db/mill?sslmode=verify-full", Some("database_gone")),
+            ("postgres:///mill?host=/run/postgresql", Some("database_gone")),
+        ];
+        for (url, expected) in table {
+            let missing = io::Error::from(io::ErrorKind::NotFound);
+            let trouble = network("said".to_owned(), &missing, &url.parse().unwrap());
+            assert_eq!(reason(&trouble), expected, "{url}");
+        }
+    }
 
     #[test]
     fn every_state_has_its_blame() {

@@ -108,22 +108,28 @@ pub(super) fn a_whole_life() -> Vec<Fact> {
 
 /// The same, of another video. A dead letter's place is its name, so that each video has its own.
 pub(super) fn life_of(video: &str, number: i64) -> Vec<Fact> {
-    let renamed = |mut fact: Fact| {
-        match &mut fact {
-            Fact::Uploaded { video_id, .. }
-            | Fact::Progress { video_id, .. }
-            | Fact::Ready { video_id, .. }
-            | Fact::Searchable { video_id, .. }
-            | Fact::StandIn { video_id } => video.clone_into(video_id),
-            Fact::Dead(dead) => {
-                dead.video_id = Some(video.to_owned());
-                dead.offset += 10 * number;
-            }
-            Fact::Redriven { offset, .. } => *offset += 10 * number,
+    let numbered = |mut fact: Fact| {
+        if let Fact::Dead(DeadLetterRow { offset, .. }) | Fact::Redriven { offset, .. } = &mut fact
+        {
+            *offset += 10 * number;
         }
-        fact
+        of(video, fact)
     };
-    a_whole_life().into_iter().map(renamed).collect()
+    a_whole_life().into_iter().map(numbered).collect()
+}
+
+/// What is told of `v`, told of another video.
+pub(super) fn of(video: &str, mut fact: Fact) -> Fact {
+    match &mut fact {
+        Fact::Uploaded { video_id, .. }
+        | Fact::Progress { video_id, .. }
+        | Fact::Ready { video_id, .. }
+        | Fact::Searchable { video_id, .. }
+        | Fact::StandIn { video_id } => video.clone_into(video_id),
+        Fact::Dead(dead) => dead.video_id = Some(video.to_owned()),
+        Fact::Redriven { .. } => {}
+    }
+    fact
 }
 
 /// The row of that video in a catalogue nothing ever happens to.

@@ -1,8 +1,12 @@
-//! What is told more than once with different contents, in every order, whichever engine keeps it.
+//! What is told more than once with different contents, in every order, and what others do
+//! meanwhile; whichever engine keeps it.
 
 use super::empty;
 use crate::database::tests::facts::*;
+use crate::database::{Database, Limits};
 use ports::{Catalog, DeadLetterRow, Fact, VideoRow};
+use sqlx::AssertSqlSafe;
+use std::collections::BTreeSet;
 
 /// The row and the dead letters of `v`, which must be the same after every order.
 async fn in_every_order(facts: &[Fact]) -> Option<(VideoRow, Vec<DeadLetterRow>)> {
@@ -103,4 +107,49 @@ async fn a_dead_letter_sent_back_twice_was_sent_back_at_the_first_time() {
     let facts = [sent_back(60), dead("cut", 0, "missing_object", 10), sent_back(40)];
     let Some((row, letters)) = in_every_order(&facts).await else { return };
     assert_eq!((row.retried_at_ms, letters[0].redriven_at_ms), (Some(40), Some(40)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_page_is_of_one_moment_however_much_is_told_while_it_is_read() {
+    let Some((catalog, _place)) = empty().await else { return };
+    let batch = |part| {
+        let of_each = |n| of(&format!("v{n}"), progress("run-1", "cut", part, None, 100));
+        (0..8).map(of_each).collect::<Vec<_>>()
+    };
+    catalog.record(&batch(0)).await.unwrap();
+    let writer = {
+        let catalog = catalog.clone();
+        tokio::spawn(async move {
+            for part in 1..100 {
+                catalog.record(&batch(part)).await.unwrap();
+            }
+        })
+    };
+    let mut seen_counts = BTreeSet::new();
+    while !writer.is_finished() {
+        let videos = catalog.videos(&all(0, 10)).await.unwrap().videos;
+        let done: Vec<_> = videos.iter().map(|video| stage(video, "cut").done).collect();
+        assert!(done.iter().all(|of_one| *of_one == done[0]), "{done:?}");
+        seen_counts.insert(done[0]);
+    }
+    writer.await.unwrap();
+    assert!(seen_counts.len() > 3, "nothing was written while pages were read: {seen_counts:?}");
+}
+
+#[tokio::test]
+async fn columns_that_a_newer_version_adds_disturb_nobody_who_works() {
+    let Some((newer, place)) = empty().await else { return };
+    // One connection, which has all statements prepared.
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let catalog = Database::open_within(&place.address, limits).await.unwrap();
+    let before = seen(&catalog, &a_whole_life()).await;
+    let page = catalog.videos(&all(0, 10)).await.unwrap();
+    let letters = catalog.dead_letters(None, 10).await.unwrap();
+    for table in ["videos", "progress", "recordings", "searchable", "dead_letters", "redriven"] {
+        let add = format!("ALTER TABLE {table} ADD COLUMN newer TEXT");
+        sqlx::query(AssertSqlSafe(add)).execute(&newer.pool).await.unwrap();
+    }
+    assert_eq!(seen(&catalog, &a_whole_life()).await, before);
+    assert_eq!(catalog.dead_letters(None, 10).await.unwrap(), letters);
+    assert_eq!(catalog.videos(&all(0, 10)).await.unwrap(), page);
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
+mod certificates;
 mod limits;
 mod outages;
 mod proxy;
