@@ -83,7 +83,10 @@ fn configured(command: Command, file: &File) -> Result<Command, Failure> {
         // Not the line itself, which may hold a secret.
         let before = e.span().and_then(|at| text.get(..at.start)).unwrap_or_default();
         let line = 1 + before.matches('\n').count();
-        Failure::usage(format!("{shown} is not TOML: line {line}: {}", e.message()))
+        Failure::usage(format!(
+            "{shown} is not TOML: line {line}: {}; correct that line",
+            e.message()
+        ))
     })?;
     let known = settings(&command);
     let mut values = BTreeMap::new();

@@ -56,8 +56,11 @@ const SCRATCH_FLOOR: u64 = 1 << 30;
 const LOCAL_OWNER: &str = "local";
 /// How often unannounced uploads are looked for, at least.
 const LOOK_FOR_ORPHANS: Duration = Duration::from_secs(300);
-/// What is not stopped by then is left behind.
-const STOP_WITHIN: Duration = Duration::from_secs(15);
+/// What is not stopped by then is left behind: a little after the processors' own grace, and so that
+/// all is over within ten seconds.
+const STOP_WITHIN: Duration = Duration::from_millis(8500);
+/// What the embedded ports, which nobody asks any more, may take after that.
+const STOP_PORTS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The whole mill in one process.
 pub async fn up(args: UpArgs) -> Result<(), Failure> {
@@ -106,10 +109,15 @@ pub async fn up(args: UpArgs) -> Result<(), Failure> {
 
     let result = mill.serve(listener, signals, false).await;
     std::fs::remove_file(&published).or_else(ignore_missing)?;
-    if let Some(vision) = vision {
-        vision.stop().await;
+    let ports = async {
+        if let Some(vision) = vision {
+            vision.stop().await;
+        }
+        embedded.stop().await;
+    };
+    if tokio::time::timeout(STOP_PORTS_WITHIN, ports).await.is_err() {
+        tracing::warn!("the embedded ports did not stop in time; what they have taken in is kept");
     }
-    embedded.stop().await;
     result
 }
 

@@ -124,12 +124,14 @@ impl Scan {
             self.packets.iter().map(|packet| packet.pts).chain([self.end]).collect();
         times.sort_unstable();
         let gaps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
-        let widest = rescale(gaps.max().unwrap_or(0), time_base, track_time_base(time_base));
-        let (limit, actual) = (i32::MAX.unsigned_abs().into(), widest.unsigned_abs());
-        if actual > limit {
-            return Err(MediaError::TooLarge { what: "ticks between two pictures", limit, actual });
+        let widest = gaps.max().unwrap_or(0);
+        if rescale(widest, time_base, track_time_base(time_base)) <= i32::MAX.into() {
+            return Ok(());
         }
-        Ok(())
+        let minutes = to_ms(widest, time_base) / 60_000;
+        Err(MediaError::Broken {
+            detail: format!("two pictures are {minutes} minutes apart, more than mp4 can hold"),
+        })
     }
 
     /// Times of the displayed frames.

@@ -76,7 +76,9 @@ pub struct Overdue {
 /// not for that stage.
 #[must_use]
 pub fn overdue(row: &VideoRow, now_ms: i64) -> Option<Overdue> {
-    if row.state == VideoState::Failed {
+    // Without its own events the catalogue does not know what was done.
+    let is_untold = row.stopped.iter().any(|dead| dead == "catalog");
+    if row.state == VideoState::Failed || is_untold {
         return None;
     }
     let waited_for =
@@ -230,6 +232,8 @@ mod tests {
         assert_eq!(late(&row, 60).as_deref(), Some("label"));
         row.stopped = vec!["label".into()];
         assert_eq!(late(&row, 60).as_deref(), Some("stitch"));
+        row.stopped = vec!["catalog".into()];
+        assert_eq!(late(&row, 60), None, "what was done is not known");
     }
 
     #[test]

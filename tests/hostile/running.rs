@@ -3,11 +3,12 @@
 
 use crate::{
     corpus::{Maker, Row},
+    trace,
     tracing::can_trace,
 };
 use serde_json::Value;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     net::TcpListener,
     path::PathBuf,
@@ -34,8 +35,9 @@ impl Mill {
     fn start() -> Self {
         let dir = TempDir::new().unwrap();
         let log = File::create(dir.path().join("up.log")).unwrap();
+        let watched = format!("trace=%file,socket,connect,bind,seccomp,{}", trace::BIRTHS);
         let strace = Command::new("strace")
-            .args(["-ff", "--seccomp-bpf", "-e", "trace=%file", "-s", "4096", "-o"])
+            .args(["-ff", "--seccomp-bpf", "-e", &watched, "-s", "4096", "-o"])
             .arg(dir.path().join("trace"))
             .args([env!("CARGO_BIN_EXE_reelmill"), "up", "--port", "0", "--kafka-port", "0"])
             .args(["--registry-port", "0", "--store-port", "0", "--vision-port", "0", "--data"])
@@ -45,16 +47,22 @@ impl Mill {
             .stderr(log)
             .spawn()
             .unwrap();
-        let endpoints = dir.path().join("data/endpoints.env");
+        let http = reqwest::blocking::Client::new();
+        let mut mill = Self { strace, url: String::new(), http, dir };
+        let endpoints = mill.dir.path().join("data/endpoints.env");
         let started = Instant::now();
         while !endpoints.exists() {
-            assert!(started.elapsed() < Duration::from_secs(60), "the mill did not start");
+            assert!(started.elapsed() < Duration::from_secs(60), "no start: {}", mill.log());
             sleep(Duration::from_millis(20));
         }
         let text = fs::read_to_string(endpoints).unwrap();
         let url = text.lines().find_map(|line| line.strip_prefix("REELMILL_URL=")).unwrap();
-        let http = reqwest::blocking::Client::new();
-        Self { strace, url: url.to_owned(), http, dir }
+        mill.url = url.to_owned();
+        mill
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("up.log")).unwrap_or_default()
     }
 
     fn get(&self, path: &str) -> Value {
@@ -82,22 +90,25 @@ impl Mill {
                 Some("ready") if all => return "plays".to_owned(),
                 _ => {}
             }
-            assert!(started.elapsed() < Duration::from_secs(180), "it is stuck: {row:#}");
+            assert!(started.elapsed() < Duration::from_secs(180), "stuck: {row:#}\n{}", self.log());
             sleep(Duration::from_millis(50));
         }
     }
 
-    /// What has been traced so far, process by process.
-    fn traces(&self) -> impl Iterator<Item = String> {
+    /// What has been traced so far, thread by thread.
+    fn traces(&self) -> BTreeMap<u32, String> {
         let files = fs::read_dir(self.dir.path()).unwrap().map(|file| file.unwrap().path());
-        let traces = files.filter(|file| file.file_stem().is_some_and(|stem| stem == "trace"));
-        traces.map(|file| String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned())
+        let of_thread = |file: PathBuf| {
+            let id = file.file_name()?.to_str()?.strip_prefix("trace.")?.parse().ok()?;
+            Some((id, String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned()))
+        };
+        files.filter_map(of_thread).collect()
     }
 
     /// Files outside of the data directory that were opened so far.
     fn opened(&self) -> BTreeSet<PathBuf> {
         let mut outside = BTreeSet::new();
-        for trace in self.traces() {
+        for trace in self.traces().values() {
             let opens =
                 trace.lines().filter(|call| call.starts_with("open") && !call.contains("= -1 "));
             let named = opens.filter_map(|call| call.split('"').nth(1)).map(PathBuf::from);
@@ -181,12 +192,14 @@ fn one_mill_takes_them_all_and_ordinary_films_between_them() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(listener.accept().is_err(), "somebody has called");
-    let named = mill.traces().flat_map(|trace| {
-        trace
-            .lines()
-            .filter(|call| call.contains("zk7-canary"))
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    });
-    assert_eq!(named.collect::<Vec<_>>(), Vec::<String>::new());
+    let traces = mill.traces();
+    let calls = traces.values().flat_map(|trace| trace.lines());
+    let named: Vec<_> = calls.filter(|call| call.contains("zk7-canary")).collect();
+    assert!(named.is_empty(), "{named:#?}");
+    let folders =
+        ["data/scratch", "data/vision/scratch"].map(|folder| mill.dir.path().join(folder));
+    let seen = trace::behind_fences(&traces, &folders.each_ref().map(PathBuf::as_path));
+    assert!(seen.own > 0, "no work has opened anything");
+    let outside = [&seen.opened[..], &seen.network].concat();
+    assert!(outside.is_empty(), "{outside:#?}");
 }

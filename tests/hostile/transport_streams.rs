@@ -95,7 +95,7 @@ impl Maker<'_> {
                 "a clock that jumps by 13 hours in ts",
                 "2^32 more from the middle on",
                 jumping(&film),
-                "too_large",
+                "broken",
             ),
         ]
     }

@@ -250,6 +250,8 @@ fn the_mill_stops_when_asked_and_says_that_it_is_alive_until_then() {
     }
     let started = std::time::Instant::now();
     assert!(mill.stop().success());
-    assert!(started.elapsed() < std::time::Duration::from_secs(10));
+    let stopped = started.elapsed();
+    // Twice the goal: the machine may be busy with other tests.
+    assert!(stopped < std::time::Duration::from_secs(4), "{stopped:?}");
     assert!(!mill.data().join("endpoints.env").exists());
 }

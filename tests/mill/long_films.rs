@@ -1,4 +1,5 @@
-//! What a stop and a crash cost in the middle of a long film: what was done is not done again.
+//! What a stop and a crash cost in the middle of a long film: what was done is not done again. What was
+//! under way is, and is not counted here: a clip of each stage for each core at most.
 
 use crate::support::{Mill, ffmpeg, footage};
 use std::{
@@ -72,8 +73,8 @@ fn a_stop_at_half_and_a_kill_at_nine_tenths_of_a_film_redo_one_clip_at_most() {
     assert!(mill.stop().success());
     let stopped = stopping.elapsed();
     println!("stopped in {stopped:?} with work under way");
-    // Twice the goal: the machine may be busy with other tests.
-    assert!(stopped < Duration::from_secs(20), "{stopped:?}\n{}", mill.log());
+    // Ten seconds, and what a machine may add that is busy with other tests.
+    assert!(stopped < Duration::from_secs(12), "{stopped:?}\n{}", mill.log());
     mill.start_again();
 
     let before_kill = blurred(&mill, &before_stop, clips * 9 / 10);
@@ -83,6 +84,7 @@ fn a_stop_at_half_and_a_kill_at_nine_tenths_of_a_film_redo_one_clip_at_most() {
     let all = Effects::of(&mill).and(&before_kill);
     println!("up to the stop {before_stop:?}, up to the kill {before_kill:?}, in all {all:?}");
 
+    // What was in hand at the kill had no result to be kept, and is not counted.
     for stage in CLIP_STAGES {
         let redone = all.get(stage).saturating_sub(clips);
         assert!(redone <= 1, "{stage} was done {redone} times too often: {all:?}");
