@@ -71,13 +71,13 @@ fn moments(seed: u64, kills: usize) -> Vec<Moment> {
             0 => Moment::Uploading { hundredths: [100, 1 + chance.below(99)][n.min(1)] },
             2 => Moment::Accepted { ms: chance.below(300) },
             // The film is compared for seconds; what joins clips, takes a picture or sweeps up is
-            // done in a fifth of one.
+            // done in a fraction of one.
             _ => stages.next().map_or(Moment::Accepted { ms: 0 }, |stage| Moment::Working {
                 stage: stage.name,
                 ms: chance.below(match stage.name {
-                    "verify" => 2_500,
+                    "verify" => 1_000,
                     _ if stage.per_clip => 400,
-                    _ => 200,
+                    _ => 100,
                 }),
             }),
         })
@@ -211,7 +211,8 @@ fn killed_at(mill: &mut Mill, videos: &[String]) -> String {
     let at: BTreeSet<_> = videos.iter().flat_map(|video| under_way(mill, video)).collect();
     mill.kill_and_restart();
     let in_order = STAGES.iter().map(|stage| stage.name).filter(|stage| at.contains(*stage));
-    in_order.collect::<Vec<_>>().join(", ")
+    let in_order: Vec<_> = in_order.collect();
+    if in_order.is_empty() { "what follows the last stage".to_owned() } else { in_order.join(", ") }
 }
 
 /// Waits until nothing is to be done for any video, and answers with them all.
