@@ -134,6 +134,15 @@ pub trait Search: Debug + Send + Sync {
     /// passed over and reported as success.
     async fn put(&self, document: &Document) -> Result<(), Trouble>;
 
+    /// Writes several as [`Search::put`] does, and answers for each, in their order.
+    async fn put_all(&self, documents: &[Document]) -> Vec<Result<(), Trouble>> {
+        let mut answers = Vec::with_capacity(documents.len());
+        for document in documents {
+            answers.push(self.put(document).await);
+        }
+        answers
+    }
+
     /// Removes a video and its moments; one not there counts as removed.
     async fn remove(&self, video_id: &str) -> Result<(), Trouble>;
 

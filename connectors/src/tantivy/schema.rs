@@ -7,9 +7,7 @@ use ::tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, STORED, STRING, Schema, SchemaBuilder,
     TextFieldIndexing, TextOptions,
 };
-use ::tantivy::tokenizer::{
-    AsciiFoldingFilter, LowerCaser, SimpleTokenizer, TextAnalyzer, TokenizerManager,
-};
+use ::tantivy::tokenizer::TokenizerManager;
 
 /// Values of `kind`.
 pub(super) const VIDEO: &str = "video";
@@ -20,8 +18,7 @@ pub(super) const VIDEO_ID: &str = "video_id";
 pub(super) const RECORDED_AT: &str = "recorded_at_ms";
 pub(super) const ORDER_IN_TIME: &str = "order_in_time";
 
-/// Splits at everything that is neither letter nor digit, ignores case and, for Latin letters,
-/// accents. No stemming: `car` does not find `cars`.
+/// See [`crate::words`].
 const WORDS: &str = "words";
 
 #[derive(Debug, Clone, Copy)]
@@ -78,13 +75,7 @@ pub(super) fn schema() -> (Schema, Fields) {
 
 pub(super) fn tokenizers() -> TokenizerManager {
     let manager = TokenizerManager::default();
-    manager.register(
-        WORDS,
-        TextAnalyzer::builder(SimpleTokenizer::default())
-            .filter(LowerCaser)
-            .filter(AsciiFoldingFilter)
-            .build(),
-    );
+    manager.register(WORDS, crate::words::analyzer());
     manager
 }
 

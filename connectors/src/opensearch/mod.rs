@@ -1,0 +1,197 @@
+//! The search index of a deployment: OpenSearch.
+//!
+//! A video is one document, replaced whole; its moments are nested in it, so that no search sees a
+//! video without them. Words are split by us, see [`crate::words`]: the index only looks them up.
+//!
+//! Each write carries the video's version (`external_gte`): whatever the order in which writes
+//! arrive, the newest stays. A conflict says that a newer one is there, and is a success.
+
+mod blame;
+mod client;
+mod document;
+mod layout;
+mod query;
+mod rebuild;
+mod write;
+
+pub use self::rebuild::{NewIndex, Switched};
+
+use self::blame::Problem;
+use self::client::Client;
+use self::layout::Layout;
+use async_trait::async_trait;
+use ports::{Document, Page, Search, SearchRequest, Trouble};
+use serde_json::{Value, json};
+
+/// Videos on a page.
+const MAX_PAGE_SIZE: u32 = 100;
+
+/// Results OpenSearch gives by their number (`index.max_result_window`); those beyond are reached
+/// by walking there.
+const WINDOW: u64 = 10_000;
+
+/// Where OpenSearch is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OpenSearchConfig {
+    /// `http://` or `https://`, with a path where there is one.
+    pub url: String,
+    pub user: Option<String>,
+    pub password: Option<String>,
+    /// The alias; indexes and the template are named after it.
+    pub alias: String,
+}
+
+impl std::fmt::Debug for OpenSearchConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenSearchConfig").field("alias", &self.alias).finish_non_exhaustive()
+    }
+}
+
+/// A search index in OpenSearch, shared by any number of processes.
+#[derive(Debug, Clone)]
+pub struct OpenSearch {
+    layout: Layout,
+}
+
+impl OpenSearch {
+    /// Connects; writes the template, and makes index and alias where they are missing.
+    ///
+    /// # Errors
+    /// Fatal for a wrong address, something else that answers there, credentials that are not
+    /// taken, a template or an index of somebody else in the way, an index of another layout;
+    /// transient where nobody answers.
+    pub async fn open(config: &OpenSearchConfig) -> Result<Self, Trouble> {
+        let index = Self::client(config)?;
+        index.layout.ensure().await?;
+        Ok(index)
+    }
+
+    fn client(config: &OpenSearchConfig) -> Result<Self, Trouble> {
+        check_name(&config.alias)?;
+        let client = Client::new(config)?;
+        Ok(Self { layout: Layout { client, alias: config.alias.clone() } })
+    }
+
+    /// An answer of the index. A missing one is made anew, empty, before the trouble is told.
+    async fn answer(&self, answer: Result<Value, Problem>) -> Result<Value, Trouble> {
+        match answer {
+            Ok(value) => Ok(value),
+            Err(problem) => {
+                if problem.is_missing_index() {
+                    self.layout.ensure().await?;
+                }
+                Err(self.layout.blame(&problem))
+            }
+        }
+    }
+
+    async fn ask(&self, body: &Value) -> Result<Value, Trouble> {
+        let path = format!("/{}/_search", self.layout.alias);
+        let answer = self.answer(self.layout.client.post(&path, body).await).await?;
+        let failed = answer.pointer("/_shards/failed").and_then(Value::as_u64).unwrap_or(0);
+        // Half an answer is none.
+        if failed > 0 || answer.get("timed_out") == Some(&Value::Bool(true)) {
+            return Err(Trouble::transient(
+                "index_failed",
+                format!("OpenSearch at {} answered for a part only", self.layout.client.at),
+            ));
+        }
+        Ok(answer)
+    }
+
+    /// The sort values of the last result before number `offset`, which is beyond the window.
+    async fn walk(&self, request: &SearchRequest, offset: u64) -> Result<Option<Value>, Trouble> {
+        let mut after = None;
+        let mut passed = 0;
+        while passed < offset {
+            let step = (offset - passed).min(WINDOW);
+            let mut body = json!({
+                "size": step,
+                "_source": false,
+                "query": query::query(request, false)?,
+                "sort": order(),
+            });
+            if let Some(after) = &after {
+                body["search_after"] = Value::clone(after);
+            }
+            let answer = self.ask(&body).await?;
+            let last = hits(&answer).last().and_then(|hit| hit.get("sort")).cloned();
+            let Some(last) = last else { return Ok(None) };
+            after = Some(last);
+            passed += step;
+        }
+        Ok(after)
+    }
+}
+
+/// Best first, then newest, then by id.
+fn order() -> Value {
+    json!([{ "_score": "desc" }, { "recorded_at_ms": "desc" }, { "video_id": "asc" }])
+}
+
+fn hits(answer: &Value) -> impl DoubleEndedIterator<Item = &Value> {
+    answer.pointer("/hits/hits").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// OpenSearch's rules for the names of indexes, and a little less.
+fn check_name(alias: &str) -> Result<(), Trouble> {
+    let harmless = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    let starts = alias.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if starts && alias.len() <= 100 && alias.chars().all(harmless) {
+        return Ok(());
+    }
+    Err(Trouble::fatal(format!(
+        "`{alias}` cannot name an index: use small letters, digits, - and _ in --opensearch-index"
+    )))
+}
+
+#[async_trait]
+impl Search for OpenSearch {
+    async fn put(&self, document: &Document) -> Result<(), Trouble> {
+        let written = self.put_all(std::slice::from_ref(document)).await;
+        written.into_iter().collect()
+    }
+
+    async fn put_all(&self, documents: &[Document]) -> Vec<Result<(), Trouble>> {
+        self.write(&self.layout.alias, documents, write::Seen::Waits).await
+    }
+
+    async fn remove(&self, video_id: &str) -> Result<(), Trouble> {
+        self.delete(video_id).await
+    }
+
+    async fn search(&self, request: &SearchRequest) -> Result<Page, Trouble> {
+        let size = u64::from(request.page_size.clamp(1, MAX_PAGE_SIZE));
+        let offset = u64::from(request.page) * size;
+        let mut body = json!({
+            "size": size,
+            "track_total_hits": true,
+            "_source": ["document"],
+            "query": query::query(request, true)?,
+            "sort": order(),
+        });
+        let mut beyond = None;
+        if offset + size > WINDOW {
+            // What is asked for may be far beyond the end: nobody walks there for nothing.
+            let count = json!({
+                "size": 0, "track_total_hits": true, "query": query::query(request, false)?,
+            });
+            let total = total(&self.ask(&count).await?);
+            let after = if offset < total { self.walk(request, offset).await? } else { None };
+            match after {
+                Some(after) => body["search_after"] = after,
+                None => return Ok(Page { total, hits: Vec::new() }),
+            }
+            beyond = Some(total);
+        } else {
+            body["from"] = json!(offset);
+        }
+        let answer = self.ask(&body).await?;
+        let hits = hits(&answer).map(document::to_hit).collect::<Result<_, _>>()?;
+        Ok(Page { total: beyond.unwrap_or_else(|| total(&answer)), hits })
+    }
+}
+
+fn total(answer: &Value) -> u64 {
+    answer.pointer("/hits/total/value").and_then(Value::as_u64).unwrap_or(0)
+}
