@@ -1,7 +1,8 @@
 //! The command line: arguments parsed once into a rich type.
 
+use broker::Sync;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Turns footage into a recording with verified blurred faces, and into answers to "where was that?".
 #[derive(Debug, Parser)]
@@ -65,6 +66,10 @@ pub struct MillArgs {
     /// The published recording must show no face the detector is surer of than this (0 to 1)
     #[arg(long, env = "REELMILL_VERIFY_THRESHOLD", default_value_t = 0.6, value_parser = share)]
     pub verify_threshold: f32,
+    /// The catalogue: postgres://user@host:5432/database, or sqlite:///path/to/a/file [default:
+    /// catalog.sqlite in --data]. A password is safer in the variable or the file than in a flag
+    #[arg(long, env = "REELMILL_DATABASE", value_name = "URL", hide_env_values = true)]
+    pub database: Option<String>,
     /// The bucket of the mill
     #[arg(long, env = "REELMILL_BUCKET", default_value = "reelmill")]
     pub bucket: String,
@@ -96,6 +101,7 @@ impl Default for MillArgs {
             mask: Mask::Pixelate,
             face_threshold: 0.3,
             verify_threshold: 0.6,
+            database: None,
             bucket: "reelmill".to_owned(),
             allowed_buckets: Vec::new(),
             onnxruntime: None,
@@ -125,6 +131,22 @@ pub struct UpArgs {
     /// Embedded Kafka broker
     #[arg(long, env = "REELMILL_KAFKA_PORT", default_value_t = 9092)]
     pub kafka_port: u16,
+    /// When the embedded broker writes events to the disk: never, always or every so many
+    /// milliseconds
+    ///
+    /// With each of them events survive when the mill dies, by kill -9 too. A power cut takes:
+    /// with `never`, what was acknowledged in the last half minute or so, which the operating system
+    /// had not written yet; with a number, what was acknowledged in the last so many milliseconds
+    /// (at least 10); with `always`, nothing, and every commit waits for the disk. Objects, database
+    /// and search index are written as their own libraries do.
+    #[arg(
+        long,
+        env = "REELMILL_KAFKA_SYNC",
+        default_value = "never",
+        value_name = "never|always|MILLISECONDS",
+        value_parser = sync
+    )]
+    pub kafka_sync: Sync,
     /// Embedded schema registry
     #[arg(long, env = "REELMILL_REGISTRY_PORT", default_value_t = 8081)]
     pub registry_port: u16,
@@ -331,6 +353,16 @@ pub enum EventCommand {
         #[arg(long, env = "REELMILL_REGISTRY", default_value = "http://127.0.0.1:8081")]
         registry: String,
     },
+}
+
+fn sync(text: &str) -> Result<Sync, String> {
+    match (text, text.parse::<u32>()) {
+        ("never", _) => Ok(Sync::Never),
+        ("always", _) => Ok(Sync::Always),
+        // 0 could mean either of the others.
+        (_, Ok(ms)) if ms > 0 => Ok(Sync::Every(Duration::from_millis(ms.into()))),
+        _ => Err("must be never, always or a number of milliseconds from 1".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

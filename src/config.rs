@@ -79,8 +79,12 @@ fn configured(command: Command, file: &File) -> Result<Command, Failure> {
         let remedy = if file.named { "correct --config" } else { "make it readable, or move it" };
         Failure::usage(format!("{shown}: {e}; {remedy}"))
     })?;
-    let table: toml::Table =
-        toml::from_str(&text).map_err(|e| Failure::usage(format!("{shown} is not TOML: {e}")))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|e| {
+        // Not the line itself, which may hold a secret.
+        let before = e.span().and_then(|at| text.get(..at.start)).unwrap_or_default();
+        let line = 1 + before.matches('\n').count();
+        Failure::usage(format!("{shown} is not TOML: line {line}: {}", e.message()))
+    })?;
     let known = settings(&command);
     let mut values = BTreeMap::new();
     for (key, value) in &table {
@@ -186,8 +190,8 @@ fn printed(command: &Command, matches: &ArgMatches) -> String {
             .map(|value| Value::String(value.to_string_lossy().into_owned()))
             .collect();
         let line = match &values[..] {
-            _ if arg.is_hide_env_values_set() => format!("# {id} is a secret and not shown"),
             [] => format!("# {id} ="),
+            _ if arg.is_hide_env_values_set() => format!("# {id} is a secret and not shown"),
             [Value::String(text)] => format!("{id} = {}", bare(text)),
             _ => format!("{id} = {}", Value::Array(values)),
         };

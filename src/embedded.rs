@@ -32,12 +32,17 @@ pub struct Listen {
 
 impl Embedded {
     /// Starts all three, or none. The broker comes first: it locks the data directory.
-    pub async fn start(data: &Path, listen: Listen, bucket: &str) -> Result<Self, Failure> {
+    pub async fn start(
+        data: &Path,
+        listen: Listen,
+        sync: Sync,
+        bucket: &str,
+    ) -> Result<Self, Failure> {
         let broker = Broker::start(Options {
             data: data.join("broker"),
             port: listen.kafka,
             default_partitions: PARTITIONS,
-            sync: Sync::Never,
+            sync,
             auto_create_topics: false,
         })
         .await

@@ -1,6 +1,6 @@
 //! How a command fails.
 
-use crate::client::ClientError;
+use crate::client::{ClientError, plain};
 use engine::Trouble;
 use std::fmt;
 
@@ -43,7 +43,8 @@ impl From<Trouble> for Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        Self { usage: false, message: error.to_string() }
+        // It may quote a file's name, or a mill that is none.
+        Self { usage: false, message: plain(&error.to_string()) }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
 use api::{Services, Unready, UploadLimits};
 use connectors::{
     cataloguing::Cataloguing,
-    database::Sqlite,
+    database::{Address, Database},
     indexing::Indexing,
     kafka::{Kafka, KafkaConfig, TopicSpec},
     registry::ConfluentRegistry,
@@ -31,7 +31,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Semaphore,
+};
 
 /// Credentials of the embedded store and detector. They guard against mistakes, not people:
 /// whoever reaches loopback reaches the API too.
@@ -59,9 +63,11 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 pub async fn up(args: UpArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let data = data_directory(args.data)?;
+    // A mistake to hear of before anything is started.
+    database(&data, &args.mill)?;
     let listen =
         Listen { kafka: args.kafka_port, registry: args.registry_port, store: args.store_port };
-    let embedded = Embedded::start(&data, listen, &args.mill.bucket).await?;
+    let embedded = Embedded::start(&data, listen, args.kafka_sync, &args.mill.bucket).await?;
     // The directory is ours now: what a killed mill left there must not be taken for this one's.
     let published = data.join("endpoints.env");
     std::fs::remove_file(&published).or_else(ignore_missing)?;
@@ -97,12 +103,13 @@ pub async fn up(args: UpArgs) -> Result<(), Failure> {
         Failure::usage(format!("port {} is not free ({e}): choose another with --port", args.port))
     })?;
     let url = format!("http://{}", listener.local_addr()?);
+    let signals = Signals::new()?;
     publish(&published, &url, &endpoints)?;
     // Here only: the catalogue of a part of a mill does not know all videos.
     tokio::spawn(announce_orphans(Arc::clone(&mill.services), args.mill.orphan_age));
     tracing::info!(ready_ms = started.elapsed().as_millis() as u64, %url, "the mill is up");
 
-    let result = mill.serve(listener, false).await;
+    let result = mill.serve(listener, signals, false).await;
     std::fs::remove_file(&published).or_else(ignore_missing)?;
     vision.stop().await;
     embedded.stop().await;
@@ -114,6 +121,7 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
     // A name that is not there is a mistake to hear of before anything is contacted.
     shape().only(&args.only).map_err(Failure::usage).map(drop)?;
     let data = data_directory(args.data)?;
+    database(&data, &args.mill)?;
     let store =
         s3(&args.endpoints.s3, &args.endpoints.access_key, &args.endpoints.secret_key).await?;
     let (models, permits) = (models(&args.mill)?, permits(&args.mill));
@@ -121,7 +129,7 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
         Mill::start(&data, &args.endpoints, &args.mill, models, permits, store, &args.only).await?;
     let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
     tracing::info!(url = %format!("http://{}", listener.local_addr()?), "running");
-    mill.serve(listener, true).await
+    mill.serve(listener, Signals::new()?, true).await
 }
 
 /// A working mill: processors, and the services its API answers from.
@@ -155,11 +163,7 @@ impl Mill {
             registry.set_compatibility(subject, "FULL_TRANSITIVE").await?;
         }
         registry.register_all(&subjects).await?;
-        let catalog: Arc<dyn Catalog> = Arc::new(
-            Sqlite::open(data.join("catalog.sqlite"))
-                .await
-                .map_err(|e| Failure::start("the catalogue", &e))?,
-        );
+        let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(data, args).await?);
         let search: Arc<dyn Search> = Arc::new(
             Tantivy::open(data.join("index"))
                 .map_err(|e| Failure::start("the search index", &e))?,
@@ -236,7 +240,12 @@ impl Mill {
 
     /// Serves until a signal comes. A processor that fails makes the mill unready, and ends the
     /// process where `fail_fast`.
-    async fn serve(self, listener: TcpListener, fail_fast: bool) -> Result<(), Failure> {
+    async fn serve(
+        self,
+        listener: TcpListener,
+        mut signals: Signals,
+        fail_fast: bool,
+    ) -> Result<(), Failure> {
         let Self { running, shutdown, services, unready } = self;
         let watched: Vec<_> = running
             .into_iter()
@@ -264,7 +273,7 @@ impl Mill {
             stop.cancelled().await;
         }));
         tokio::select! {
-            signal = signal() => signal?,
+            () = signals.any() => {}
             () = shutdown.cancelled() => {}
         }
         tracing::info!("stopping: finishing what is in hand");
@@ -313,14 +322,26 @@ fn upload_limits(args: &MillArgs) -> UploadLimits {
     UploadLimits { max_bytes: limits.max_bytes.min(workable), ..limits }
 }
 
-/// Ctrl-C or SIGTERM.
-async fn signal() -> Result<(), Failure> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed?,
-        _ = terminate.recv() => {}
+/// Ctrl-C and SIGTERM, from the moment this is made: whoever reads that the mill is up may stop it.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// What `cut` decides for every run.
@@ -388,6 +409,22 @@ async fn s3(endpoint: &str, access_key: &str, secret_key: &str) -> Result<S3, Fa
         force_path_style: true,
     })
     .await?)
+}
+
+/// Where the catalogue is.
+fn database(data: &Path, args: &MillArgs) -> Result<Address, Failure> {
+    match &args.database {
+        Some(url) => url.parse().map_err(|e| Failure::usage(format!("--database: {e}"))),
+        None => Ok(Address::file(data.join("catalog.sqlite"))),
+    }
+}
+
+async fn open_catalog(data: &Path, args: &MillArgs) -> Result<Database, Failure> {
+    Database::open(&database(data, args)?).await.map_err(|e| match &args.database {
+        // Wrong credentials do not mend themselves; a server that is away may come back.
+        Some(_) if e.is_lasting() => Failure::usage(format!("--database: {e}")),
+        _ => Failure::start("the catalogue", &e),
+    })
 }
 
 fn models(args: &MillArgs) -> Result<Arc<vision::Models>, Failure> {

@@ -77,3 +77,24 @@ impl<E: Effect> Connector<E> for Nowhere {
         )))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ports::STAGES;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_stages_that_users_see_follow_each_other_as_the_processors_do() {
+        let pipeline = shape();
+        let specs: Vec<_> = pipeline.specs().collect();
+        for stage in STAGES {
+            let reads = &specs.iter().find(|spec| spec.name == stage.name).unwrap().reads;
+            let before = specs.iter().filter(|spec| {
+                spec.writes.is_some_and(|topic| reads.iter().any(|read| read == topic))
+            });
+            let before: BTreeSet<_> = before.map(|spec| spec.name).collect();
+            assert_eq!(before, stage.after.iter().copied().collect(), "before {}", stage.name);
+        }
+    }
+}

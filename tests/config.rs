@@ -98,6 +98,75 @@ fn mistakes_in_the_file_name_the_file_the_key_and_the_remedy() {
 }
 
 #[test]
+fn the_brokers_sync_is_a_word_or_a_number_and_said_in_the_help() {
+    let sync = |config: &str, arguments: &[&str]| {
+        Home::new(config).printed(&[&["up", "--print-config"], arguments].concat(), &[])
+            ["kafka_sync"]
+            .clone()
+    };
+    assert_eq!(sync("", &[]).as_str(), Some("never"));
+    assert_eq!(sync("kafka_sync = 250\n", &[]).as_integer(), Some(250));
+    assert_eq!(sync("kafka_sync = 250\n", &["--kafka-sync", "always"]).as_str(), Some("always"));
+
+    for word in ["sometimes", "0", "-5", "1.5", "250ms", "Always"] {
+        let said = "must be never, always or a number of milliseconds";
+        Home::new(&format!("kafka_sync = \"{word}\"\n")).refused(said);
+        let flag = format!("--kafka-sync={word}");
+        let output = Home::new("").run(&["up", &flag], &[]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{word}: {told}");
+        assert!(told.contains(said), "{word}: {told}");
+        assert!(told.contains("--kafka-sync"), "{word}: {told}");
+    }
+
+    let help = Home::new("").run(&["up", "--help"], &[]);
+    let help = String::from_utf8(help.stdout).unwrap();
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in ["never|always|MILLISECONDS", "A power cut takes", "with `always`, nothing"] {
+        assert!(words.contains(said), "{said}: {help}");
+    }
+}
+
+#[test]
+fn a_databases_password_is_shown_nowhere() {
+    let url = "postgres://ann:hush@db/mill";
+    let silent = |home: &Home, arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = home.run(arguments, variables);
+        for text in [&output.stdout, &output.stderr] {
+            let text = String::from_utf8_lossy(text);
+            assert!(!text.contains("hush"), "{arguments:?}: {text}");
+        }
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let nothing = Home::new("");
+    let variable = [("REELMILL_DATABASE", url)];
+    for arguments in [["up", "--print-config"], ["up", "--help"], ["run", "--help"]] {
+        assert_eq!(silent(&nothing, &arguments, &variable).0, Some(0));
+    }
+    let flags = ["up", "--print-config", "--database", url];
+    assert_eq!(silent(&nothing, &flags, &[]).0, Some(0));
+    let file = Home::new(&format!("database = \"{url}\"\n"));
+    assert_eq!(silent(&file, &["up", "--print-config"], &[]).0, Some(0));
+    let printed = file.run(&["up", "--print-config"], &[]).stdout;
+    assert!(String::from_utf8_lossy(&printed).contains("database is a secret and not shown"));
+
+    // Mistakes are told without the line, or the address, that they are in.
+    for (text, said) in [
+        (format!("port = 1\ndatabase = \"{url}\n"), "line 2: "),
+        (format!("database = {url}\n"), "line 1: "),
+        (format!("databse = \"{url}\"\n"), "did you mean `database`"),
+        (format!("database = [\"{url}\", \"{url}\"]\n"), "--database"),
+        (format!("[database]\nurl = \"{url}\"\n"), "must be a text"),
+        (format!("database = \"{}\"\n", url.replace("postgres", "mysql")), "mysql"),
+        (format!("database = \"{}\"\n", url.replace("postgres:", "")), "is no URL"),
+    ] {
+        let (code, told) = silent(&Home::new(&text), &["up"], &[]);
+        assert_eq!(code, Some(64), "{text}: {told}");
+        assert!(told.contains(said), "{text}: {told}");
+    }
+}
+
+#[test]
 fn completions_and_manual_pages_know_every_command() {
     let home = Home::new("");
     for shell in ["bash", "zsh", "fish"] {

@@ -25,6 +25,7 @@ pub(crate) enum Code {
     WrongMethod,
     Silent,
     NotReady,
+    NoThumbnail,
     Failed,
     NothingToRetry,
     TooLarge,
@@ -209,6 +210,13 @@ impl Code {
                 "the video is still being processed, and nothing is published unverified",
                 "watch its stages with GET /api/videos/{id}",
             ),
+            Self::NoThumbnail => row(
+                409,
+                "the recording has no thumbnail yet",
+                "the recording is there; a still of this run's recording is not, or not any more",
+                "ask again in a moment; where GET /api/videos/{id} shows a dead letter of \
+                 `thumbnail`, POST /api/videos/{id}/retry?stage=thumbnail",
+            ),
             Self::Failed => row(
                 409,
                 "the video failed",
@@ -327,15 +335,21 @@ impl Code {
                 "the parts that were sent are gone",
                 "send the whole file again",
             ),
-            Self::DatabaseBusy => {
-                row(503, "the database is busy", "it is locked by another connection", WAIT)
-            }
-            Self::DatabaseGone => {
-                row(503, "the database is closed", "the mill stops, or reopens it", WAIT)
-            }
+            Self::DatabaseBusy => row(
+                503,
+                "the database is busy",
+                "others hold what is asked for, or it has no connection free",
+                WAIT,
+            ),
+            Self::DatabaseGone => row(
+                503,
+                "the database does not answer",
+                "its server cannot be reached, or the mill stops",
+                WAIT,
+            ),
             Self::DatabaseIo => row(
                 503,
-                "the database cannot read or write its file",
+                "the database cannot read or write its files",
                 "the disk or the memory fails it",
                 "see the disk that the detail names, then try again",
             ),

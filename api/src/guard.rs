@@ -18,14 +18,13 @@ const MAX_HEADER_BYTES: usize = 32 << 10;
 /// that change something on behalf of another site's page (cross-site request forgery). A handler
 /// that panics is an answer too.
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
-    if let Err(problem) = check(&request) {
-        return problem.into_response();
-    }
-    // A handler owns what it works on: what a panic leaves half done is dropped with it.
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let mut response = answered.unwrap_or_else(|_| {
-        Problem::internal("the request met a bug; the mill goes on").into_response()
-    });
+    let mut response = match check(&request) {
+        // A handler owns what it works on: what a panic leaves half done is dropped with it.
+        Ok(()) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+            Problem::internal("the request met a bug; the mill goes on").into_response()
+        }),
+        Err(problem) => problem.into_response(),
+    };
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-site"));

@@ -11,9 +11,11 @@ mod docs;
 mod extract;
 mod footage;
 mod guard;
+mod object;
 mod openapi;
 mod operations;
 mod orphans;
+mod printable;
 mod problem;
 mod range;
 mod recording;
@@ -27,6 +29,7 @@ mod uploads;
 mod videos;
 
 pub use orphans::announce_orphans;
+pub use printable::can_mislead;
 pub use serve::{ServeError, serve};
 pub use services::{DeadLetters, MEDIA_TYPES, Redriven, Services, Unready, UploadLimits, Uploads};
 

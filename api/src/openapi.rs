@@ -33,8 +33,8 @@ Every error is an `application/problem+json` document with a `code` for programs
 the cause and a `next_step` for people. Each operation lists the codes it can answer with, in \
 `x-problem-codes` and by status; `docs/problems.md` in the repository is the table of all. A path \
 that is not here is answered with 404 `no_such_route`, a method that a path does not take with 405 \
-`wrong_method` and an `Allow` header. HEAD is answered wherever GET is. Unknown query parameters \
-are refused. Times are milliseconds since 1970, unless their name says seconds.";
+`wrong_method` and an `Allow` header. HEAD is answered wherever GET is. Where an operation \
+takes query parameters, unknown ones are refused. Times are milliseconds since 1970, unless their name says seconds.";
 
 /// Under this name a route lists its codes, in lists as deep as is handy.
 const CODES: &str = "x-problem-codes";

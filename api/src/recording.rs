@@ -4,6 +4,8 @@ use crate::{
     Services,
     codes::{Code, DATABASE, STORE},
     extract::{Variable, VideoId},
+    object::{CacheHeaders, etag, gone, insert, named, replaced},
+    printable::can_mislead,
     problem::Problem,
     range::{self, Wanted},
     videos::{no_recording, recording_object, row},
@@ -11,7 +13,7 @@ use crate::{
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -50,13 +52,6 @@ pub(crate) struct RangeHeaders {
         example = "\"9b2cf535f27731c974343645a3985328\""
     )]
     if_range: Option<String>,
-    /// `ETag`s of copies at hand, with commas between them, or `*`.
-    #[param(
-        rename = "If-None-Match",
-        nullable = false,
-        example = "\"9b2cf535f27731c974343645a3985328\""
-    )]
-    if_none_match: Option<String>,
 }
 
 /// The film itself.
@@ -74,7 +69,7 @@ struct Film(Vec<u8>);
     path = "/api/videos/{id}/recording",
     operation_id = "get_recording",
     tag = "videos",
-    params(VideoId, RangeHeaders),
+    params(VideoId, RangeHeaders, CacheHeaders),
     responses(
         (
             status = 200,
@@ -123,14 +118,11 @@ pub(crate) async fn recording(
     let row = row(&services, &id).await?;
     let object = recording_object(&row).ok_or_else(|| no_recording(&row))?;
     let info = services.store.head(&object).await?.ok_or_else(|| gone(&object))?;
-    let etag = format!("\"{}\"", info.etag.trim_matches('"'));
+    let etag = etag(&info);
 
-    let mut response = Response::new(Body::empty());
-    insert(&mut response, header::ETAG, &etag)?;
+    let mut response = named(&headers, &etag)?;
     insert(&mut response, header::ACCEPT_RANGES, "bytes")?;
-    insert(&mut response, header::CACHE_CONTROL, "private, no-cache")?;
-    if is_known(&headers, &etag) {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    if response.status() == StatusCode::NOT_MODIFIED {
         return Ok(response);
     }
     insert(&mut response, header::CONTENT_TYPE, "video/mp4")?;
@@ -168,52 +160,18 @@ fn wanted(headers: &HeaderMap, etag: &str, length: u64) -> Wanted {
     }
 }
 
-/// Whether the client has this version already.
-pub(crate) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    header_list(headers, header::IF_NONE_MATCH).any(|tag| tag == "*" || tag == etag)
-}
-
-fn header_list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(name).into_iter();
-    values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|tag| tag.trim().trim_start_matches("W/"))
-}
-
 /// The name to save under: the title, or the last part of the key.
 fn disposition(row: &VideoRow, object: &ObjectRef) -> String {
     let key_name = object.key.rsplit('/').next().unwrap_or("recording.mp4");
     let title = if row.title.is_empty() { key_name.trim_end_matches(".mp4") } else { &row.title };
     let name: String =
-        title.chars().map(|c| if c.is_control() || "/\\".contains(c) { '_' } else { c }).collect();
+        title.chars().map(|c| if can_mislead(c) || "/\\".contains(c) { '_' } else { c }).collect();
     let plain: String = name
         .chars()
         .map(|c| if c.is_ascii_graphic() && c != '"' && c != '%' || c == ' ' { c } else { '_' })
         .collect();
     let full = utf8_percent_encode(&name, NOT_ATTR_CHAR);
     format!("inline; filename=\"{plain}.mp4\"; filename*=UTF-8''{full}.mp4")
-}
-
-pub(crate) fn insert(
-    response: &mut Response,
-    name: HeaderName,
-    value: &str,
-) -> Result<(), Problem> {
-    let value = HeaderValue::from_str(value)
-        .map_err(|_| Problem::internal(format!("the store gave an unusable {name}: {value:?}")))?;
-    response.headers_mut().insert(name, value);
-    Ok(())
-}
-
-pub(crate) fn gone(object: &ObjectRef) -> Problem {
-    let detail = format!("the recording was published, but {object} is not in the store");
-    Problem::new(Code::MissingObject, detail)
-}
-
-fn replaced(object: &ObjectRef) -> Problem {
-    let detail = format!("a newer run replaced {object} while it was being opened");
-    Problem::new(Code::Replaced, detail).retry_after(1)
 }
 
 fn unsatisfiable(length: u64) -> Problem {

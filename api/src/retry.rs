@@ -45,7 +45,8 @@ pub(crate) struct Retried {
 /// Try a failed video again
 ///
 /// Its dead letters go back to where they failed, each once however often it is asked for. 202
-/// means: they are on their way; the state is `processing` again.
+/// means: they are on their way. `state` is the video's from now on: one that had failed is
+/// `processing` again, one that had its recording stays `ready`.
 #[utoipa::path(
     post,
     path = "/api/videos/{id}/retry",
@@ -84,7 +85,10 @@ pub(crate) async fn retry(
     }
     let mut done = Retried {
         video_id: id,
-        state: VideoState::Processing,
+        state: match row.state {
+            VideoState::Ready => VideoState::Ready,
+            VideoState::Processing | VideoState::Failed => VideoState::Processing,
+        },
         stages: BTreeMap::new(),
         redriven: 0,
         already_redriven: 0,

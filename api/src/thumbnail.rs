@@ -4,8 +4,8 @@ use crate::{
     Services,
     codes::{Code, DATABASE, STORE},
     extract::{Variable, VideoId},
+    object::{CacheHeaders, etag, gone, insert, named, replaced},
     problem::Problem,
-    recording::{gone, insert, is_known},
     videos::{no_recording, recording_object, row},
 };
 use axum::{
@@ -17,24 +17,7 @@ use axum::{
 use ports::ObjectRef;
 use schemas::keys;
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
-
-/// 360 x 200 px in any quality are less.
-const THUMBNAIL_BYTES: u64 = 1 << 20;
-
-/// What a browser asks for beside the video.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "only its description is used: headers are read one by one")]
-pub(crate) struct CacheHeaders {
-    /// `ETag`s of copies at hand, with commas between them, or `*`.
-    #[param(
-        rename = "If-None-Match",
-        nullable = false,
-        example = "\"9b2cf535f27731c974343645a3985328\""
-    )]
-    if_none_match: Option<String>,
-}
+use utoipa::ToSchema;
 
 /// The picture itself.
 #[derive(Debug, ToSchema)]
@@ -45,8 +28,8 @@ struct Picture(Vec<u8>);
 /// The thumbnail
 ///
 /// A still of the recording at a third of its duration, at most 360 x 200 px, in the recording's
-/// aspect ratio. 409 while there is none of the recording that is shown: what an earlier run shows
-/// is not given, as it may have left a face clear that this one masks.
+/// aspect ratio. 409 `no_thumbnail` while there is none of the recording that is shown: what an
+/// earlier run shows is not given, as it may have left a face clear that this one masks.
 #[utoipa::path(
     get,
     path = "/api/videos/{id}/thumbnail",
@@ -69,6 +52,7 @@ struct Picture(Vec<u8>);
     ),
     extensions(("x-problem-codes" = json!([
         [Code::BadParameter, Code::NoSuchVideo, Code::NotReady, Code::Failed],
+        [Code::NoThumbnail, Code::Replaced],
         DATABASE,
         STORE
     ])))
@@ -87,25 +71,21 @@ pub(crate) async fn thumbnail(
         run.is_some() && run == shown.metadata.get(keys::RUN_METADATA)
     });
     let still = still.ok_or_else(not_taken)?;
-    let etag = format!("\"{}\"", still.etag.trim_matches('"'));
 
-    let mut response = Response::new(Body::empty());
-    insert(&mut response, header::ETAG, &etag)?;
-    insert(&mut response, header::CACHE_CONTROL, "private, no-cache")?;
-    if is_known(&headers, &etag) {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    let mut response = named(&headers, &etag(&still))?;
+    if response.status() == StatusCode::NOT_MODIFIED {
         return Ok(response);
     }
     insert(&mut response, header::CONTENT_TYPE, "image/jpeg")?;
-    *response.body_mut() = services.store.read(&object, THUMBNAIL_BYTES).await?.into();
+    let stream = services.store.stream(&object, None).await?;
+    if stream.info.etag != still.etag {
+        return Err(replaced(&object));
+    }
+    *response.body_mut() = Body::from_stream(stream.body);
     Ok(response)
 }
 
 fn not_taken() -> Problem {
-    Problem::new(Code::NotReady, "the recording is there, but its thumbnail is not made yet")
-        .next_step(
-            "ask again; where GET /api/videos/{id} shows a dead letter of the thumbnail, POST \
-             /api/videos/{id}/retry?stage=thumbnail",
-        )
+    Problem::new(Code::NoThumbnail, "the recording is there, but its thumbnail is not made yet")
         .retry_after(2)
 }

@@ -5,6 +5,7 @@ use crate::{
     codes::{Code, STORE_WRITE},
     extract::{Parameters, base_url, filter},
     footage::{self, Fault, Footage, Terms},
+    printable::printable,
     problem::{Members, Problem},
     source::{Source, now_ms},
 };
@@ -127,7 +128,8 @@ struct Accepted {
 ///
 /// The body is the file itself, with or without a declared length; its `Content-Type` does not
 /// matter, except that a form (`multipart/…`) is refused. 201 means: the file is stored and
-/// announced, and both will survive a crash. Everything else means that nothing was kept.
+/// announced, and both will survive a crash. After a 4xx nothing was kept; after a 5xx the file may
+/// be there, and is then announced later by itself: look at GET /api/videos before sending it again.
 #[utoipa::path(
     post,
     path = "/api/videos",
@@ -289,7 +291,7 @@ fn file_name<'a>(name: &'a str, types: &[String]) -> (&'a str, Option<String>) {
     if types.contains(&extension) { (stem, Some(extension)) } else { (name, None) }
 }
 
-/// One line of text within a limit; control characters become spaces.
+/// One line of text within a limit; what can mislead becomes spaces.
 fn line(name: &str, text: &str, max_bytes: usize) -> Result<String, Problem> {
     if text.len() > max_bytes {
         return Err(Problem::bad_parameter(
@@ -298,11 +300,6 @@ fn line(name: &str, text: &str, max_bytes: usize) -> Result<String, Problem> {
         ));
     }
     Ok(printable(text))
-}
-
-fn printable(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    text.trim().to_owned()
 }
 
 /// The longest start of `text` that fits.
@@ -366,10 +363,5 @@ mod tests {
     fn a_long_name_is_cut_between_characters() {
         assert_eq!(cut("größe", 4), "grö");
         assert_eq!(cut("größe", 3), "gr");
-    }
-
-    #[test]
-    fn control_characters_do_not_reach_a_title() {
-        assert_eq!(printable("a\u{1b}[2Jb\n"), "a [2Jb");
     }
 }

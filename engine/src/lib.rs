@@ -19,6 +19,7 @@ mod pipeline;
 mod processor;
 mod retry;
 mod runner;
+mod swept;
 #[cfg(test)]
 mod tests;
 
@@ -34,4 +35,5 @@ pub use processor::{
 };
 pub use retry::Policy;
 pub use runner::Runner;
+pub use swept::{WAITING_FOR_STRAGGLERS, WorkingObjects};
 pub use tokio_util::sync::CancellationToken;

@@ -21,7 +21,8 @@ pub struct Policy {
     pub deadline: Duration,
     /// So many events given up in a row, after all their retries, mean that it is us: stop.
     pub fuse: u32,
-    /// How long a graceful stop waits for effects in hand.
+    /// How long a graceful stop waits for effects in hand. The whole program is to be gone two
+    /// seconds later.
     pub grace: Duration,
 }
 
@@ -36,7 +37,7 @@ impl Default for Policy {
             longest_delay: Duration::from_secs(300),
             deadline: Duration::from_secs(6 * 3600),
             fuse: 5,
-            grace: Duration::from_secs(10),
+            grace: Duration::from_secs(8),
         }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Intake {
     /// Where the film's clock begins, in ticks of each stream.
     origins: Vec<i64>,
     beginning: Beginning,
+    /// Hidden by an edit list, with no shown packet behind them yet.
+    hidden: Vec<ff::Packet>,
     ready: VecDeque<ff::Packet>,
     is_finished: bool,
 }
@@ -85,6 +87,7 @@ impl Intake {
             order,
             origins,
             beginning: Beginning::Awaited,
+            hidden: Vec::new(),
             ready: VecDeque::new(),
             is_finished: false,
         })
@@ -105,6 +108,7 @@ impl Intake {
     pub(crate) fn clear(&mut self) {
         self.unpack.as_mut().into_iter().for_each(PacketFilter::flush);
         self.order.as_mut().into_iter().for_each(DisplayOrder::clear);
+        self.hidden.clear();
         self.ready.clear();
         self.beginning = Beginning::Passed;
         self.is_finished = false;
@@ -132,6 +136,7 @@ impl Intake {
                 self.is_finished = true;
                 self.unpack(None)?;
                 self.order.as_mut().into_iter().for_each(DisplayOrder::finish);
+                self.ready.extend(self.hidden.drain(..));
                 self.collect();
                 return Ok(());
             }
@@ -168,9 +173,23 @@ impl Intake {
     fn place(&mut self, packet: ff::Packet) -> Result<(), MediaError> {
         match &mut self.order {
             Some(order) => order.take(packet)?,
-            None => self.ready.push_back(packet),
+            None => self.join(packet),
         }
         Ok(())
+    }
+
+    /// What is decoded before a key frame is displayed before it. Hidden packets that are not are
+    /// left over from a stretch of the film behind which an edit list goes on elsewhere.
+    fn join(&mut self, packet: ff::Packet) {
+        if packet.is_key() {
+            self.hidden.retain(|hidden| hidden.pts() < packet.pts());
+        }
+        if ffi::is_hidden(&packet) {
+            self.hidden.push(packet);
+        } else {
+            self.ready.extend(self.hidden.drain(..));
+            self.ready.push_back(packet);
+        }
     }
 
     fn collect(&mut self) {

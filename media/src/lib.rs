@@ -21,6 +21,7 @@ mod output;
 mod picture;
 mod probe;
 mod render;
+mod repeats;
 mod scan;
 mod schedule;
 mod sound;

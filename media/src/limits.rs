@@ -20,6 +20,11 @@ pub struct Limits {
     pub max_seconds: u64,
     /// Packets of all streams in one file; 24 h of 50 fps video with sound are 8.4 million.
     pub max_packets: u64,
+    /// How often the packets of a stream may come, on average. An edit list of 240 kB shows one
+    /// second 20,000 times, and each time is decoded, looked at and encoded. A person who edits
+    /// shows something once or twice more; and every cut brings, hidden, half a group of pictures
+    /// again, so that 8 lets every group be cut into 16 parts.
+    pub max_repeats: u64,
     /// Threads of the decoder, at least 1.
     pub threads: usize,
     /// Raised by another thread to stop the work.
@@ -34,6 +39,7 @@ impl Default for Limits {
             max_streams: 64,
             max_seconds: 48 * 60 * 60,
             max_packets: 10_000_000,
+            max_repeats: 8,
             threads: 1,
             cancel: Cancel::default(),
         }

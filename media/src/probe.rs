@@ -83,7 +83,8 @@ pub struct AudioProbe {
     pub duration_ms: i64,
     /// Packets.
     pub packets: i64,
-    /// Whether the packets can be carried in mp4 as they are (AAC); else they are transcoded.
+    /// Whether the packets can be carried in mp4 as they are (AAC, one after the other); else they
+    /// are transcoded.
     pub copyable: bool,
 }
 
@@ -112,6 +113,7 @@ pub(crate) fn probe_and_scan(path: &Path, limits: &Limits) -> Result<(Probe, Sca
     let start_pts = *schedule.times().first().ok_or(MediaError::NoVideo)?;
     let duration_ticks = scan.end - start_pts;
     limits.check_length(to_ms(duration_ticks, time_base))?;
+    scan.check_gaps(time_base)?;
     let stated = rational(source.stream(source.video)?.avg_frame_rate());
     let frame_rate = if stated.num > 0 && stated.den > 0 {
         stated
@@ -161,12 +163,12 @@ fn audio(source: &Source, scan: &Scan) -> Result<Option<AudioProbe>, MediaError>
         channels: facts.channels,
         duration_ms: to_ms(scan.audio_end - scan.audio_start, source.time_base(index)?),
         packets: scan.audio_packets,
-        copyable: is_copyable_sound(codec, &facts.extradata),
+        copyable: is_copyable_sound(codec, &facts.extradata) && !scan.audio_overlaps,
     }))
 }
 
 /// AAC with its header outside of the packets; ADTS has it inside and is transcoded.
-pub(crate) fn is_copyable_sound(codec: Id, extradata: &[u8]) -> bool {
+fn is_copyable_sound(codec: Id, extradata: &[u8]) -> bool {
     codec == Id::AAC && !extradata.is_empty()
 }
 

@@ -6,9 +6,9 @@ use ff::codec::Id;
 use ffmpeg_next as ff;
 
 use crate::container::Container;
-use crate::ffi::StreamFacts;
+use crate::ffi::{self, StreamFacts};
 use crate::h264::{self, AvcConfig};
-use crate::schedule::{Schedule, rescale, to_ms};
+use crate::schedule::{Schedule, rescale, to_ms, track_time_base};
 use crate::source::{Source, is_shown, rational};
 use crate::{Limits, MediaError, Rational};
 
@@ -29,6 +29,8 @@ pub(crate) struct Scan {
     pub(crate) audio_packets: i64,
     pub(crate) audio_start: i64,
     pub(crate) audio_end: i64,
+    /// Whether packets of the sound overlap, as where an edit list goes on elsewhere.
+    pub(crate) audio_overlaps: bool,
     h264: H264Scan,
 }
 
@@ -48,7 +50,8 @@ impl Scan {
         Ok((Self::read(&mut source)?, time_base))
     }
 
-    /// Reads all packets of a source and checks that none are missing at its end.
+    /// Reads all packets of a source and checks that none are missing at its end, and that none
+    /// come again and again.
     pub(crate) fn read(source: &mut Source) -> Result<Self, MediaError> {
         let codec = source.codec(source.video)?;
         let mut scan = Self {
@@ -57,16 +60,23 @@ impl Scan {
             audio_packets: 0,
             audio_start: i64::MAX,
             audio_end: i64::MIN,
+            audio_overlaps: false,
             h264: H264Scan::default(),
         };
         let mut last_ms = 0;
         let mut last: Option<(i64, i64)> = None;
+        let mut repeats = source.repeats();
+        let mut hidden = Vec::new();
+        let mut last_sound = i64::MIN;
         while let Some(packet) = source.next_packet()? {
             let Some(pts) = packet.pts().or(packet.dts()) else { continue };
+            repeats.see(packet.stream(), packet.position() as i64)?;
             let own_base = source.time_base(packet.stream())?;
             last_ms = last_ms.max(to_ms(pts + packet.duration().max(0), own_base));
             if Some(packet.stream()) == source.audio {
                 scan.audio_packets += 1;
+                scan.audio_overlaps |= pts <= last_sound;
+                last_sound = pts;
                 scan.audio_start = scan.audio_start.min(pts);
                 scan.audio_end = scan.audio_end.max(pts + packet.duration().max(0));
             }
@@ -77,6 +87,9 @@ impl Scan {
                 return Err(MediaError::broken("a video packet has no time stamp"));
             };
             let shown = is_shown(&packet, codec);
+            if ffi::is_hidden(&packet) {
+                hidden.push(pts);
+            }
             scan.packets.push(VideoPacket { pts, is_key: packet.is_key(), is_shown: shown });
             if shown && last.is_none_or(|(latest, _)| pts > latest) {
                 last = Some((pts, packet.duration()));
@@ -85,15 +98,38 @@ impl Scan {
                 scan.h264.see(&packet);
             }
         }
+        repeats.check()?;
         let (pts, duration) = last.ok_or(MediaError::NoVideo)?;
         let duration = if duration > 0 { duration } else { scan.typical_duration(source)? };
         scan.end = pts + duration;
+        let shown = scan.packets.iter().filter(|packet| packet.is_shown);
+        let film = shown.map(|packet| packet.pts).min().unwrap_or(scan.end)..scan.end;
+        // They keep their place among the shown frames, and a clip could not hide them.
+        if hidden.iter().any(|pts| film.contains(pts)) {
+            let what = "an edit list that joins parts between key frames".to_owned();
+            return Err(MediaError::Unsupported { what });
+        }
         let stated_ms = source.input.duration() / 1000 - source.origin_ms()?;
         if source.container == Container::Matroska && last_ms + 1000 < stated_ms {
             let detail = format!("it states {stated_ms} ms and ends after {last_ms} ms");
             return Err(MediaError::Truncated { detail });
         }
         Ok(scan)
+    }
+
+    /// Checks that mp4 can hold the time from each picture to the next, hidden ones too: 31 bits
+    /// of ticks.
+    pub(crate) fn check_gaps(&self, time_base: Rational) -> Result<(), MediaError> {
+        let mut times: Vec<i64> =
+            self.packets.iter().map(|packet| packet.pts).chain([self.end]).collect();
+        times.sort_unstable();
+        let gaps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+        let widest = rescale(gaps.max().unwrap_or(0), time_base, track_time_base(time_base));
+        let (limit, actual) = (i32::MAX.unsigned_abs().into(), widest.unsigned_abs());
+        if actual > limit {
+            return Err(MediaError::TooLarge { what: "ticks between two pictures", limit, actual });
+        }
+        Ok(())
     }
 
     /// Times of the displayed frames.

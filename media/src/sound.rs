@@ -9,7 +9,6 @@ use ff::format::sample::Type::Planar;
 use ffmpeg_next as ff;
 
 use crate::output::Writer;
-use crate::probe::is_copyable_sound;
 use crate::schedule::rescale;
 use crate::source::Source;
 use crate::stitch::AudioOutcome;
@@ -18,7 +17,7 @@ use crate::{Limits, MediaError, Rational, ffi};
 /// Rates that AAC knows (ISO 14496-3, table 1.18).
 const AAC_RATES: [u32; 12] =
     [96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000];
-/// Gaps of the source shorter than this are rounding of its time stamps, s.
+/// Gaps and overlaps of the source shorter than this are rounding of its time stamps, s.
 const AUDIBLE_GAP_SECONDS: f64 = 0.05;
 
 /// The sound stream of a source, packet by packet.
@@ -31,11 +30,14 @@ pub(crate) struct Sound {
 
 impl Sound {
     /// `None` when the source has no sound.
-    pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Option<Self>, MediaError> {
+    pub(crate) fn open(
+        path: &Path,
+        is_copied: bool,
+        limits: &Limits,
+    ) -> Result<Option<Self>, MediaError> {
         let mut source = Source::open(path, limits)?;
         let Some(stream) = source.audio else { return Ok(None) };
         ffi::read_only(&mut source.input, &[stream]);
-        let is_copied = is_copyable_sound(source.codec(stream)?, &source.facts(stream)?.extradata);
         let encoding = if is_copied { None } else { Some(Transcoder::open(&source, stream)?) };
         let mut sound = Self { source, stream, encoding, waiting: None };
         sound.waiting = sound.next()?;
@@ -138,7 +140,8 @@ impl Samples {
         self.channels.first().map_or(0, VecDeque::len)
     }
 
-    /// Adds silence where the source has a gap, so that what follows stays with the picture.
+    /// Adds silence where the source has a gap, and takes away what still waits where it overlaps,
+    /// so that what follows stays with the picture.
     fn fill_until(&mut self, position: i64, rate: u32) {
         let Some(first) = self.position else {
             self.position = Some(position);
@@ -148,6 +151,10 @@ impl Samples {
         if gap as f64 > AUDIBLE_GAP_SECONDS * f64::from(rate) {
             for channel in &mut self.channels {
                 channel.extend(std::iter::repeat_n(0.0, gap as usize));
+            }
+        } else if (-gap) as f64 > AUDIBLE_GAP_SECONDS * f64::from(rate) {
+            for channel in &mut self.channels {
+                channel.truncate(channel.len().saturating_sub(gap.unsigned_abs() as usize));
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::container::{Container, recognise};
 use crate::ffi::{self, StreamFacts};
 use crate::intake::Intake;
 use crate::orientation::Orientation;
+use crate::repeats::Repeats;
 use crate::{Limits, MediaError, Rational};
 
 /// A file that is being read packet by packet.
@@ -94,6 +95,12 @@ impl Source {
     /// Where the film's clock begins on the container's, ms.
     pub(crate) fn origin_ms(&self) -> Result<i64, MediaError> {
         Ok(self.intake.origin_ms(self.time_base(self.video)?))
+    }
+
+    /// A count of how often packets of its picture and sound come again.
+    pub(crate) fn repeats(&self) -> Repeats {
+        let streams = std::iter::once(self.video).chain(self.audio);
+        Repeats::new(self.container, streams, self.limits.max_repeats)
     }
 
     /// Moves to the last key frame of the video at or before `pts` (ticks), as far as the index

@@ -166,7 +166,8 @@ fn assemble(
     let times: Vec<i64> = parts.iter().flat_map(|part| &part.times).copied().collect();
     let end = probe.start_pts + probe.duration_ticks;
     let schedule = Schedule::new(&times, end)?;
-    let mut sound = Sound::open(source, limits)?;
+    let is_copied = probe.audio.as_ref().is_some_and(|audio| audio.copyable);
+    let mut sound = Sound::open(source, is_copied, limits)?;
     let mut writer = Writer::create(out, "mp4")?;
     let stream = {
         let template = Source::open_video(first.path, limits)?;

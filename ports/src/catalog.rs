@@ -43,6 +43,8 @@ pub struct VideoRow {
     pub searchable: bool,
     /// When dead letters of it were last sent back, ms since 1970.
     pub retried_at_ms: Option<i64>,
+    /// Processors with dead letters of it that nothing has answered and nobody has sent back.
+    pub stopped: Vec<String>,
     /// In the order of the mill, see [`crate::STAGES`].
     pub stages: Vec<StageRow>,
 }

@@ -72,13 +72,16 @@ pub struct Overdue {
 }
 
 /// The first stage of a video, in the order of the mill, that is overdue at `now_ms`. `row` must
-/// have its stages. A video that has failed waits for nobody.
+/// have its stages. A video that has failed waits for nobody, and one with a dead letter of a stage
+/// not for that stage.
 #[must_use]
 pub fn overdue(row: &VideoRow, now_ms: i64) -> Option<Overdue> {
-    if row.state == VideoState::Failed || (row.state == VideoState::Ready && row.reason.is_some()) {
+    if row.state == VideoState::Failed {
         return None;
     }
-    STAGES.iter().find_map(|stage| {
+    let waited_for =
+        STAGES.iter().filter(|stage| row.stopped.iter().all(|dead| dead != stage.name));
+    waited_for.into_iter().find_map(|stage| {
         let since = waiting_since(row, stage)?;
         let allowed = i64::try_from(allowed(row, stage).as_millis()).unwrap_or(i64::MAX);
         let due_ms = since.saturating_add(allowed);
@@ -163,6 +166,7 @@ mod tests {
             receipt_key: None,
             searchable: false,
             retried_at_ms: None,
+            stopped: vec![],
             stages: stages.collect(),
         }
     }
@@ -215,8 +219,17 @@ mod tests {
         let mut row = video(&[&clips[..], &whole[..]].concat());
         row.state = VideoState::Ready;
         assert_eq!(late(&row, 60).as_deref(), Some("thumbnail"));
-        row.reason = Some("thumbnail_failed".into());
-        assert_eq!(late(&row, 60), None, "its dead letter is known");
+        row.stopped = vec!["thumbnail".into()];
+        assert_eq!(late(&row, 60).as_deref(), Some("index"), "its dead letter is known");
+    }
+
+    #[test]
+    fn a_dead_letter_hides_its_own_stage_and_no_other() {
+        let clips = [("cut", 3, 0), ("detect", 3, 0), ("label", 2, 0), ("blur", 3, 0)];
+        let mut row = video(&clips);
+        assert_eq!(late(&row, 60).as_deref(), Some("label"));
+        row.stopped = vec!["label".into()];
+        assert_eq!(late(&row, 60).as_deref(), Some("stitch"));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! `recording-ready` → nothing: removes the temporary objects of a run that has been verified.
 
-use crate::clip_count;
+use crate::{clip_count, index::Index, stitch::Stitch};
 use engine::{Effect, Input, Never, Outcome, Processor};
 use ports::Refusal;
-use schemas::RecordingReady;
+use schemas::{RecordingReady, keys};
 
 /// Deletes clips, masked clips and the staged film of a run. Manifest, tracks, labels and claims
 /// stay: the index, receipts and re-rendering need them.
@@ -14,6 +14,24 @@ pub struct SweepRun {
     pub run_id: String,
     /// Clips of the run.
     pub count: u32,
+}
+
+impl SweepRun {
+    /// How many events of the run each gathering processor sees: one of every clip's blur, and one
+    /// each of its detection and its labels.
+    #[must_use]
+    pub fn gathered(&self) -> [(&'static str, u32); 2] {
+        [(Stitch::NAME, self.count), (Index::NAME, self.count.saturating_mul(2))]
+    }
+
+    /// The objects that nobody needs once the run is done.
+    #[must_use]
+    pub fn temporary(&self) -> Vec<String> {
+        let of_clip =
+            |index| [keys::clip, keys::masked].map(|key| key(&self.video_id, &self.run_id, index));
+        let staged = keys::staged(&self.video_id, &self.run_id);
+        (0..self.count).flat_map(of_clip).chain([staged]).collect()
+    }
 }
 
 impl Effect for SweepRun {
@@ -44,8 +62,9 @@ impl Processor for Sweep {
         Ok(Outcome::nothing())
     }
 
-    fn video_id(&self, input: &Input<RecordingReady>) -> Option<String> {
-        Some(input.video_id.clone())
+    /// Of a deleted video, too, the working objects must go.
+    fn video_id(&self, _: &Input<RecordingReady>) -> Option<String> {
+        None
     }
 }
 

@@ -58,6 +58,13 @@ pub fn staged(video_id: &str, run_id: &str) -> String {
     run(video_id, run_id) + "staged.mp4"
 }
 
+/// Says that the temporary objects of a run are not needed any more: whoever writes one after that
+/// removes it.
+#[must_use]
+pub fn swept(video_id: &str, run_id: &str) -> String {
+    run(video_id, run_id) + "swept"
+}
+
 #[must_use]
 pub fn claim(video_id: &str, run_id: &str, processor: &str) -> String {
     run(video_id, run_id) + &format!("claims/{}", safe(processor))

@@ -39,9 +39,27 @@ postgres_start() {
     echo 'create database reelmill' |
       "${as[@]}" "$bin/postgres" --single -D "$home/data" postgres > "$home/initdb.log" 2>&1
   fi
+  postgres_forget
   # Nothing here outlives a power failure, so nothing waits for the disk; a crash it survives.
-  launch "${as[@]}" "$bin/postgres" -D "$home/data" -p "$port" -k "$home" -h 127.0.0.1 \
+  launch "${as[@]}" "$bin/postgres" -D "$home/data" -p "$port" -k '' -h 127.0.0.1 \
     -c fsync=off -c full_page_writes=off -c shared_buffers=64MB
+}
+
+# Removes what a killed server noted of itself: where nobody has waited for its end, its number is
+# still there, and would be taken for a server that runs. Its backends go on for a moment; while they
+# hold its memory, which the note's seventh line names, the note must stay.
+postgres_forget() {
+  local note=$home/data/postmaster.pid pid memory
+  [ -f "$note" ] || return 0
+  { read -r pid; for _ in {2..6}; do read -r _; done; read -r _ memory; } < "$note" || return 0
+  [ -z "$(started_at "$pid")" ] || return 0
+  for _ in {1..100}; do
+    if ! awk -v it="$memory" '$2 == it && $7 > 0 { held = 1 } END { exit !held }' /proc/sysvipc/shm; then
+      rm "$note"
+      return 0
+    fi
+    sleep 0.1
+  done
 }
 
 postgres_ready() { grep -q 'database system is ready to accept connections' "$home/log"; }

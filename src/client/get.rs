@@ -7,6 +7,7 @@ use super::{
     progress::Progress,
     text::plain,
 };
+use api::can_mislead;
 use percent_encoding::percent_decode_str;
 use reqwest::header::CONTENT_DISPOSITION;
 use std::{
@@ -79,7 +80,7 @@ fn file_name(header: &str) -> Option<String> {
         None => value("filename")?.trim_matches('"').to_owned(),
     };
     let name: String =
-        name.rsplit(['/', '\\']).next()?.chars().filter(|c| !c.is_control()).collect();
+        name.rsplit(['/', '\\']).next()?.chars().filter(|c| !can_mislead(*c)).collect();
     // Neither `..` nor a file that hides itself.
     let name = name.trim_start_matches(['.', ' ']).to_owned();
     let cut = name.floor_char_boundary(name.len().min(200));
@@ -104,6 +105,7 @@ mod tests {
             ("attachment; filename=\"../../.ssh/authorized_keys\"", Some("authorized_keys")),
             ("attachment; filename*=UTF-8''..%2F..%2F.bashrc", Some("bashrc")),
             ("attachment; filename=\"C:\\\\boot.ini\"", Some("boot.ini")),
+            ("attachment; filename*=UTF-8''%E2%80%AE4pm.exe", Some("4pm.exe")),
             ("attachment; filename=\"..\"", None),
             ("attachment; filename=\"\"", None),
             ("inline", None),

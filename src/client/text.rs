@@ -1,8 +1,11 @@
 //! How figures and other people's words are printed.
 
-/// Without control characters: a title must not command the terminal.
+use api::can_mislead;
+
+/// Without control characters and the like: a title must not command the terminal, nor read
+/// otherwise than it is.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if can_mislead(c) { ' ' } else { c }).collect()
 }
 
 /// `m:ss.mmm`
@@ -31,5 +34,6 @@ mod tests {
     #[test]
     fn a_title_cannot_command_the_terminal() {
         assert_eq!(plain("a\u{1b}[2J\nb"), "a [2J b");
+        assert_eq!(plain("\u{202e}4pm.exe"), " 4pm.exe");
     }
 }

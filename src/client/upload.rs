@@ -62,7 +62,7 @@ pub async fn upload(
             Err(failure) => {
                 if files.len() > 1 {
                     let line = format!("{} was not uploaded: {failure}", file.display());
-                    progress.say(&mut *out, &line)?;
+                    progress.say(&mut *out, &plain(&line))?;
                 }
                 failures.push(failure);
             }

@@ -1,6 +1,6 @@
 //! What a helper has opened and contacted, by strace.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The system calls that are watched; `seccomp` is the sign that the fence is closed.
 const WATCHED: &str = "trace=%file,%network,seccomp";
@@ -51,7 +51,8 @@ pub(crate) fn read(log: &Path, folder: &Path, fence: bool) -> Seen {
             if is_fact {
                 continue;
             }
-            if path.is_relative() || path.starts_with(folder) {
+            let climbs = path.components().any(|part| part == Component::ParentDir);
+            if !climbs && (path.is_relative() || path.starts_with(folder)) {
                 seen.own += 1;
             } else if !name.starts_with("open") || call.contains("= -1 ") {
                 seen.named.push(call.to_owned());

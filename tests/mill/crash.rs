@@ -3,11 +3,12 @@
 //! was not accepted has left nothing.
 
 use crate::support::{Mill, footage};
+use ports::{STAGES, Stage};
 use reelmill::{event, mill::kafka};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
+    fmt::{self, Write as _},
     io::{Read, Write},
     net::TcpStream,
     path::Path,
@@ -20,11 +21,12 @@ const SEED: u64 = 1;
 const KILLS: usize = 21;
 /// With `REELMILL_LONG`.
 const KILLS_LONG: usize = 100;
-/// On two cores a video takes about this long.
-const WITHIN_MS: u64 = 4_000;
+/// Padding of uploads that are cut off: three parts of a multipart upload.
+const PADDING: usize = 24 << 20;
 const CLIP_TOPICS: [&str; 4] =
     ["clips-ready", "faces-detected", "labels-detected", "clips-blurred"];
-const VIDEO_TOPICS: [&str; 3] = ["recording-stitched", "recording-ready", "metadata-indexed"];
+const VIDEO_TOPICS: [&str; 4] =
+    ["recording-stitched", "recording-ready", "thumbnail-ready", "metadata-indexed"];
 
 /// xorshift64, Marsaglia 2003.
 struct Chance(u64);
@@ -43,24 +45,42 @@ impl Chance {
 enum Moment {
     /// When so many hundredths of the upload were sent.
     Uploading { hundredths: u64 },
-    /// So long after the 201.
-    Working { ms: u64 },
+    /// So long after the 201, whatever the videos before are at.
+    Accepted { ms: u64 },
+    /// So long after this stage got work, with nothing else to do.
+    Working { stage: &'static str, ms: u64 },
 }
 
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uploading { hundredths } => write!(f, "{hundredths} % of the body sent"),
+            Self::Accepted { ms } => write!(f, "{ms} ms after the 201"),
+            Self::Working { stage, ms } => write!(f, "{ms} ms after `{stage}` got work"),
+        }
+    }
+}
+
+/// Each stage is met once in so many kills.
 fn moments(seed: u64, kills: usize) -> Vec<Moment> {
     let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut stages = STAGES.iter().cycle();
     (0..kills)
-        .map(|n| match n % 3 {
+        .map(|n| match n % 5 {
             // A whole body whose answer is not waited for is the moment around the event.
-            0 => Moment::Uploading { hundredths: 1 + chance.below(100) },
-            1 => Moment::Working { ms: chance.below(300) },
-            _ => Moment::Working { ms: chance.below(WITHIN_MS) },
+            0 => Moment::Uploading { hundredths: [100, 1 + chance.below(99)][n.min(1)] },
+            2 => Moment::Accepted { ms: chance.below(300) },
+            // What joins clips or takes a picture is done in the time of one question.
+            _ => stages.next().map_or(Moment::Accepted { ms: 0 }, |stage| Moment::Working {
+                stage: stage.name,
+                ms: if stage.per_clip { chance.below(400) } else { 0 },
+            }),
         })
         .collect()
 }
 
 /// Sends the first part of an upload, and does not wait for an answer.
-fn half_an_upload(mill: &Mill, film: &[u8], hundredths: u64) -> TcpStream {
+fn part_of_an_upload(mill: &Mill, film: &[u8], hundredths: u64) -> TcpStream {
     let address = mill.url("").trim_start_matches("http://").to_owned();
     let mut upload = TcpStream::connect(&address).unwrap();
     let length = film.len();
@@ -73,17 +93,36 @@ fn half_an_upload(mill: &Mill, film: &[u8], hundredths: u64) -> TcpStream {
     upload
 }
 
-/// What the mill was at when it was killed, as a user would see it: the first stage that is not
-/// done of each video that is not ready.
-fn under_way(mill: &Mill, videos: &[String]) -> String {
-    let mut open = BTreeSet::new();
-    for video in videos {
-        let row = mill.get(&format!("/api/videos/{video}")).1;
-        let stages = row["stages"].as_array().cloned().unwrap_or_default();
-        let first = stages.iter().find(|s| s["total"].is_null() || s["done"] != s["total"]);
-        open.extend(first.and_then(|stage| stage["stage"].as_str()).map(str::to_owned));
+/// The stages of a video that have work, as a user would see it.
+fn under_way(mill: &Mill, video: &str) -> Vec<String> {
+    let row = mill.get(&format!("/api/videos/{video}")).1;
+    let told = |name: &str| -> (i64, Option<i64>) {
+        let stages = row["stages"].as_array();
+        let stage = stages.and_then(|stages| stages.iter().find(|s| s["stage"] == name));
+        stage.map_or((0, None), |s| (s["done"].as_i64().unwrap_or(0), s["total"].as_i64()))
+    };
+    let has_work = |stage: &&Stage| {
+        let (done, total) = told(stage.name);
+        let given = stage.after.iter().all(|before| {
+            let before = told(before);
+            if stage.per_clip { before.0 > done } else { before.1 == Some(before.0) }
+        });
+        given && total.is_none_or(|total| done < total)
+    };
+    STAGES.iter().filter(has_work).map(|stage| stage.name.to_owned()).collect()
+}
+
+/// Waits until a stage of the video has work.
+fn until_at(mill: &Mill, video: &str, stage: &str) {
+    let started = Instant::now();
+    while !under_way(mill, video).iter().any(|at| at == stage) {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "{stage} was never met\n{}",
+            mill.log()
+        );
+        sleep(Duration::from_millis(1));
     }
-    open.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// Committed events of a topic, counted by video (and clip).
@@ -109,51 +148,76 @@ fn a_mill_killed_again_and_again_loses_nothing_and_doubles_nothing() {
     let long = std::env::var_os("REELMILL_LONG").is_some();
     let kills = if long { KILLS_LONG } else { KILLS };
     println!("seed {seed}: {kills} kills");
-    let film = std::fs::read(footage("head-pose-two.mp4")).unwrap();
+    let film = padded(std::fs::read(footage("head-pose-two.mp4")).unwrap());
     let mut mill = Mill::start(&["--clip-seconds", "2", "--orphan-age", "2"]);
-    let mut accepted = Vec::new();
+    let (mut accepted, mut whole) = (Vec::new(), 0);
     let mut rows = String::new();
     for (number, moment) in moments(seed, kills).into_iter().enumerate() {
-        let (when, what) = match moment {
+        let what = match moment {
             Moment::Uploading { hundredths } => {
-                let mut upload = half_an_upload(&mill, &film, hundredths);
+                whole += usize::from(hundredths == 100);
+                let mut upload = part_of_an_upload(&mill, &film, hundredths);
                 sleep(Duration::from_millis(5));
                 mill.kill_and_restart();
                 let mut answer = String::new();
                 upload.read_to_string(&mut answer).ok();
                 assert!(!answer.contains(" 201 "), "it was to be killed before: {answer}");
-                (format!("{hundredths} % of the body sent"), "an upload".to_owned())
+                "an upload".to_owned()
             }
-            Moment::Working { ms } => {
-                let video = mill.upload(&footage("head-pose-two.mp4"), "title=accepted");
-                accepted.push(video);
+            Moment::Accepted { ms } => {
+                accepted.push(mill.upload(&footage("head-pose-two.mp4"), "title=accepted"));
                 sleep(Duration::from_millis(ms));
-                let what = under_way(&mill, &accepted);
-                mill.kill_and_restart();
-                (format!("{ms} ms after the 201"), what)
+                killed_at(&mut mill, &accepted)
+            }
+            Moment::Working { stage, ms } => {
+                settle(&mill);
+                accepted.push(mill.upload(&footage("head-pose-two.mp4"), "title=accepted"));
+                until_at(&mill, accepted.last().unwrap(), stage);
+                sleep(Duration::from_millis(ms));
+                killed_at(&mut mill, &accepted)
             }
         };
-        writeln!(rows, "| {} | {when} | {what} |", number + 1).unwrap();
+        writeln!(rows, "| {} | {moment} | {what} |", number + 1).unwrap();
     }
     for video in &accepted {
         mill.ready(video);
     }
-    nothing_lost_nothing_doubled(&mill, &accepted);
+    nothing_lost_nothing_doubled(&mill, &accepted, whole);
     if !long && seed == SEED {
         table(&rows);
     }
 }
 
-fn nothing_lost_nothing_doubled(mill: &Mill, accepted: &[String]) {
-    // An upload that was whole and never announced is announced late; let it end, too.
+/// The film with a box at its end that players skip.
+fn padded(mut film: Vec<u8>) -> Vec<u8> {
+    film.extend(u32::try_from(PADDING + 8).unwrap().to_be_bytes());
+    film.extend(b"free");
+    film.resize(film.len() + PADDING, 0);
+    film
+}
+
+/// Kills, and tells what all videos were at.
+fn killed_at(mill: &mut Mill, videos: &[String]) -> String {
+    let at: BTreeSet<_> = videos.iter().flat_map(|video| under_way(mill, video)).collect();
+    mill.kill_and_restart();
+    let in_order = STAGES.iter().map(|stage| stage.name).filter(|stage| at.contains(*stage));
+    in_order.collect::<Vec<_>>().join(", ")
+}
+
+/// Waits until nothing is to be done for any video, and answers with them all.
+fn settle(mill: &Mill) -> Vec<Value> {
     let started = Instant::now();
-    let videos = loop {
+    loop {
         let page = mill.get("/api/videos?page_size=100").1;
         let videos = page["videos"].as_array().unwrap().clone();
-        let settled = |v: &Value| v["state"] == "ready" && v["searchable"] == true;
+        let is_done = |s: &Value| s["done"] == s["total"];
+        let settled = |v: &Value| {
+            let stages = v["stages"].as_array().unwrap().iter().all(is_done);
+            v["state"] == "ready" && v["searchable"] == true && stages
+        };
         let swept = !mill.keys().iter().any(|key| is_temporary(key));
-        if videos.iter().all(settled) && swept && started.elapsed() > Duration::from_secs(6) {
-            break videos;
+        if videos.iter().all(settled) && swept {
+            return videos;
         }
         assert!(
             started.elapsed() < Duration::from_secs(120),
@@ -161,15 +225,31 @@ fn nothing_lost_nothing_doubled(mill: &Mill, accepted: &[String]) {
             mill.keys(),
             mill.log()
         );
-        sleep(Duration::from_millis(200));
-    };
+        sleep(Duration::from_millis(100));
+    }
+}
+
+/// `whole` uploads were sent to their end and cut off before their answer: they may be there.
+fn nothing_lost_nothing_doubled(mill: &Mill, accepted: &[String], whole: usize) {
+    // An upload that was whole and never announced is announced late; let it end, too.
+    sleep(Duration::from_secs(6));
+    let videos = settle(mill);
     let ids: Vec<_> = videos.iter().map(|v| v["video_id"].as_str().unwrap().to_owned()).collect();
     assert!(accepted.iter().all(|video| ids.contains(video)), "lost: {ids:?}");
+    assert!(ids.len() <= accepted.len() + whole, "nobody has accepted some of {ids:?}");
+    let objects = mill.data().join("store/objects");
+    let unfinished: Vec<_> = std::fs::read_dir(objects)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains(".upload") || name.starts_with(".tmp"))
+        .collect();
+    assert!(unfinished.is_empty(), "left of uploads: {unfinished:?}");
     let keys = mill.keys();
     let count = |start: &str| keys.iter().filter(|key| key.starts_with(start)).count();
     assert_eq!(count("recordings/"), ids.len(), "{keys:#?}");
     assert_eq!(count("receipts/"), ids.len(), "{keys:#?}");
     assert_eq!(count("uploads/"), ids.len(), "{keys:#?}");
+    assert_eq!(count("thumbnails/"), ids.len(), "{keys:#?}");
     assert_eq!(mill.get("/api/search?q=person&page_size=100").1["total"], ids.len());
 
     for topic in CLIP_TOPICS.into_iter().chain(VIDEO_TOPICS) {

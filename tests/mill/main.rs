@@ -1,11 +1,16 @@
 //! The mill, through the doors a user has: the program, HTTP, Kafka.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod catalogue;
 mod crash;
 mod end_to_end;
 mod faults;
 mod foreign_clients;
+mod long_films;
+mod names;
 mod pipeline;
 mod places;
 mod second_chances;
 mod support;
+mod syncing;
+mod tracing;

@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 
 /// `up` on a data directory, until it ends; it is expected to end by itself.
-fn up(mut command: Command, data: &Path) -> Output {
+pub(crate) fn up(mut command: Command, data: &Path) -> Output {
     command
         .args(["up", "--port", "0", "--kafka-port", "0", "--registry-port", "0"])
         .args(["--store-port", "0", "--vision-port", "0", "--data"])

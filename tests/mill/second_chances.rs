@@ -25,6 +25,42 @@ fn mill_with_a_failure() -> (Mill, String) {
     (mill, video)
 }
 
+#[test]
+fn a_second_copy_of_an_upload_after_the_end_changes_nothing() {
+    let mill = Mill::start(&["--clip-seconds", "2"]);
+    put(&mill, &footage("head-pose-two.mp4"), "uploads/eve/pose.mp4", Put::default());
+    let event = encode(&mill, MISSING);
+    mill.produce("video-uploaded", &event);
+    let first = video_of(&mill, "eve");
+    let video = first["video_id"].as_str().unwrap();
+    mill.ready(video);
+    let until = |what: &dyn Fn() -> bool| {
+        let started = Instant::now();
+        while !what() {
+            assert!(started.elapsed() < Duration::from_secs(60), "{}", mill.log());
+            sleep(Duration::from_millis(100));
+        }
+    };
+    until(&|| {
+        mill.text("/metrics").lines().any(|line| {
+            line.starts_with("reelmill_events_total{processor=\"sweep\"")
+                && line.contains("emitted")
+        })
+    });
+    let row = || mill.get(&format!("/api/videos/{video}")).1;
+    let is_done = |stage: &serde_json::Value| stage["done"] == stage["total"];
+    until(&|| row()["stages"].as_array().unwrap().iter().all(is_done));
+    let before = row();
+    mill.produce("video-uploaded", &event);
+    let skipped =
+        "reelmill_events_total{processor=\"cut\",reason=\"already_done\",verdict=\"skipped\"} 1";
+    until(&|| mill.text("/metrics").lines().any(|line| line == skipped));
+    let after = row();
+    assert_eq!(after["stages"], before["stages"]);
+    assert_eq!((&after["state"], &after["reason"]), (&"ready".into(), &serde_json::Value::Null));
+    assert!(said(&mill.run(&["dead-letters", "list"])).contains("no dead letters"));
+}
+
 fn said(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }

@@ -79,6 +79,11 @@ impl Mill {
     /// kill -9, then the same mill on the same data.
     pub(crate) fn kill_and_restart(&mut self) {
         self.kill();
+        self.start_again();
+    }
+
+    /// On the same data, after it has ended.
+    pub(crate) fn start_again(&mut self) {
         std::fs::remove_file(self.data().join("endpoints.env")).ok();
         self.child = spawn(self.dir.path(), &self.arguments);
         self.wait_until_up();
@@ -140,6 +145,10 @@ impl Mill {
     pub(crate) fn get(&self, path: &str) -> (u16, Value) {
         let response = self.http.get(self.url(path)).send().unwrap();
         (response.status().as_u16(), response.json().unwrap_or(Value::Null))
+    }
+
+    pub(crate) fn text(&self, path: &str) -> String {
+        self.http.get(self.url(path)).send().unwrap().text().unwrap()
     }
 
     /// Uploads a file over HTTP; `query` like `assessment=a&blur=none`. Returns the video id.

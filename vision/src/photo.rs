@@ -2,6 +2,7 @@
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use media::RgbImage;
+use serde::{Deserialize, Serialize};
 use std::{io::Cursor, panic::catch_unwind};
 
 /// Most pixels that are decoded: the cameras of telephones take up to 50 million.
@@ -15,7 +16,7 @@ const MOST_PASSES: usize = 64;
 const START_OF_SCAN: [u8; 2] = [0xff, 0xda];
 
 /// Why a photograph was not decoded.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
 pub enum PhotoError {
     /// Neither JPEG nor PNG, or damaged.
     #[error("the picture is not a readable JPEG or PNG: {detail}; convert it to one of these")]

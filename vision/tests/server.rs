@@ -370,6 +370,26 @@ async fn pictures_above_the_limit_are_told_to_come_again_and_do_not_wait_for_vid
 }
 
 #[tokio::test]
+async fn photographs_are_decoded_by_the_helper_and_by_nobody_else() {
+    let data = tempfile::tempdir().unwrap();
+    let crashing = confine::Helper::program("/bin/sh", ["-c", "kill -SEGV $$"]);
+    for (helper, kind) in [
+        (confine::Helper::program("/nowhere", ["media-job"]), "InternalServerError"),
+        (crashing, "InvalidImageFormatException"),
+    ] {
+        let options =
+            ServerOptions { helper, ..options(data.path(), Arc::new(MemoryStore::default())) };
+        let server = Server::start(options).await.unwrap();
+        let photo = std::fs::read(footage("obama.jpg")).unwrap();
+        let image = Image::builder().bytes(photo.into()).build();
+        let answer = client(&server).detect_faces().image(image).send().await;
+        assert_eq!(refused(answer), kind);
+        server.stop().await;
+    }
+    assert_eq!(std::fs::read_dir(data.path().join("scratch")).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn collections_survive_a_restart() {
     let Bench { server, client: before, store, data, .. } = bench().await;
     before.create_collection().collection_id("people").send().await.unwrap();

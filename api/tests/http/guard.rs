@@ -11,6 +11,9 @@ async fn a_foreign_host_name_is_refused_everywhere() {
     for path in ["/", "/api/videos", "/metrics", "/nowhere"] {
         problem(mill.get(path).header("host", "evil.example"), 403, "foreign_host").await;
     }
+    let refused = mill.get("/").header("host", "evil.example").send().await.unwrap();
+    assert_eq!(refused.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(refused.headers()["cache-control"], "no-store");
     let local = mill.get("/healthz").header("host", "localhost:1").send().await.unwrap();
     assert_eq!(local.status(), 200);
 }

@@ -204,6 +204,7 @@ pub(crate) fn video_row(video_id: &str) -> VideoRow {
         receipt_key: None,
         searchable: false,
         retried_at_ms: None,
+        stopped: Vec::new(),
         stages: Vec::new(),
     }
 }

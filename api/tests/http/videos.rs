@@ -127,11 +127,11 @@ async fn a_thumbnail_is_shown_of_the_run_that_is_shown_and_no_other() {
     let recording = ObjectRef::new("mill", row.recording_key.unwrap());
     let thumbnail = ObjectRef::new("mill", "thumbnails/v.jpg");
     mill.store.insert(&recording, b"masked film", of("second"));
-    let told = problem(mill.get("/api/videos/v/thumbnail"), 409, "not_ready").await;
+    let told = problem(mill.get("/api/videos/v/thumbnail"), 409, "no_thumbnail").await;
     assert!(told["detail"].as_str().unwrap().contains("thumbnail"));
 
     mill.store.insert(&thumbnail, b"a clear face", of("first"));
-    problem(mill.get("/api/videos/v/thumbnail"), 409, "not_ready").await;
+    problem(mill.get("/api/videos/v/thumbnail"), 409, "no_thumbnail").await;
     mill.store.insert(&thumbnail, b"a mask", of("second"));
     let answer = mill.get("/api/videos/v/thumbnail").send().await.unwrap();
     assert_eq!(answer.headers()["content-type"], "image/jpeg");
@@ -141,7 +141,7 @@ async fn a_thumbnail_is_shown_of_the_run_that_is_shown_and_no_other() {
     assert_eq!(again.send().await.unwrap().status(), 304);
 
     mill.store.insert(&recording, b"clear film", Put::default());
-    problem(mill.get("/api/videos/v/thumbnail"), 409, "not_ready").await;
+    problem(mill.get("/api/videos/v/thumbnail"), 409, "no_thumbnail").await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The catalogue in SQLite.
+//! The catalogue in a database: a file of SQLite, or a server of PostgreSQL.
 //!
 //! Facts are kept as they were told, each under its own key, and merged so that neither order nor
 //! repetition matters; everything else is derived when it is read:
@@ -10,80 +10,159 @@
 //! - A video is **ready** with a recording, else **failed** with a dead letter, else processing.
 //! - The **reason** is that of the newest dead letter that nothing has answered: a later recording
 //!   answers all but those of `label` and `index`, a later index entry answers those two.
+//!
+//! Both engines are asked the same statements; what differs is in `engine` and the migrations.
 
+mod address;
 mod blame;
+mod engine;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub use self::address::{Address, AddressError};
+
 use self::blame::blame;
 use async_trait::async_trait;
 use ports::{Catalog, DeadLetterRow, Fact, Trouble, VideoFilter, VideoPage, VideoRow, Viewer};
+use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+use sqlx::{
+    Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Executor, Transaction,
 };
-use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::time::timeout;
 
-/// How long a statement waits for another process's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of a database a process may use, and how long it waits for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections of this process.
+    pub connections: u32,
+    /// Until there is a connection.
+    pub connect: Duration,
+    /// Until others give a row, or the file, free.
+    pub lock: Duration,
+    /// Until a server has answered one statement; less than a call, so that a busy server is told
+    /// from one that answers nothing.
+    pub statement: Duration,
+    /// One call, with all its statements; a server that answers nothing is given up then.
+    pub call: Duration,
+    /// Until another process has brought the tables up to date.
+    pub migrate: Duration,
+}
 
-/// Readers beside one writer; a page takes a few milliseconds.
-const CONNECTIONS: u32 = 4;
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // Readers beside a writer; a page takes a few milliseconds.
+            connections: 4,
+            connect: Duration::from_secs(5),
+            lock: Duration::from_secs(5),
+            statement: Duration::from_secs(10),
+            call: Duration::from_secs(15),
+            migrate: Duration::from_secs(120),
+        }
+    }
+}
 
-/// A catalogue in one file (and its write-ahead log beside it).
+/// A catalogue in a database.
 #[derive(Debug, Clone)]
-pub struct Sqlite {
-    path: PathBuf,
-    pool: SqlitePool,
+pub struct Database {
+    address: Address,
+    limits: Limits,
+    pool: AnyPool,
 }
 
 /// Why a catalogue cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error(
-        "the catalogue {} was written by another version ({cause}); use that version, or move the \
-         file away and start with an empty catalogue",
-        .path.display()
-    )]
-    Incompatible { path: PathBuf, cause: String },
-    #[error("the catalogue {} cannot be opened: {trouble}", .path.display())]
-    Trouble { path: PathBuf, trouble: Trouble },
+    #[error("the catalogue {address} was written by another version ({cause}); {remedy}")]
+    Incompatible { address: Address, cause: String, remedy: &'static str },
+    #[error("the catalogue {address} cannot be opened: {trouble}")]
+    Trouble { address: Address, trouble: Trouble },
 }
 
-impl Sqlite {
-    /// Opens the catalogue, makes it where there is none, and brings its tables up to date.
+impl OpenError {
+    /// Whether waiting cannot help: the address, the credentials or the database are wrong.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        !matches!(self, Self::Trouble { trouble: Trouble::Transient { .. }, .. })
+    }
+}
+
+impl Database {
+    /// Opens the catalogue, and brings its tables up to date. A file is made where there is none.
     ///
     /// # Errors
     /// Written by a newer version, or not to be opened: the trouble says whose fault it is.
-    pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let path = path.as_ref().to_owned();
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // The offset of an event moves on once its facts are recorded, so they must stay.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
+    pub async fn open(address: &Address) -> Result<Self, OpenError> {
+        Self::open_within(address, Limits::default()).await
+    }
+
+    /// The same, with limits of one's own.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub async fn open_within(address: &Address, limits: Limits) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
         let trouble = |error: &sqlx::Error| OpenError::Trouble {
-            path: path.clone(),
-            trouble: blame(&path, error),
+            address: address.clone(),
+            trouble: blame(address, error),
         };
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(BUSY_TIMEOUT * 2)
-            .connect_with(options)
+        let options = address.options().map_err(|error| trouble(&error))?;
+        // Not through the pool: it would try again until its time is up, and forget the cause.
+        let connected = timeout(limits.connect, async {
+            let mut connection = options.connect().await?;
+            let prepare = AssertSqlSafe(engine::prepare_migration(address, limits));
+            connection.execute(prepare).await?;
+            Ok(connection)
+        });
+        let mut connection = connected
             .await
+            .map_err(|_| OpenError::Trouble {
+                address: address.clone(),
+                trouble: blame::silence(address, limits.connect),
+            })?
             .map_err(|error| trouble(&error))?;
-        match sqlx::migrate!("./migrations").run(&pool).await {
-            Ok(()) => Ok(Self { path, pool }),
+        Self::migrate(address, &mut connection).await?;
+        // What is in the tables is there; a server notices by itself that nobody is here any more.
+        drop(connection.close().await);
+
+        let prepare = engine::prepare(address, limits);
+        let pool = AnyPoolOptions::new()
+            .max_connections(limits.connections)
+            .acquire_timeout(limits.connect)
+            .after_connect(move |connection, _| {
+                let prepare = AssertSqlSafe(prepare.clone());
+                Box::pin(async move { connection.execute(prepare).await.map(drop) })
+            })
+            // A call that was given up leaves a connection on which nothing may ever come.
+            .after_release(move |connection, _| {
+                Box::pin(async move {
+                    let ping = timeout(limits.connect, connection.ping()).await;
+                    ping.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+                })
+            })
+            .connect_lazy_with(options);
+        Ok(Self { address: address.clone(), limits, pool })
+    }
+
+    async fn migrate(address: &Address, connection: &mut AnyConnection) -> Result<(), OpenError> {
+        let failed = |error: &sqlx::Error| OpenError::Trouble {
+            address: address.clone(),
+            trouble: blame(address, error),
+        };
+        match engine::migrations(address).run_direct(None, connection, false).await {
+            Ok(()) => Ok(()),
             Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
-                Err(trouble(&error))
+                Err(failed(&error))
             }
-            Err(error) => Err(OpenError::Incompatible { path, cause: error.to_string() }),
+            Err(error) => Err(OpenError::Incompatible {
+                address: address.clone(),
+                cause: error.to_string(),
+                remedy: engine::remedy(address),
+            }),
         }
     }
 
@@ -91,20 +170,64 @@ impl Sqlite {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+
+    async fn begin(
+        &self,
+        statement: &'static str,
+    ) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        self.pool.begin_with(statement).await
+    }
+
+    /// Runs one call, for so long as a call may take.
+    async fn call<T>(
+        &self,
+        work: impl Future<Output = Result<T, sqlx::Error>> + Send,
+    ) -> Result<T, Trouble> {
+        match timeout(self.limits.call, work).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(sqlx::Error::PoolTimedOut)) => Err(self.why_no_connection().await),
+            Ok(Err(error)) => Err(blame(&self.address, &error)),
+            Err(_) => Err(blame::silence(&self.address, self.limits.call)),
+        }
+    }
+
+    /// A pool does not say why it could not connect: asks once more, without it.
+    async fn why_no_connection(&self) -> Trouble {
+        let again = async { self.address.options()?.connect().await?.close().await };
+        match timeout(self.limits.connect, again).await {
+            // All connections of this process are at work.
+            Ok(Ok(())) => blame(&self.address, &sqlx::Error::PoolTimedOut),
+            Ok(Err(error)) => blame(&self.address, &error),
+            Err(_) => blame::silence(&self.address, self.limits.connect),
+        }
+    }
 }
 
 #[async_trait]
-impl Catalog for Sqlite {
+impl Catalog for Database {
     async fn record(&self, facts: &[Fact]) -> Result<(), Trouble> {
-        write::record(&self.pool, facts).await.map_err(|error| blame(&self.path, &error))
+        self.call(async {
+            let mut transaction = self.begin(engine::begin_writing(&self.address)).await?;
+            write::record(&mut transaction, facts).await?;
+            transaction.commit().await
+        })
+        .await
     }
 
     async fn video(&self, viewer: &Viewer, video_id: &str) -> Result<Option<VideoRow>, Trouble> {
-        read::video(&self.pool, viewer, video_id).await.map_err(|error| blame(&self.path, &error))
+        self.call(async {
+            let mut moment = self.begin(engine::begin_reading(&self.address)).await?;
+            read::video(&mut moment, viewer, video_id).await
+        })
+        .await
     }
 
     async fn videos(&self, filter: &VideoFilter) -> Result<VideoPage, Trouble> {
-        read::videos(&self.pool, filter).await.map_err(|error| blame(&self.path, &error))
+        self.call(async {
+            let mut moment = self.begin(engine::begin_reading(&self.address)).await?;
+            read::videos(&mut moment, filter).await
+        })
+        .await
     }
 
     async fn dead_letters(
@@ -112,8 +235,15 @@ impl Catalog for Sqlite {
         video_id: Option<&str>,
         limit: u32,
     ) -> Result<Vec<DeadLetterRow>, Trouble> {
-        read::dead_letters(&self.pool, video_id, limit)
-            .await
-            .map_err(|error| blame(&self.path, &error))
+        self.call(async {
+            let mut connection = self.pool.acquire().await?;
+            read::dead_letters(&mut connection, video_id, limit).await
+        })
+        .await
     }
+}
+
+/// PostgreSQL's text has no NUL, and nobody misses it.
+fn text(given: &str) -> String {
+    given.replace('\0', "\u{fffd}")
 }

@@ -1,87 +1,109 @@
 //! Rows into what a user sees.
 
+use super::text;
 use ports::{
     DeadLetterRow, STAGES, StageRow, VideoFilter, VideoPage, VideoRow, VideoState, Viewer,
 };
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row, SqliteConnection, SqlitePool};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, FromRow, Row};
+use std::collections::BTreeSet;
 
-/// Dead letters of these are about the search, and say nothing about the recording.
-const SEARCH_PROCESSORS: [&str; 2] = ["label", "index"];
+/// What a dead letter is about, the gravest first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Concern {
+    /// The recording cannot come without it.
+    Recording,
+    /// The search.
+    Search,
+    /// What is told of a recording, shown of it and left behind by it.
+    Keeping,
+}
 
-/// Dead letters of these are about what is told of a recording, shown of it and left behind by it.
-const KEEPING_PROCESSORS: [&str; 3] = ["catalog", "sweep", "thumbnail"];
+impl Concern {
+    fn of(dead: &DeadLetterRow) -> Self {
+        match dead.processor.as_str() {
+            "label" | "index" => Self::Search,
+            "catalog" | "sweep" | "thumbnail" => Self::Keeping,
+            _ => Self::Recording,
+        }
+    }
+}
 
 /// Videos on a page.
 const MAX_PAGE_SIZE: u32 = 100;
 
 pub(super) async fn video(
-    pool: &SqlitePool,
+    db: &mut AnyConnection,
     viewer: &Viewer,
     video_id: &str,
 ) -> Result<Option<VideoRow>, sqlx::Error> {
     match viewer {
         Viewer::Local => {}
     }
-    // One transaction, so that the row and its stages are of the same moment.
-    let mut db = pool.begin().await?;
-    let found: Option<Listed> = sqlx::query_as("SELECT * FROM shown_videos WHERE video_id = ?")
-        .bind(video_id)
-        .fetch_optional(&mut *db)
-        .await?;
+    let found: Option<Listed> = sqlx::query_as(
+        "SELECT video_id, owner, assessment, title, visibility, recorded_at_ms, uploaded_at_ms,
+                bytes
+         FROM shown_videos WHERE video_id = $1",
+    )
+    .bind(text(video_id))
+    .fetch_optional(&mut *db)
+    .await?;
     let Some(listed) = found else { return Ok(None) };
-    complete(&mut db, listed).await.map(Some)
+    complete(db, listed).await.map(Some)
 }
 
 pub(super) async fn videos(
-    pool: &SqlitePool,
+    db: &mut AnyConnection,
     filter: &VideoFilter,
 ) -> Result<VideoPage, sqlx::Error> {
     match filter.viewer {
         Viewer::Local => {}
     }
     let size = i64::from(filter.page_size.clamp(1, MAX_PAGE_SIZE));
-    let mut db = pool.begin().await?;
+    let (owner, assessment) =
+        (filter.owner.as_deref().map(text), filter.assessment.as_deref().map(text));
     let total: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM shown_videos
-         WHERE (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR assessment = ?2)",
+         WHERE ($1 IS NULL OR owner = $1) AND ($2 IS NULL OR assessment = $2)",
     )
-    .bind(&filter.owner)
-    .bind(&filter.assessment)
+    .bind(&owner)
+    .bind(&assessment)
     .fetch_one(&mut *db)
     .await?;
     let listed: Vec<Listed> = sqlx::query_as(
-        "SELECT * FROM shown_videos
-         WHERE (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR assessment = ?2)
-         ORDER BY uploaded_at_ms DESC, video_id LIMIT ?3 OFFSET ?4",
+        "SELECT video_id, owner, assessment, title, visibility, recorded_at_ms, uploaded_at_ms,
+                bytes
+         FROM shown_videos
+         WHERE ($1 IS NULL OR owner = $1) AND ($2 IS NULL OR assessment = $2)
+         ORDER BY uploaded_at_ms DESC, video_id LIMIT $3 OFFSET $4",
     )
-    .bind(&filter.owner)
-    .bind(&filter.assessment)
+    .bind(&owner)
+    .bind(&assessment)
     .bind(size)
     .bind(i64::from(filter.page) * size)
     .fetch_all(&mut *db)
     .await?;
     let mut videos = Vec::with_capacity(listed.len());
     for row in listed {
-        videos.push(complete(&mut db, row).await?);
+        videos.push(complete(db, row).await?);
     }
     Ok(VideoPage { total, videos })
 }
 
 pub(super) async fn dead_letters(
-    pool: &SqlitePool,
+    db: &mut AnyConnection,
     video_id: Option<&str>,
     limit: u32,
 ) -> Result<Vec<DeadLetterRow>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT dead_letters.*, redriven.at_ms AS redriven_at_ms
          FROM dead_letters LEFT JOIN redriven USING (topic, partition, \"offset\")
-         WHERE ?1 IS NULL OR video_id = ?1
-         ORDER BY dead_letters.at_ms DESC, topic, partition, \"offset\" DESC LIMIT ?2",
+         WHERE $1 IS NULL OR video_id = $1
+         ORDER BY dead_letters.at_ms DESC, topic, partition, \"offset\" DESC LIMIT $2",
     )
-    .bind(video_id)
-    .bind(limit)
-    .fetch_all(pool)
+    .bind(video_id.map(text))
+    .bind(i64::from(limit))
+    .fetch_all(db)
     .await?;
     rows.iter().map(dead_letter).collect()
 }
@@ -111,28 +133,32 @@ struct Recording {
 }
 
 /// Adds what is derived from the other facts.
-async fn complete(db: &mut SqliteConnection, listed: Listed) -> Result<VideoRow, sqlx::Error> {
+async fn complete(db: &mut AnyConnection, listed: Listed) -> Result<VideoRow, sqlx::Error> {
     let video_id = listed.video_id;
     let recording: Option<Recording> = sqlx::query_as(
-        "SELECT * FROM recordings WHERE video_id = ? ORDER BY at_ms DESC, run_id DESC LIMIT 1",
+        "SELECT run_id, bucket, key, receipt_key, duration_ms, bytes, at_ms
+         FROM recordings WHERE video_id = $1 ORDER BY at_ms DESC, run_id DESC LIMIT 1",
     )
     .bind(&video_id)
     .fetch_optional(&mut *db)
     .await?;
     let searchable_since: Option<i64> =
-        sqlx::query_scalar("SELECT max(at_ms) FROM searchable WHERE video_id = ?")
+        sqlx::query_scalar("SELECT max(at_ms) FROM searchable WHERE video_id = $1")
             .bind(&video_id)
             .fetch_one(&mut *db)
             .await?;
     let ready_since = recording.as_ref().map(|recording| recording.at_ms);
-    let death = unanswered(db, &video_id, ready_since, searchable_since).await?;
+    let mut dead = unanswered(db, &video_id, ready_since, searchable_since).await?;
+    let stopped: BTreeSet<_> = dead.iter().map(|dead| dead.processor.clone()).collect();
+    dead.sort_by_key(Concern::of);
+    let death = dead.into_iter().next();
     let run_id = match &recording {
         Some(recording) => recording.run_id.clone(),
         None => newest_run(db, &video_id).await?,
     };
     let retried_at_ms: Option<i64> = sqlx::query_scalar(
         "SELECT max(redriven.at_ms) FROM redriven
-         JOIN dead_letters USING (topic, partition, \"offset\") WHERE video_id = ?",
+         JOIN dead_letters USING (topic, partition, \"offset\") WHERE video_id = $1",
     )
     .bind(&video_id)
     .fetch_one(&mut *db)
@@ -140,7 +166,7 @@ async fn complete(db: &mut SqliteConnection, listed: Listed) -> Result<VideoRow,
     let stages = stages(db, &video_id, &run_id).await?;
     let state = match (&recording, &death) {
         (Some(_), _) => VideoState::Ready,
-        (None, Some(dead)) if stops_recording(dead) => VideoState::Failed,
+        (None, Some(dead)) if Concern::of(dead) == Concern::Recording => VideoState::Failed,
         // The recording may still come.
         (None, _) => VideoState::Processing,
     };
@@ -164,6 +190,7 @@ async fn complete(db: &mut SqliteConnection, listed: Listed) -> Result<VideoRow,
         receipt_key: None,
         searchable: searchable_since.is_some(),
         retried_at_ms,
+        stopped: stopped.into_iter().collect(),
         stages,
     };
     if let Some(recording) = recording {
@@ -176,9 +203,9 @@ async fn complete(db: &mut SqliteConnection, listed: Listed) -> Result<VideoRow,
     Ok(row)
 }
 
-async fn newest_run(db: &mut SqliteConnection, video_id: &str) -> Result<String, sqlx::Error> {
+async fn newest_run(db: &mut AnyConnection, video_id: &str) -> Result<String, sqlx::Error> {
     let run: Option<String> = sqlx::query_scalar(
-        "SELECT run_id FROM progress WHERE video_id = ?
+        "SELECT run_id FROM progress WHERE video_id = $1
          GROUP BY run_id ORDER BY min(at_ms) DESC, run_id DESC LIMIT 1",
     )
     .bind(video_id)
@@ -187,44 +214,39 @@ async fn newest_run(db: &mut SqliteConnection, video_id: &str) -> Result<String,
     Ok(run.unwrap_or_default())
 }
 
-fn stops_recording(dead: &DeadLetterRow) -> bool {
-    let processor = dead.processor.as_str();
-    !SEARCH_PROCESSORS.contains(&processor) && !KEEPING_PROCESSORS.contains(&processor)
-}
-
-/// The newest dead letter that nothing has answered and nobody has sent back: one that stops the
-/// recording before one that stops the search, and that before the others.
+/// The dead letters that nothing has answered and nobody has sent back, the newest first.
 async fn unanswered(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     video_id: &str,
     ready_since: Option<i64>,
     searchable_since: Option<i64>,
-) -> Result<Option<DeadLetterRow>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT *, NULL AS redriven_at_ms FROM dead_letters
-         WHERE video_id = ?1
-           AND (topic, partition, \"offset\") NOT IN
-               (SELECT topic, partition, \"offset\" FROM redriven)
-           AND CASE WHEN processor IN (?2, ?3) THEN ?5 IS NULL OR at_ms > ?5
-                    ELSE ?4 IS NULL OR at_ms > ?4 END
-         ORDER BY CASE WHEN processor IN (?2, ?3) THEN 1
-                       WHEN processor IN (?6, ?7, ?8) THEN 2 ELSE 0 END,
-                  at_ms DESC, topic, partition, \"offset\" DESC LIMIT 1",
+) -> Result<Vec<DeadLetterRow>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT topic, partition, \"offset\", processor, video_id, reason, detail, at_ms,
+                CAST(NULL AS BIGINT) AS redriven_at_ms
+         FROM dead_letters
+         WHERE video_id = $1
+           AND NOT EXISTS (SELECT 1 FROM redriven
+                           WHERE redriven.topic = dead_letters.topic
+                             AND redriven.partition = dead_letters.partition
+                             AND redriven.\"offset\" = dead_letters.\"offset\")
+         ORDER BY at_ms DESC, topic, partition, \"offset\" DESC",
     )
     .bind(video_id)
-    .bind(SEARCH_PROCESSORS[0])
-    .bind(SEARCH_PROCESSORS[1])
-    .bind(ready_since)
-    .bind(searchable_since)
-    .bind(KEEPING_PROCESSORS[0])
-    .bind(KEEPING_PROCESSORS[1])
-    .bind(KEEPING_PROCESSORS[2])
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    row.as_ref().map(dead_letter).transpose()
+    let mut dead = rows.iter().map(dead_letter).collect::<Result<Vec<_>, _>>()?;
+    dead.retain(|dead| {
+        let answered = match Concern::of(dead) {
+            Concern::Search => searchable_since,
+            Concern::Recording | Concern::Keeping => ready_since,
+        };
+        answered.is_none_or(|answered| dead.at_ms > answered)
+    });
+    Ok(dead)
 }
 
-fn dead_letter(row: &SqliteRow) -> Result<DeadLetterRow, sqlx::Error> {
+fn dead_letter(row: &AnyRow) -> Result<DeadLetterRow, sqlx::Error> {
     Ok(DeadLetterRow {
         topic: row.try_get("topic")?,
         partition: row.try_get("partition")?,
@@ -250,14 +272,15 @@ struct Told {
 
 /// Every stage of the mill, and behind them those it did not have when this was written.
 async fn stages(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     video_id: &str,
     run_id: &str,
 ) -> Result<Vec<StageRow>, sqlx::Error> {
     let told: Vec<Told> = sqlx::query_as(
-        "SELECT stage, count(*) AS done, max(total) AS total, sum(frames) AS frames,
+        "SELECT stage, count(*) AS done, max(total) AS total,
+                CAST(sum(frames) AS BIGINT) AS frames,
                 min(at_ms) AS first_at_ms, max(at_ms) AS last_at_ms
-         FROM progress WHERE video_id = ? AND run_id = ? GROUP BY stage ORDER BY stage",
+         FROM progress WHERE video_id = $1 AND run_id = $2 GROUP BY stage ORDER BY stage",
     )
     .bind(video_id)
     .bind(run_id)

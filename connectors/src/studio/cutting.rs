@@ -38,7 +38,10 @@ impl Connector<CutClips> for Studio {
         let run_id = ids::run(&video_id, &info.etag, &rules(effect), effect.replay);
         let at = ObjectRef::new(&effect.bucket, keys::manifest(&video_id, &run_id));
         if self.store.head(&at).await?.is_some() {
-            return self.manifest(&at.bucket, &at.key).await;
+            let there = self.manifest(&at.bucket, &at.key).await?;
+            // A second copy of the event, after the end; its first try may have left clips.
+            self.working(&effect.bucket, &there).unless_swept(&clip_keys(&there)).await?;
+            return Ok(there);
         }
 
         let job = self.scratch.job(info.bytes * SCRATCH_PER_SOURCE + SCRATCH_FLOOR)?;
@@ -82,9 +85,18 @@ impl Connector<CutClips> for Studio {
         };
         match self.store.write(&at, body, put).await? {
             PutOutcome::Written { .. } => Ok(manifest),
-            PutOutcome::Exists => self.manifest(&at.bucket, &at.key).await,
+            PutOutcome::Exists => {
+                let there = self.manifest(&at.bucket, &at.key).await?;
+                self.working(&effect.bucket, &there).unless_swept(&clip_keys(&there)).await?;
+                Ok(there)
+            }
         }
     }
+}
+
+fn clip_keys(manifest: &Manifest) -> Vec<String> {
+    let Manifest { video_id, run_id, clips, .. } = manifest;
+    clips.iter().map(|clip| keys::clip(video_id, run_id, clip.index)).collect()
 }
 
 /// Reads the source once and plans its clips; answers with the source's SHA-256, too.

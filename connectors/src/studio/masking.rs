@@ -22,7 +22,15 @@ const SECOND_LOOKS: u32 = 2;
 impl Connector<MaskClip> for Studio {
     async fn perform(&self, effect: &MaskClip) -> Result<Masked, Trouble> {
         let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
-        let entry = entry(&manifest, effect.index)?;
+        let written = std::slice::from_ref(&effect.masked_key);
+        let masked = self.mask(effect, &manifest).await;
+        self.working(&effect.bucket, &manifest).or_swept(masked, written).await
+    }
+}
+
+impl Studio {
+    async fn mask(&self, effect: &MaskClip, manifest: &Manifest) -> Result<Masked, Trouble> {
+        let entry = entry(manifest, effect.index)?;
         let tracks = self.tracks(&effect.bucket, &effect.tracks_key).await?;
 
         let clip_at = ObjectRef::new(&effect.bucket, &effect.clip_key);
@@ -38,8 +46,8 @@ impl Connector<MaskClip> for Studio {
             clip,
             out: masked.clone(),
             span: span(entry),
-            probe: probe(&manifest)?,
-            render: render(&manifest, self.threads),
+            probe: probe(manifest)?,
+            render: render(manifest, self.threads),
             masking: manifest.masking.clone(),
             tracks,
             runtime: self.models.library().to_owned(),
@@ -62,6 +70,8 @@ impl Connector<MaskClip> for Studio {
             self.store.write(&ObjectRef::new(&effect.bucket, key), body, Put::default()).await?;
         }
         self.upload(&masked, &effect.bucket, &effect.masked_key).await?;
+        let written = [effect.masked_key.clone()];
+        self.working(&effect.bucket, manifest).unless_swept(&written).await?;
         let kind = if report.copied { FrameKind::Copied } else { FrameKind::Encoded };
         self.metrics.count_frames(kind, report.frames.into());
         self.metrics.count_frames(FrameKind::Masked, report.masked_frames.into());

@@ -14,7 +14,7 @@ mod stitching;
 mod verifying;
 
 use confine::{Allowance, Entry, Failure, Helper, Work};
-use engine::{Metrics, Trouble};
+use engine::{Metrics, Trouble, WorkingObjects};
 use media::Probe;
 use ports::{ObjectRef, Put, Store};
 use schemas::{Manifest, Tracks};
@@ -58,6 +58,10 @@ impl Studio {
     async fn manifest(&self, bucket: &str, key: &str) -> Result<Manifest, Trouble> {
         let body = self.store.read(&ObjectRef::new(bucket, key), MAX_MANIFEST_BYTES).await?;
         Ok(Manifest::from_json(&body)?)
+    }
+
+    fn working<'a>(&'a self, bucket: &'a str, manifest: &'a Manifest) -> WorkingObjects<'a> {
+        WorkingObjects::of(&*self.store, bucket, manifest)
     }
 
     async fn tracks(&self, bucket: &str, key: &str) -> Result<Tracks, Trouble> {

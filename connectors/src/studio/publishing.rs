@@ -1,12 +1,12 @@
 //! What makes a recording public, and what clears up behind it.
 
 use super::Studio;
-use engine::{Connector, Refusal, Trouble};
+use engine::{Connector, Refusal, Trouble, WorkingObjects};
 use ports::{ObjectInfo, ObjectRef, Put, PutOutcome};
 use processors::sweep::SweepRun;
 use schemas::{
     Manifest,
-    keys::{self, RUN_METADATA, VIDEO_METADATA},
+    keys::{RUN_METADATA, VIDEO_METADATA},
 };
 use std::{collections::BTreeMap, path::Path};
 
@@ -73,27 +73,9 @@ fn owned_by(object: &ObjectInfo, video_id: &str) -> bool {
 impl Connector<SweepRun> for Studio {
     /// Removes what only the run needed. Manifest, tracks, labels and claims stay with the video.
     async fn perform(&self, effect: &SweepRun) -> Result<(), Trouble> {
-        let SweepRun { bucket, video_id, run_id, count } = effect;
-        // A part may be there, and the run be done, while the event that made it is not settled
-        // and will come again: `blur` and `label` then need the clip once more, and `blur` writes
-        // its part once more. Only what the gathering processors have seen is settled.
-        for (processor, events) in [("stitch", *count), ("index", 2 * count)] {
-            let seen = self.store.list(bucket, &keys::seen(video_id, run_id, processor)).await?;
-            if seen.len() < events as usize {
-                return Err(Trouble::transient(
-                    "waiting_for_stragglers",
-                    format!(
-                        "{processor} has seen {} of {events} events; the clips stay until then",
-                        seen.len()
-                    ),
-                ));
-            }
-        }
-        let mut gone = vec![keys::staged(video_id, run_id)];
-        for index in 0..*count {
-            gone.push(keys::clip(video_id, run_id, index));
-            gone.push(keys::masked(video_id, run_id, index));
-        }
-        self.store.delete(bucket, &gone).await
+        let SweepRun { bucket, video_id, run_id, .. } = effect;
+        WorkingObjects { store: &*self.store, bucket, video_id, run_id }
+            .sweep(&effect.gathered(), &effect.temporary())
+            .await
     }
 }

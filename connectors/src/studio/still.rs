@@ -24,12 +24,12 @@ impl Connector<TakeStill> for Studio {
         let Some(recording) = self.store.head(&recording_at).await? else {
             return Err(Trouble::poison("missing_object", format!("{recording_at} is gone")));
         };
+        let job = Arc::new(self.scratch.job(recording.bytes + SCRATCH_FLOOR)?);
+        let (film, jpeg) = (job.path("recording.mp4"), job.path("thumbnail.jpg"));
+        let recording = self.store.download(&recording_at, &film).await?;
         if !publishing::is_of_run(&recording, &effect.video_id, &effect.run_id) {
             return Err(Refusal::Skip("superseded").into());
         }
-        let job = Arc::new(self.scratch.job(recording.bytes + SCRATCH_FLOOR)?);
-        let (film, jpeg) = (job.path("recording.mp4"), job.path("thumbnail.jpg"));
-        self.store.download(&recording_at, &film).await?;
         let work =
             WriteStill { film, at_ms: effect.at_ms, within: effect.within, out: jpeg.clone() };
         let allowance = self.rendering(&job, recording.bytes, None);

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use media::{ClipSpan, Limits, MediaError, Probe, Stitch, StitchReport};
 use ports::ObjectRef;
 use processors::stitch::{StitchClips, Stitched};
-use schemas::{RenderMode, keys};
+use schemas::{Manifest, RenderMode, keys};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 
@@ -18,6 +18,14 @@ const DOWNLOADS_AT_ONCE: usize = 4;
 impl Connector<StitchClips> for Studio {
     async fn perform(&self, effect: &StitchClips) -> Result<Stitched, Trouble> {
         let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
+        let written = std::slice::from_ref(&effect.staged_key);
+        let stitched = self.stitch(effect, &manifest).await;
+        self.working(&effect.bucket, &manifest).or_swept(stitched, written).await
+    }
+}
+
+impl Studio {
+    async fn stitch(&self, effect: &StitchClips, manifest: &Manifest) -> Result<Stitched, Trouble> {
         let bytes = manifest.source.bytes;
         let job = Arc::new(self.scratch.job(bytes * SCRATCH_PER_SOURCE + SCRATCH_FLOOR)?);
         let (source, staged) = (job.path("source"), job.path("staged.mp4"));
@@ -41,13 +49,15 @@ impl Connector<StitchClips> for Studio {
             copy: manifest.render == RenderMode::Copy,
             parts: parts.into_iter().map(|(_, file)| file).collect(),
             spans: manifest.clips.iter().map(masking::span).collect(),
-            probe: probe(&manifest)?,
+            probe: probe(manifest)?,
             out: staged.clone(),
         };
         let length = footage(manifest.duration_ms);
         let allowance = self.rendering(&job, bytes, Some(length));
         let report = self.work(&job, work, allowance).await?;
         self.upload(&staged, &effect.bucket, &effect.staged_key).await?;
+        let written = [effect.staged_key.clone()];
+        self.working(&effect.bucket, manifest).unless_swept(&written).await?;
         self.metrics.count_media("stitch", footage(report.duration_ms));
         Ok(Stitched {
             frames: i64::try_from(report.frames).unwrap_or(i64::MAX),

@@ -48,8 +48,19 @@ const SMALLEST_RECOGNISABLE: f32 = 40.0 / 640.0;
 impl Connector<VerifyRecording> for Studio {
     async fn perform(&self, effect: &VerifyRecording) -> Result<Verified, Trouble> {
         let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
+        let verified = self.verify(effect, &manifest).await;
+        self.working(&effect.bucket, &manifest).or_swept(verified, &[]).await
+    }
+}
+
+impl Studio {
+    async fn verify(
+        &self,
+        effect: &VerifyRecording,
+        manifest: &Manifest,
+    ) -> Result<Verified, Trouble> {
         let staged_at = ObjectRef::new(&effect.bucket, &effect.staged_key);
-        let recording_at = ObjectRef::new(&effect.bucket, recording_key(&manifest));
+        let recording_at = ObjectRef::new(&effect.bucket, recording_key(manifest));
         let Some(staged) = self.store.head(&staged_at).await? else {
             return Err(Trouble::poison("missing_object", format!("{staged_at} is gone")));
         };
@@ -77,7 +88,7 @@ impl Connector<VerifyRecording> for Studio {
         let inspection = Inspection {
             films,
             tracks,
-            style: masking::style(&manifest),
+            style: masking::style(manifest),
             manifest: manifest.clone(),
             runtime: self.models.library().to_owned(),
         };
@@ -87,8 +98,8 @@ impl Connector<VerifyRecording> for Studio {
         self.metrics
             .count_frames(FrameKind::Verified, u64::try_from(checks.frames_output).unwrap_or(0));
         self.metrics.count_media("verify", footage(checks.duration_output_ms));
-        judge(&manifest, &checks).map_err(|poison| Trouble::from(engine::Refusal::from(poison)))?;
-        self.publish(&film, &recording_at, &manifest).await?;
+        judge(manifest, &checks).map_err(|poison| Trouble::from(engine::Refusal::from(poison)))?;
+        self.publish(&film, &recording_at, manifest).await?;
         Ok(Verified {
             recording_key: recording_at.key,
             recorded_at_ms: manifest.recorded_at_ms,
@@ -99,7 +110,7 @@ impl Connector<VerifyRecording> for Studio {
                 version: 1,
                 video_id: manifest.video_id.clone(),
                 run_id: manifest.run_id.clone(),
-                statement: statement(&manifest),
+                statement: statement(manifest),
                 source_sha256: manifest.source.sha256.clone(),
                 output_sha256,
                 masking: manifest.masking.clone(),

@@ -288,7 +288,7 @@ async fn a_graceful_stop_gives_back_what_takes_too_long() {
     gates.open("done");
     world.context.shutdown.cancel();
     eventually(|| world.clock.naps().contains(&world.context.policy.grace)).await;
-    world.clock.advance(Duration::from_millis(9_999));
+    world.clock.advance(world.context.policy.grace - Duration::from_millis(1));
     a_while().await;
     assert!(!started.task.is_finished());
     world.clock.advance(Duration::from_millis(1));

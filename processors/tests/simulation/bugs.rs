@@ -45,6 +45,7 @@ bugs! {
     NotIdempotent: "blur refuses to render a clip a second time",
     EarlySweep: "verify removes the staged film once it is published",
     GreedySweep: "sweep removes all of a run",
+    LateWriters: "what is written after the sweep stays",
     BlamesTheEvent: "a store that is away is taken for the event's fault",
     BlamesTheWorld: "a corrupt video is taken for a fault of the world's",
 }

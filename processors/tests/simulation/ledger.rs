@@ -75,6 +75,8 @@ pub(crate) struct Book {
     pub(crate) postponed: BTreeSet<(&'static str, Position)>,
     /// Settled deliveries.
     pub(crate) settled: u64,
+    /// Temporary objects whose writer was cut short before it could look whether they are late.
+    pub(crate) cut_short: BTreeSet<String>,
 }
 
 /// What an event of ours says, field by field.

@@ -4,7 +4,7 @@
 
 use crate::{bugs::Bug, process::Process, store::SimStore};
 use bytes::Bytes;
-use engine::{Connector, Refusal, Trouble};
+use engine::{Connector, Refusal, Trouble, WorkingObjects};
 use ports::{Document, ObjectRef, Put, PutOutcome, Store};
 use processors::{
     blur::{MaskClip, Masked},
@@ -25,9 +25,6 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
 };
-
-/// Why `sweep` waits.
-pub(crate) const STRAGGLERS: &str = "waiting_for_stragglers";
 
 const LIMIT: u64 = 1 << 20;
 /// Frames of a clip, at 10 a second and 100 ticks a frame.
@@ -84,6 +81,26 @@ pub(crate) fn masked(clip: &str) -> String {
     format!("[{clip}]")
 }
 
+/// An effect that writes temporary objects, until it has ended by itself.
+struct Writing<'a> {
+    studio: &'a Studio,
+    keys: Vec<String>,
+}
+
+impl Writing<'_> {
+    fn ended(mut self) {
+        self.keys.clear();
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if !self.keys.is_empty() {
+            self.studio.store.ledger.book().cut_short.extend(self.keys.drain(..));
+        }
+    }
+}
+
 impl Connector<CutClips> for Studio {
     async fn perform(&self, effect: &CutClips) -> Result<Manifest, Trouble> {
         self.begin("cut", &effect.source.key).await;
@@ -101,7 +118,11 @@ impl Connector<CutClips> for Studio {
         let run_id = ids::run(&video_id, &info.etag, &rules, effect.replay);
         let at = ObjectRef::new(&effect.bucket, keys::manifest(&video_id, &run_id));
         if self.store.head(&at).await?.is_some() {
-            return self.manifest(&at.bucket, &at.key).await;
+            let there = self.manifest(&at.bucket, &at.key).await?;
+            let clips: Vec<_> =
+                there.clips.iter().map(|c| keys::clip(&video_id, &run_id, c.index)).collect();
+            self.unless_swept(&effect.bucket, &there, &clips).await?;
+            return Ok(there);
         }
         let source = self.text(&effect.source.bucket, &effect.source.key).await?;
         let Some((name, clips)) = source.split_once(' ') else {
@@ -111,17 +132,24 @@ impl Connector<CutClips> for Studio {
             return Err(Trouble::poison("no_video", "the source is no video"));
         };
         let clips: u32 = clips.parse().unwrap();
-        for index in 0..clips {
-            let key = keys::clip(&video_id, &run_id, index);
-            self.put(&effect.bucket, &key, format!("{name}/{index}")).await?;
+        let keys: Vec<_> = (0..clips).map(|index| keys::clip(&video_id, &run_id, index)).collect();
+        let writing = Writing { studio: self, keys: keys.clone() };
+        for (index, key) in keys.iter().enumerate() {
+            self.put(&effect.bucket, key, format!("{name}/{index}")).await?;
         }
         let manifest = manifest(effect, &info.etag, name, clips, video_id, run_id);
         let body = Bytes::from(manifest.to_json()?);
         let put = Put { only_if_absent: true, ..Put::default() };
-        match self.store.write(&at, body, put).await? {
-            PutOutcome::Written { .. } => Ok(manifest),
-            PutOutcome::Exists => self.manifest(&at.bucket, &at.key).await,
-        }
+        let cut = match self.store.write(&at, body, put).await? {
+            PutOutcome::Written { .. } => manifest,
+            PutOutcome::Exists => {
+                let there = self.manifest(&at.bucket, &at.key).await?;
+                self.unless_swept(&effect.bucket, &there, &keys).await?;
+                there
+            }
+        };
+        writing.ended();
+        Ok(cut)
     }
 }
 
@@ -203,9 +231,19 @@ impl Connector<FindLabels> for Studio {
 
 impl Connector<MaskClip> for Studio {
     async fn perform(&self, effect: &MaskClip) -> Result<Masked, Trouble> {
-        let MaskClip { bucket, manifest_key, clip_key, tracks_key, masked_key, index } = effect;
-        self.begin("mask", clip_key).await;
-        let manifest = self.manifest(bucket, manifest_key).await?;
+        self.begin("mask", &effect.clip_key).await;
+        let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
+        let writing = Writing { studio: self, keys: vec![effect.masked_key.clone()] };
+        let done = self.mask(effect, &manifest).await;
+        writing.ended();
+        let written = std::slice::from_ref(&effect.masked_key);
+        self.or_swept(done, &effect.bucket, &manifest, written).await
+    }
+}
+
+impl Studio {
+    async fn mask(&self, effect: &MaskClip, manifest: &Manifest) -> Result<Masked, Trouble> {
+        let MaskClip { bucket, clip_key, tracks_key, masked_key, index, .. } = effect;
         let clip = self.text(bucket, clip_key).await?;
         Tracks::from_avro(&self.store.read(&ObjectRef::new(bucket, tracks_key), LIMIT).await?)?;
         let there = self.store.head(&ObjectRef::new(bucket, masked_key)).await?.is_some();
@@ -213,6 +251,7 @@ impl Connector<MaskClip> for Studio {
             return Err(Trouble::poison("exists", "simulated"));
         }
         self.put(bucket, masked_key, masked(&clip)).await?;
+        self.unless_swept(bucket, manifest, std::slice::from_ref(masked_key)).await?;
         let frames = manifest.clips[*index as usize].core_frames;
         Ok(Masked { frames: i32::try_from(frames).unwrap(), masked_frames: 5, copied: false })
     }
@@ -222,6 +261,16 @@ impl Connector<StitchClips> for Studio {
     async fn perform(&self, effect: &StitchClips) -> Result<Stitched, Trouble> {
         self.begin("stitch", &effect.staged_key).await;
         let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
+        let writing = Writing { studio: self, keys: vec![effect.staged_key.clone()] };
+        let done = self.stitch(effect, &manifest).await;
+        writing.ended();
+        let written = std::slice::from_ref(&effect.staged_key);
+        self.or_swept(done, &effect.bucket, &manifest, written).await
+    }
+}
+
+impl Studio {
+    async fn stitch(&self, effect: &StitchClips, manifest: &Manifest) -> Result<Stitched, Trouble> {
         let mut film = String::new();
         for index in 0..effect.count {
             let key = keys::masked(&manifest.video_id, &manifest.run_id, index);
@@ -229,7 +278,9 @@ impl Connector<StitchClips> for Studio {
         }
         let size_bytes = i64::try_from(film.len()).unwrap();
         self.put(&effect.bucket, &effect.staged_key, film).await?;
-        let Manifest { frames, duration_ms, .. } = manifest;
+        let written = std::slice::from_ref(&effect.staged_key);
+        self.unless_swept(&effect.bucket, manifest, written).await?;
+        let Manifest { frames, duration_ms, .. } = *manifest;
         Ok(Stitched { frames, duration_ms, size_bytes })
     }
 }
@@ -238,6 +289,17 @@ impl Connector<VerifyRecording> for Studio {
     async fn perform(&self, effect: &VerifyRecording) -> Result<Verified, Trouble> {
         self.begin("verify", &effect.staged_key).await;
         let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
+        let done = self.verify(effect, &manifest).await;
+        self.or_swept(done, &effect.bucket, &manifest, &[]).await
+    }
+}
+
+impl Studio {
+    async fn verify(
+        &self,
+        effect: &VerifyRecording,
+        manifest: &Manifest,
+    ) -> Result<Verified, Trouble> {
         let film = self.text(&effect.bucket, &effect.staged_key).await?;
         let frames = film.matches('[').count() as i64 * i64::from(FRAMES);
         let checks = Checks {
@@ -247,9 +309,9 @@ impl Connector<VerifyRecording> for Studio {
             duration_output_ms: manifest.duration_ms,
             ..Checks::default()
         };
-        judge(&manifest, &checks).map_err(|poison| Trouble::from(Refusal::from(poison)))?;
-        let to = ObjectRef::new(&effect.bucket, recording_key(&manifest));
-        self.publish(film.clone(), &to, &manifest).await?;
+        judge(manifest, &checks).map_err(|poison| Trouble::from(Refusal::from(poison)))?;
+        let to = ObjectRef::new(&effect.bucket, recording_key(manifest));
+        self.publish(film.clone(), &to, manifest).await?;
         if self.is(Bug::EarlySweep) {
             let staged = [effect.staged_key.clone()];
             self.store.delete(&effect.bucket, &staged).await?;
@@ -264,7 +326,7 @@ impl Connector<VerifyRecording> for Studio {
                 version: 1,
                 video_id: manifest.video_id.clone(),
                 run_id: manifest.run_id.clone(),
-                statement: statement(&manifest),
+                statement: statement(manifest),
                 source_sha256: manifest.source.sha256.clone(),
                 output_sha256: film,
                 masking: manifest.masking.clone(),
@@ -275,6 +337,35 @@ impl Connector<VerifyRecording> for Studio {
 }
 
 impl Studio {
+    fn working<'a>(&'a self, bucket: &'a str, manifest: &'a Manifest) -> WorkingObjects<'a> {
+        WorkingObjects::of(&self.store, bucket, manifest)
+    }
+
+    async fn unless_swept(
+        &self,
+        bucket: &str,
+        manifest: &Manifest,
+        written: &[String],
+    ) -> Result<(), Trouble> {
+        if self.is(Bug::LateWriters) {
+            return Ok(());
+        }
+        self.working(bucket, manifest).unless_swept(written).await
+    }
+
+    async fn or_swept<T>(
+        &self,
+        result: Result<T, Trouble>,
+        bucket: &str,
+        manifest: &Manifest,
+        written: &[String],
+    ) -> Result<T, Trouble> {
+        if self.is(Bug::LateWriters) {
+            return result;
+        }
+        self.working(bucket, manifest).or_swept(result, written).await
+    }
+
     /// Where nothing is, or over an older run of the same video.
     async fn publish(&self, film: String, to: &ObjectRef, of: &Manifest) -> Result<(), Trouble> {
         let put = |only_if_absent| Put {
@@ -348,7 +439,7 @@ impl Connector<TakeStill> for Studio {
 
 impl Connector<SweepRun> for Studio {
     async fn perform(&self, effect: &SweepRun) -> Result<(), Trouble> {
-        let SweepRun { bucket, video_id, run_id, count } = effect;
+        let SweepRun { bucket, video_id, run_id, .. } = effect;
         self.begin("sweep", run_id).await;
         let folder = keys::run(video_id, run_id);
         if self.is(Bug::GreedySweep) {
@@ -356,18 +447,8 @@ impl Connector<SweepRun> for Studio {
             let all: Vec<_> = all.into_iter().map(|object| object.key).collect();
             return self.store.delete(bucket, &all).await;
         }
-        // As in the program: what somebody may still have to do again stays until it is done.
-        for (processor, events) in [("stitch", *count), ("index", 2 * count)] {
-            let seen = self.store.list(bucket, &keys::seen(video_id, run_id, processor)).await?;
-            if seen.len() < events as usize {
-                return Err(Trouble::transient(STRAGGLERS, "the clips stay until then"));
-            }
-        }
-        let mut gone = vec![keys::staged(video_id, run_id)];
-        for index in 0..*count {
-            gone.push(keys::clip(video_id, run_id, index));
-            gone.push(keys::masked(video_id, run_id, index));
-        }
-        self.store.delete(bucket, &gone).await
+        WorkingObjects { store: &self.store, bucket, video_id, run_id }
+            .sweep(&effect.gathered(), &effect.temporary())
+            .await
     }
 }

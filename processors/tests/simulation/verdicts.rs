@@ -6,16 +6,16 @@ use crate::{
     mill::{BUCKET, GROUPS},
     plan::{Kind, Plan, Video},
     store::{REGISTRY_AWAY, STORE_AWAY},
-    studio::{STRAGGLERS, masked},
+    studio::masked,
 };
-use engine::{header, memory::MemoryStore};
+use engine::{WAITING_FOR_STRAGGLERS, header, memory::MemoryStore};
 use futures::FutureExt;
 use ports::{ObjectRef, Record, Store};
 use schemas::{Manifest, keys};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Transient troubles of this world: what may be retried, and given up in the end.
-const TRANSIENT: &[&str] = &[STORE_AWAY, REGISTRY_AWAY, STRAGGLERS];
+const TRANSIENT: &[&str] = &[STORE_AWAY, REGISTRY_AWAY, WAITING_FOR_STRAGGLERS];
 
 /// What became of a run.
 #[derive(Debug, Default)]
@@ -145,7 +145,7 @@ impl Judgement<'_> {
         let fair = match (video.as_ref().map(|video| video.kind), reason) {
             (_, "panicked") => self.plan.weather.panic > 0,
             // Longer than any fault lasts.
-            (_, STRAGGLERS) if self.plan.patient() => {
+            (_, WAITING_FOR_STRAGGLERS) if self.plan.patient() => {
                 let name = video.as_ref().map(|video| video.name.clone()).unwrap_or_default();
                 self.unswept.push((name, here.to_owned()));
                 gave_up
@@ -155,8 +155,8 @@ impl Judgement<'_> {
                 group == "cut"
             }
             (None, "malformed_event" | "unknown_schema") => group == "cut",
-            // The second copy of an upload may come when the first one's clips are swept.
-            (Some(Kind::Doubled), "missing_object") => true,
+            // The clips of the second copy of an upload may be swept with the first one's.
+            (Some(Kind::Doubled), "missing_object") => matches!(group, "detect" | "label"),
             _ => false,
         };
         if !fair {
@@ -191,7 +191,9 @@ impl Judgement<'_> {
         let kind = self.video_of(record).map(|video| video.kind);
         let fair = matches!(group, "stitch" | "index")
             || kind == Some(Kind::Deleted)
-            || (matches!(group, "verify" | "thumbnail") && kind == Some(Kind::Replayed));
+            || (matches!(group, "verify" | "thumbnail") && kind == Some(Kind::Replayed))
+            || (matches!(group, "cut" | "blur" | "stitch" | "verify")
+                && kind == Some(Kind::Doubled));
         if fair { Ok(()) } else { fails(rule::ONE_VERDICT, format!("{here}: nothing came of it")) }
     }
 
@@ -299,14 +301,12 @@ impl Judgement<'_> {
         for ((_, id), run) in runs() {
             let folder = keys::run(&video.name, id);
             let left = objects.keys(BUCKET);
+            // One process cannot be its own ghost.
+            let excused =
+                |key: &String| self.plan.processes > 1 && self.book.cut_short.contains(key);
             let left = left.iter().filter(|key| key.starts_with(&folder) && temporary(key));
-            let left: Vec<_> = left.collect();
-            // A member that lost its partitions may write once more what was swept already; one
-            // process cannot be its own ghost. Deleting a video is not the sweep's part.
-            let swept = !run.recording.is_empty()
-                && self.plan.processes == 1
-                && matches!(video.kind, Kind::Ordinary | Kind::Replayed)
-                && !self.gave_up(&video.name, GROUPS);
+            let left: Vec<_> = left.filter(|key| !excused(key)).collect();
+            let swept = !run.recording.is_empty() && !self.gave_up(&video.name, GROUPS);
             if swept && !left.is_empty() {
                 return fails(rule::SWEPT, format!("{left:?} are left"));
             }

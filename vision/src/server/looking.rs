@@ -1,6 +1,6 @@
 //! What a helper does for a job: it looks at one video and answers with what it found.
 
-use super::wire::Kind;
+use super::{decoding::DecodePhoto, wire::Kind};
 use crate::{
     FaceDetector, LabelDetector, Models, VideoFaces, VideoLabels, VisionError, faces_in_video,
     labels_in_video,
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// What a helper of the server must know.
-pub const WORKS: [Entry; 1] = [Entry::of::<Look>()];
+pub const WORKS: [Entry; 2] = [Entry::of::<Look>(), Entry::of::<DecodePhoto>()];
 
 /// One look at a whole video.
 #[derive(Debug, Serialize, Deserialize)]

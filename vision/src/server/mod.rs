@@ -6,6 +6,7 @@
 
 mod clock;
 mod collections;
+mod decoding;
 mod face_store;
 mod fault;
 mod images;
@@ -63,7 +64,7 @@ pub struct ServerOptions {
     pub permits: Arc<Semaphore>,
     /// Threads per analysed video, for decoding and for inference each.
     pub threads: usize,
-    /// Does what reads videos.
+    /// Does what reads videos and photographs.
     pub helper: Helper,
     /// 0 to 1, usually [`FACE_THRESHOLD`](crate::FACE_THRESHOLD); photographs take at least 0.7.
     pub face_threshold: f32,

@@ -4,15 +4,16 @@
 //! their place stand one set of detectors and a limit on how many pictures may wait, so that memory
 //! stays bounded; who comes above it is told to come again.
 
-use super::{ServerOptions, fault::Fault, wire::Image};
+use super::{ServerOptions, decoding::decoded, fault::Fault, wire::Image, worker::scratch};
 use crate::{
     Embedding, FaceBox, FaceDetector, FaceEmbedder, LabelBox, LabelDetector, Models, Pose, Quality,
-    RgbImage, VisionError, alignment::measure_upright, decode_photo, pose, quality,
+    RgbImage, VisionError, alignment::measure_upright, pose, quality,
 };
 use axum::body::Bytes;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use confine::Helper;
 use ports::{ObjectRef, Store};
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 use tokio::{
     sync::{Mutex, Semaphore, SemaphorePermit},
     task::spawn_blocking,
@@ -50,6 +51,8 @@ struct Detectors {
 #[derive(Debug)]
 pub(super) struct Photos {
     store: Arc<dyn Store>,
+    helper: Helper,
+    scratch: PathBuf,
     looking: Looking,
     places: Semaphore,
 }
@@ -71,7 +74,13 @@ impl Photos {
             face_threshold: options.face_threshold.max(PHOTO_THRESHOLD),
             detectors: Arc::default(),
         };
-        Self { store: options.store.clone(), looking, places: Semaphore::new(MOST_WAITING) }
+        Self {
+            store: options.store.clone(),
+            helper: options.helper.clone(),
+            scratch: scratch(&options.data),
+            looking,
+            places: Semaphore::new(MOST_WAITING),
+        }
     }
 
     /// To be held as long as a picture is; refused where too many are.
@@ -165,10 +174,9 @@ impl Photos {
         let looking = self.looking.clone();
         // Held by the blocking thread, also when the client has gone: never two pictures at once.
         let mut detectors = looking.detectors.clone().lock_owned().await;
-        let looked = spawn_blocking(move || {
-            let picture = decode_photo(&file)?;
-            see(&looking, &mut detectors, &picture).map_err(Fault::from)
-        });
+        let picture = decoded(&self.helper, &self.scratch, file).await?;
+        let looked =
+            spawn_blocking(move || see(&looking, &mut detectors, &picture).map_err(Fault::from));
         looked.await.map_err(|e| Fault::server(format!("the picture was not looked at: {e}")))?
     }
 }

@@ -66,10 +66,15 @@ pub(super) struct Worker {
     running: Mutex<JoinSet<()>>,
 }
 
+/// Where the private folders of jobs and pictures are, below the server's data.
+pub(super) fn scratch(data: &Path) -> PathBuf {
+    data.join("scratch")
+}
+
 impl Worker {
     /// Empties the scratch folder: what is in it is left from a run that was killed.
     pub(super) fn new(options: ServerOptions, jobs: Jobs) -> Result<Self, VisionError> {
-        let scratch = options.data.join("scratch");
+        let scratch = scratch(&options.data);
         let failed = |error| VisionError::io(scratch.display().to_string(), error);
         match fs::remove_dir_all(&scratch) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),

@@ -5,7 +5,8 @@ pub(super) struct Input {
     /// What it is, in the table.
     pub(super) what: &'static str,
     /// Arguments of one ffmpeg call each; the last word is the file, that of the last call the
-    /// input. [`WORDS`] stand for longer arguments.
+    /// input. [`WORDS`] stand for longer arguments. `EDITS=1-2,…` is no call: see
+    /// [`edited`](super::edits::edited).
     pub(super) made_by: &'static [&'static str],
     pub(super) expected: Expected,
     /// What is not kept, or kept in another way; empty when all is.
@@ -282,6 +283,38 @@ pub(super) fn starts() -> Vec<Input> {
             "an edit list hides the first half second",
             &["PICTURE BEEPS H264 -c:a aac uncut.mp4", "-ss 0.5 -i uncut.mp4 -c copy edited.mp4"],
         ),
+        whole(
+            "an edit list leaves the middle second out",
+            &["PICTURE BEEPS H264 -c:a aac long.mp4", "EDITS=0-1,2-3 long.mp4 shorter.mp4"],
+        ),
+        whole(
+            "an edit list shows the middle second twice",
+            &["PICTURE BEEPS H264 -bf 3 -c:a aac once.mp4", "EDITS=0-2,1-3 once.mp4 twice.mp4"],
+        ),
+        whole(
+            "an edit list shows the film three times",
+            &["PICTURE HEVC loop.mov", "EDITS=0-3,0-3,0-3 loop.mov loops.mov"],
+        ),
+        Input {
+            expected: Expected::Refused("unsupported"),
+            ..whole(
+                "an edit list joins parts between key frames",
+                &[
+                    "PICTURE BEEPS H264 -c:a aac uncut2.mp4",
+                    "EDITS=0-1,1.4-3 uncut2.mp4 joined.mp4",
+                ],
+            )
+        },
+        Input {
+            expected: Expected::Refused("too_large"),
+            ..whole(
+                "an edit list shows one second nine times",
+                &[
+                    "PICTURE BEEPS H264 -c:a aac second.mp4",
+                    "EDITS=0-1,0-1,0-1,0-1,0-1,0-1,0-1,0-1,0-1 second.mp4 nine.mp4",
+                ],
+            )
+        },
         whole(
             "the picture begins later than the sound",
             &["-itsoffset 0.4 PICTURE BEEPS -vsync passthrough H264 -c:a aac later.mp4"],

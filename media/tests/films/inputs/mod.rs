@@ -4,6 +4,7 @@
 //! writes the table anew; without it the tests compare their rows with those in the table.
 
 mod damage;
+mod edits;
 mod eye;
 mod menu;
 mod table;

@@ -84,7 +84,10 @@ fn make(studio: &Studio, input: &Input) -> std::path::PathBuf {
     }
     let mut made = None;
     for call in input.made_by {
-        made = Some(studio.make_spelled(call, super::menu::WORDS));
+        made = Some(match call.strip_prefix("EDITS=") {
+            Some(edits) => super::edits::edited(studio, edits),
+            None => studio.make_spelled(call, super::menu::WORDS),
+        });
     }
     made.unwrap()
 }

@@ -1,108 +1,13 @@
-use super::*;
-use ports::{StageRow, VideoState};
-use tempfile::TempDir;
+//! What a catalogue must do, whichever engine keeps it.
 
-async fn empty() -> (Sqlite, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let catalog = Sqlite::open(dir.path().join("catalogue.db")).await.unwrap();
-    (catalog, dir)
-}
-
-fn uploaded(video_id: &str, title: &str, uploaded_at_ms: i64, bytes: Option<i64>) -> Fact {
-    Fact::Uploaded {
-        video_id: video_id.to_owned(),
-        owner: "ann".to_owned(),
-        assessment: "exam-1".to_owned(),
-        title: title.to_owned(),
-        visibility: "private".to_owned(),
-        recorded_at_ms: uploaded_at_ms - 50,
-        uploaded_at_ms,
-        bytes,
-    }
-}
-
-fn progress(run: &str, stage: &'static str, index: i64, total: Option<i64>, at_ms: i64) -> Fact {
-    Fact::Progress {
-        video_id: "v".to_owned(),
-        run_id: run.to_owned(),
-        stage,
-        index,
-        total,
-        frames: 10 + index,
-        at_ms,
-    }
-}
-
-fn ready(run: &str, at_ms: i64) -> Fact {
-    Fact::Ready {
-        video_id: "v".to_owned(),
-        run_id: run.to_owned(),
-        bucket: "media".to_owned(),
-        key: format!("recordings/ann/{run}.mp4"),
-        receipt_key: "receipts/v.json".to_owned(),
-        duration_ms: 25_000,
-        bytes: 777,
-        at_ms,
-    }
-}
-
-fn searchable(run: &str, at_ms: i64) -> Fact {
-    Fact::Searchable { video_id: "v".to_owned(), run_id: run.to_owned(), at_ms }
-}
-
-fn dead(processor: &str, offset: i64, reason: &str, at_ms: i64) -> Fact {
-    Fact::Dead(DeadLetterRow {
-        topic: format!("reelmill.dead.{processor}"),
-        partition: 2,
-        offset,
-        processor: processor.to_owned(),
-        video_id: Some("v".to_owned()),
-        reason: reason.to_owned(),
-        detail: format!("{reason} of {processor}, look there"),
-        at_ms,
-        redriven_at_ms: None,
-    })
-}
-
-async fn seen(catalog: &Sqlite, facts: &[Fact]) -> VideoRow {
-    catalog.record(facts).await.unwrap();
-    catalog.video(&Viewer::Local, "v").await.unwrap().unwrap()
-}
-
-fn all(page: u32, page_size: u32) -> VideoFilter {
-    VideoFilter { viewer: Viewer::Local, owner: None, assessment: None, page, page_size }
-}
-
-fn stage<'a>(row: &'a VideoRow, name: &str) -> &'a StageRow {
-    row.stages.iter().find(|stage| stage.stage == name).unwrap()
-}
-
-/// A video of three clips whose second run failed in `label`, with everything told twice over.
-fn a_whole_life() -> Vec<Fact> {
-    let mut facts = vec![
-        uploaded("v", "first", 100, None),
-        uploaded("v", "told by clips-ready", 130, Some(5_000)),
-        ready("run-2", 400),
-        searchable("run-1", 300),
-        dead("detect", 0, "unreadable_clip", 210),
-        dead("label", 0, "label_failed", 420),
-        dead("label", 1, "label_failed_again", 421),
-        progress("run-1", "cut", 0, None, 131),
-        progress("run-1", "stitch", 0, Some(1), 499),
-        progress("run-2", "cut", 0, None, 310),
-        progress("run-2", "cut", 0, Some(3), 311),
-        progress("run-2", "verify", 0, Some(1), 400),
-    ];
-    for index in 1..3 {
-        facts.push(progress("run-2", "cut", index, Some(3), 320 + index));
-        facts.push(progress("run-2", "detect", index, None, 330 + index));
-    }
-    facts
-}
+use super::empty;
+use crate::database::tests::facts::*;
+use crate::database::{Database, OpenError};
+use ports::{Catalog, DeadLetterRow, Fact, StageRow, Trouble, VideoFilter, VideoState, Viewer};
 
 #[tokio::test]
 async fn facts_in_any_order_and_number_give_the_same_rows() {
-    let (catalog, _dir) = empty().await;
+    let Some((catalog, _place)) = empty().await else { return };
     let in_order = seen(&catalog, &a_whole_life()).await;
     let dead_letters = catalog.dead_letters(Some("v"), 10).await.unwrap();
     let page = catalog.videos(&all(0, 10)).await.unwrap();
@@ -115,7 +20,7 @@ async fn facts_in_any_order_and_number_give_the_same_rows() {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             facts.swap(i, (state >> 33) as usize % (i + 1));
         }
-        let (catalog, _dir) = empty().await;
+        let Some((catalog, _place)) = empty().await else { return };
         for batch in facts.chunks(1 + seed as usize % 9) {
             catalog.record(batch).await.unwrap();
         }
@@ -132,7 +37,7 @@ async fn facts_in_any_order_and_number_give_the_same_rows() {
 
 #[tokio::test]
 async fn stages_come_in_the_order_of_the_mill_and_count_each_part_once() {
-    let (catalog, _dir) = empty().await;
+    let Some((catalog, _place)) = empty().await else { return };
     let row = seen(&catalog, &[uploaded("v", "t", 100, None)]).await;
     assert!(row.stages.iter().all(|stage| (stage.done, stage.total) == (0, None)));
 
@@ -168,7 +73,7 @@ async fn stages_come_in_the_order_of_the_mill_and_count_each_part_once() {
 
 #[tokio::test]
 async fn a_late_event_of_an_older_run_changes_nothing_a_user_sees() {
-    let (catalog, _dir) = empty().await;
+    let Some((catalog, _place)) = empty().await else { return };
     let row = seen(
         &catalog,
         &[
@@ -189,7 +94,7 @@ async fn a_late_event_of_an_older_run_changes_nothing_a_user_sees() {
 
 #[tokio::test]
 async fn a_late_event_of_an_older_run_does_not_make_it_current_before_a_recording() {
-    let (catalog, _dir) = empty().await;
+    let Some((catalog, _place)) = empty().await else { return };
     let facts = [
         progress("run-old", "cut", 0, Some(1), 110),
         progress("run-new", "cut", 0, Some(2), 200),
@@ -200,7 +105,7 @@ async fn a_late_event_of_an_older_run_does_not_make_it_current_before_a_recordin
 
 #[tokio::test]
 async fn a_dead_letter_fails_a_video_until_its_recording_is_there() {
-    let (catalog, _dir) = empty().await;
+    let Some((catalog, _place)) = empty().await else { return };
     let row = seen(
         &catalog,
         &[
@@ -225,7 +130,7 @@ async fn a_dead_letter_fails_a_video_until_its_recording_is_there() {
 #[tokio::test]
 async fn a_dead_letter_that_cannot_stop_the_recording_gives_a_reason_and_leaves_the_state() {
     for processor in ["label", "index", "catalog", "sweep"] {
-        let (catalog, _dir) = empty().await;
+        let Some((catalog, _place)) = empty().await else { return };
         let facts = [uploaded("v", "t", 100, None), dead(processor, 0, "no", 150)];
         let row = seen(&catalog, &facts).await;
         assert_eq!(row.state, VideoState::Processing, "{processor}");
@@ -243,7 +148,7 @@ async fn a_dead_letter_that_cannot_stop_the_recording_gives_a_reason_and_leaves_
 
 #[tokio::test]
 async fn a_reason_the_search_has_is_not_hidden_by_a_later_one_of_the_sweep() {
-    let (catalog, _dir) = empty().await;
+    let Some((catalog, _place)) = empty().await else { return };
     let facts = [
         uploaded("v", "t", 100, None),
         ready("run-1", 200),
@@ -257,7 +162,7 @@ async fn a_reason_the_search_has_is_not_hidden_by_a_later_one_of_the_sweep() {
 async fn a_published_video_stays_published_and_says_why_it_is_not_searchable() {
     for processor in ["label", "index"] {
         for at_ms in [150, 250] {
-            let (catalog, _dir) = empty().await;
+            let Some((catalog, _place)) = empty().await else { return };
             let facts = [
                 uploaded("v", "t", 100, None),
                 ready("run-1", 200),
@@ -275,7 +180,7 @@ async fn a_published_video_stays_published_and_says_why_it_is_not_searchable() {
 
 #[tokio::test]
 async fn a_dead_letter_of_an_unknown_video_shows_it_as_failed_until_its_upload_is_told() {
-    let (catalog, _dir) = empty().await;
+    let Some((catalog, _place)) = empty().await else { return };
     let row = seen(&catalog, &[dead("cut", 7, "not_a_video", 500)]).await;
     assert_eq!((row.title.as_str(), row.state), ("", VideoState::Failed));
     assert_eq!((row.uploaded_at_ms, row.run_id.as_str()), (500, ""));
@@ -289,7 +194,7 @@ async fn a_dead_letter_of_an_unknown_video_shows_it_as_failed_until_its_upload_i
 
 #[tokio::test]
 async fn an_upload_fills_in_a_row_even_when_it_is_told_of_later_than_the_facts() {
-    let (catalog, _dir) = empty().await;
+    let Some((catalog, _place)) = empty().await else { return };
     let facts = [progress("run-1", "cut", 0, Some(1), 110), uploaded("v", "holiday", 900, None)];
     let row = seen(&catalog, &facts).await;
     assert_eq!((row.title.as_str(), row.uploaded_at_ms), ("holiday", 900));
@@ -306,25 +211,26 @@ async fn a_dead_letter_that_was_sent_back_fails_its_video_no_more() {
         at_ms: 40,
     };
     let state = async |facts: &[Fact]| {
-        let (catalog, _dir) = empty().await;
+        let (catalog, _place) = empty().await?;
         let row = seen(&catalog, facts).await;
         let letters = catalog.dead_letters(Some("v"), 10).await.unwrap();
         let redriven: Vec<_> = letters.iter().map(|letter| letter.redriven_at_ms).collect();
-        (row.state, row.reason, redriven)
+        Some((row.state, row.reason, redriven))
     };
     let letter = || dead("cut", 1, "a", 10);
     let (processing, failed) = (VideoState::Processing, VideoState::Failed);
-    assert_eq!(state(&[letter()]).await, (failed, Some("a".to_owned()), vec![None]));
-    assert_eq!(state(&[letter(), sent_back()]).await, (processing, None, vec![Some(40)]));
-    assert_eq!(state(&[sent_back(), letter()]).await, (processing, None, vec![Some(40)]));
+    let Some(first) = state(&[letter()]).await else { return };
+    assert_eq!(first, (failed, Some("a".to_owned()), vec![None]));
+    assert_eq!(state(&[letter(), sent_back()]).await, Some((processing, None, vec![Some(40)])));
+    assert_eq!(state(&[sent_back(), letter()]).await, Some((processing, None, vec![Some(40)])));
     let again = dead("cut", 2, "b", 50);
     let dead_again = state(&[letter(), sent_back(), again]).await;
-    assert_eq!(dead_again, (failed, Some("b".to_owned()), vec![None, Some(40)]));
+    assert_eq!(dead_again, Some((failed, Some("b".to_owned()), vec![None, Some(40)])));
 }
 
 #[tokio::test]
 async fn a_row_that_stands_for_dead_letters_is_gone_when_they_were_sent_back() {
-    let (catalog, _dir) = empty().await;
+    let Some((catalog, _place)) = empty().await else { return };
     let facts = [dead("cut", 1, "missing", 10), Fact::StandIn { video_id: "v".to_owned() }];
     assert_eq!(seen(&catalog, &facts).await.state, VideoState::Failed);
     let sent_back =
@@ -338,7 +244,7 @@ async fn a_row_that_stands_for_dead_letters_is_gone_when_they_were_sent_back() {
 
 #[tokio::test]
 async fn dead_letters_are_newest_first_with_and_without_a_video() {
-    let (catalog, _dir) = empty().await;
+    let Some((catalog, _place)) = empty().await else { return };
     let nobodys = Fact::Dead(DeadLetterRow {
         topic: "reelmill.dead.cut".to_owned(),
         partition: 0,
@@ -366,7 +272,7 @@ async fn dead_letters_are_newest_first_with_and_without_a_video() {
 
 #[tokio::test]
 async fn listings_are_newest_first_in_pages_and_filtered_exactly() {
-    let (catalog, _dir) = empty().await;
+    let Some((catalog, _place)) = empty().await else { return };
     let facts: Vec<Fact> = (0..25)
         .map(|n| Fact::Uploaded {
             video_id: format!("v{n:02}"),
@@ -405,23 +311,18 @@ async fn listings_are_newest_first_in_pages_and_filtered_exactly() {
 
 #[tokio::test]
 async fn a_batch_is_recorded_whole_or_not_at_all() {
-    let (catalog, _dir) = empty().await;
+    let Some((catalog, _place)) = empty().await else { return };
     // The second fact is refused; the first must not stay.
-    sqlx::query(
-        "CREATE TRIGGER refuse BEFORE INSERT ON searchable BEGIN SELECT RAISE(ABORT, 'no'); END",
-    )
-    .execute(&catalog.pool)
-    .await
-    .unwrap();
+    sqlx::query("DROP TABLE searchable").execute(&catalog.pool).await.unwrap();
     let facts = [uploaded("v", "t", 100, None), searchable("run-1", 200)];
     assert!(matches!(catalog.record(&facts).await, Err(Trouble::Fatal(_))));
-    assert_eq!(catalog.video(&Viewer::Local, "v").await.unwrap(), None);
+    assert_eq!(catalog.videos(&all(0, 1)).await.unwrap().total, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writers_at_once_wait_for_each_other() {
-    let (catalog, dir) = empty().await;
-    let other = Sqlite::open(dir.path().join("catalogue.db")).await.unwrap();
+    let Some((catalog, place)) = empty().await else { return };
+    let other = Database::open(&place.address).await.unwrap();
     let writers: Vec<_> = (0..40)
         .map(|n| {
             let catalog = if n % 2 == 0 { catalog.clone() } else { other.clone() };
@@ -438,51 +339,96 @@ async fn writers_at_once_wait_for_each_other() {
 
 #[tokio::test]
 async fn what_was_recorded_is_there_after_reopening() {
-    let (catalog, dir) = empty().await;
+    let Some((catalog, place)) = empty().await else { return };
     let before = seen(&catalog, &a_whole_life()).await;
     catalog.close().await;
     let closed = catalog.record(&[]).await;
     assert!(matches!(closed, Err(Trouble::Transient { reason: "database_gone", .. })));
-    let catalog = Sqlite::open(dir.path().join("catalogue.db")).await.unwrap();
+    let catalog = Database::open(&place.address).await.unwrap();
     assert_eq!(seen(&catalog, &a_whole_life()).await, before);
 }
 
 #[tokio::test]
-async fn a_locked_file_is_the_worlds_fault() {
-    let (catalog, dir) = empty().await;
-    let options = SqliteConnectOptions::new()
-        .filename(dir.path().join("catalogue.db"))
-        .create_if_missing(false);
-    let other = SqlitePool::connect_with(options.clone()).await.unwrap();
-    let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let impatient = SqlitePool::connect_with(options.busy_timeout(Duration::ZERO)).await.unwrap();
-    let impatient = Sqlite { path: catalog.path.clone(), pool: impatient };
-    let refused = impatient.record(&[uploaded("v", "t", 1, None)]).await;
-    assert!(matches!(refused, Err(Trouble::Transient { reason: "database_busy", .. })));
-    assert_eq!(impatient.videos(&all(0, 1)).await.unwrap().total, 0, "reading needs no lock");
-    drop(lock);
-}
-
-#[tokio::test]
-async fn what_is_no_catalogue_of_ours_is_refused_with_a_remedy() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("catalogue.db");
-    std::fs::write(&path, "this is a text file, and a long one, but no database. ".repeat(40))
-        .unwrap();
-    let error = Sqlite::open(&path).await.unwrap_err();
-    assert!(matches!(error, OpenError::Trouble { trouble: Trouble::Fatal(_), .. }), "{error:?}");
-    assert!(error.to_string().contains("move it away"), "{error}");
-
-    let error = Sqlite::open(dir.path().join("missing/catalogue.db")).await.unwrap_err();
-    assert!(error.to_string().contains("directory exists"), "{error}");
-
-    let (catalog, dir) = empty().await;
+async fn tables_of_another_version_are_refused_with_a_remedy() {
+    let Some((catalog, place)) = empty().await else { return };
     sqlx::query("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1")
         .execute(&catalog.pool)
         .await
         .unwrap();
     catalog.close().await;
-    let error = Sqlite::open(dir.path().join("catalogue.db")).await.unwrap_err();
+    let error = Database::open(&place.address).await.unwrap_err();
     assert!(matches!(error, OpenError::Incompatible { .. }), "{error:?}");
-    assert!(error.to_string().contains("another version"), "{error}");
+    assert!(error.to_string().contains("another version") && error.is_lasting(), "{error}");
+}
+
+#[tokio::test]
+async fn text_is_ordered_by_its_bytes_and_a_nul_in_it_is_replaced() {
+    let Some((catalog, _place)) = empty().await else { return };
+    let ids = ["B", "Z-1", "Za", "a", "b", "\u{e9}"];
+    let facts: Vec<_> = ids.iter().rev().map(|id| uploaded(id, "a\0b", 100, None)).collect();
+    catalog.record(&facts).await.unwrap();
+    let page = catalog.videos(&all(0, 10)).await.unwrap();
+    let listed: Vec<_> = page.videos.iter().map(|video| video.video_id.as_str()).collect();
+    assert_eq!(listed, ids);
+    assert_eq!(page.videos[0].title, "a\u{fffd}b");
+    // Of two uploads of a video told at the same time, the lesser title in bytes is the earlier.
+    catalog.record(&[uploaded("a", "Z", 100, None), uploaded("a", "a", 100, None)]).await.unwrap();
+    let video = catalog.video(&Viewer::Local, "a").await.unwrap().unwrap();
+    assert_eq!(video.title, "Z");
+    assert_eq!(catalog.video(&Viewer::Local, "\0").await.unwrap(), None);
+    let nobodys = VideoFilter { owner: Some("\0".to_owned()), ..all(0, 10) };
+    assert_eq!(catalog.videos(&nobodys).await.unwrap().total, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_at_once_lose_nothing_and_agree_with_one_that_had_all_the_time() {
+    let Some((catalog, _place)) = empty().await else { return };
+    let Some((patient, _place)) = empty().await else { return };
+    let expected = seen(&patient, &a_whole_life()).await;
+    let writers: Vec<_> = (0..8_usize)
+        .map(|n| {
+            let catalog = catalog.clone();
+            let mut facts = a_whole_life();
+            let middle = n * 5 % facts.len();
+            facts.rotate_left(middle);
+            if n % 2 == 0 {
+                facts.reverse();
+            }
+            tokio::spawn(async move {
+                for batch in facts.chunks(1 + n % 4) {
+                    catalog.record(batch).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(seen(&catalog, &[]).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_that_name_the_same_videos_in_opposite_orders_do_not_block_each_other() {
+    let Some((catalog, _place)) = empty().await else { return };
+    let writers: Vec<_> = (0..4_i64)
+        .map(|n| {
+            let catalog = catalog.clone();
+            tokio::spawn(async move {
+                for round in 0..25_i64 {
+                    let mut facts: Vec<_> = (0..8)
+                        .map(|v| uploaded(&format!("v{v}"), "t", 1000 - round * 4 - n, None))
+                        .collect();
+                    if n % 2 == 0 {
+                        facts.reverse();
+                    }
+                    catalog.record(&facts).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let page = catalog.videos(&all(0, 10)).await.unwrap();
+    assert!(page.videos.iter().all(|video| video.uploaded_at_ms == 1000 - 24 * 4 - 3));
 }
