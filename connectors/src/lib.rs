@@ -7,6 +7,7 @@ pub mod indexing;
 pub mod kafka;
 pub mod opensearch;
 pub mod registry;
+pub mod reindexing;
 pub mod rekognition;
 pub mod s3;
 pub mod studio;

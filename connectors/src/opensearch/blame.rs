@@ -102,10 +102,15 @@ pub(super) fn blame(at: &str, problem: &Problem) -> Trouble {
         // Before 403: a full disk is told with that status, too.
         (_, "cluster_block_exception") => Trouble::transient(
             "index_blocked",
-            format!("{said}; most often its disk is full: make room, and lift the block"),
+            format!(
+                "{said}; most often its disk is full: make room, and lift the block; or a rebuild was killed in its midst: run `reelmill index rebuild`"
+            ),
         ),
-        (_, "index_not_found_exception" | "index_closed_exception") => Trouble::transient(
-            "index_missing",
+        (
+            _,
+            "index_not_found_exception" | "index_closed_exception" | "aliases_not_found_exception",
+        ) => Trouble::transient(
+            super::MISSING,
             format!("{said}; fill a new one with `reelmill index rebuild`"),
         ),
         (401, _) => Trouble::fatal(format!(

@@ -6,12 +6,13 @@ use ::opensearch::auth::Credentials;
 use ::opensearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use ::opensearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
 use ::opensearch::http::{Method, Url};
+use percent_encoding::percent_decode_str;
 use ports::Trouble;
 use serde_json::Value;
-use std::time::Duration;
 
-/// How long one request may take. The first ones after a start take seconds.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// Types of bodies.
+const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
 
 #[derive(Debug, Clone)]
 pub(super) struct Client {
@@ -33,13 +34,13 @@ impl Client {
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(wrong(&"not http"));
         }
-        let mut builder = None;
+        let mut credentials = None;
         if let Some(user) = &config.user {
             let password = config.password.clone().unwrap_or_default();
-            builder = Some(Credentials::Basic(user.clone(), password));
+            credentials = Some(Credentials::Basic(user.clone(), password));
         } else if !url.username().is_empty() {
-            let password = url.password().unwrap_or_default().to_owned();
-            builder = Some(Credentials::Basic(url.username().to_owned(), password));
+            let password = plain(url.password().unwrap_or_default());
+            credentials = Some(Credentials::Basic(plain(url.username()), password));
         }
         // They fail only for addresses without a host.
         let cleared = url.set_username("").and_then(|()| url.set_password(None));
@@ -47,47 +48,46 @@ impl Client {
         let at = url.to_string().trim_end_matches('/').to_owned();
         let loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
         let mut transport =
-            TransportBuilder::new(SingleNodeConnectionPool::new(url)).timeout(TIMEOUT);
+            TransportBuilder::new(SingleNodeConnectionPool::new(url)).timeout(config.patience);
         if loopback {
             transport = transport.disable_proxy();
         }
-        if let Some(credentials) = builder {
+        if let Some(credentials) = credentials {
             transport = transport.auth(credentials);
         }
         Ok(Self { transport: transport.build().map_err(|e| wrong(&e))?, at })
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, Problem> {
-        self.send(Method::Get, path, None).await
+        self.send(Method::Get, path, JSON, None).await
     }
 
     pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value, Problem> {
-        self.send(Method::Put, path, Some(body.to_string().into_bytes())).await
+        self.send(Method::Put, path, JSON, Some(body.to_string().into_bytes())).await
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Problem> {
-        self.send(Method::Post, path, Some(body.to_string().into_bytes())).await
+        self.send(Method::Post, path, JSON, Some(body.to_string().into_bytes())).await
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<Value, Problem> {
-        self.send(Method::Delete, path, None).await
+        self.send(Method::Delete, path, JSON, None).await
     }
 
     /// Lines of JSON.
     pub(super) async fn bulk(&self, path: &str, lines: Vec<u8>) -> Result<Value, Problem> {
-        self.send(Method::Post, path, Some(lines)).await
+        self.send(Method::Post, path, LINES, Some(lines)).await
     }
 
     async fn send(
         &self,
         method: Method,
         path: &str,
+        kind: &'static str,
         body: Option<Vec<u8>>,
     ) -> Result<Value, Problem> {
         let mut headers = HeaderMap::new();
-        if path.contains("_bulk") {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-        }
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         let answer = self
             .transport
             .send(method, path, headers, None::<&()>, body, None)
@@ -113,6 +113,11 @@ impl Client {
     pub(super) fn blame(&self, problem: &Problem) -> Trouble {
         blame(&self.at, problem)
     }
+}
+
+/// `%40` in an address is `@`.
+fn plain(part: &str) -> String {
+    percent_decode_str(part).decode_utf8_lossy().into_owned()
 }
 
 /// An address that is none may still hold a password.

@@ -60,6 +60,7 @@ fn mapping() -> Value {
 fn settings() -> Value {
     json!({
         "number_of_shards": 1,
+        "auto_expand_replicas": "0-1",
         "refresh_interval": REFRESH,
         "mapping.nested_objects.limit": MOST_MOMENTS,
         "analysis": {
@@ -87,6 +88,11 @@ impl Layout {
             Some(index) => self.check_layout(&index).await,
             None => {
                 let index = self.next_index().await?;
+                tracing::warn!(
+                    %index, at = %self.client.at,
+                    "there is no search index yet, making an empty one; videos of earlier runs are \
+                     found after `reelmill index rebuild`"
+                );
                 let body = json!({ "aliases": { (self.alias.as_str()): {} } });
                 match self.client.put(&format!("/{index}"), &body).await {
                     // Two processes started at once: the other one's will do.
@@ -103,21 +109,25 @@ impl Layout {
     }
 
     pub(super) async fn check_server(&self) -> Result<(), Trouble> {
-        let about = self.client.get("/").await.map_err(|problem| self.blame(&problem))?;
-        let version = about.pointer("/version/number").and_then(Value::as_str);
-        let is_ours =
-            about.pointer("/version/distribution").and_then(Value::as_str) == Some("opensearch");
-        match version {
-            Some(_) if is_ours => Ok(()),
-            Some(version) => Err(Trouble::fatal(format!(
-                "what answers at {} is not OpenSearch but another engine of version {version}: \
-                 correct --opensearch",
+        let wrong = |what: &str| {
+            Trouble::fatal(format!(
+                "what answers at {} is not OpenSearch{what}: correct --opensearch",
                 self.client.at
-            ))),
-            None => Err(Trouble::fatal(format!(
-                "what answers at {} is not OpenSearch: correct --opensearch",
-                self.client.at
-            ))),
+            ))
+        };
+        let about = match self.client.get("/").await {
+            Ok(about) => about,
+            Err(Problem::Foreign(said)) => return Err(wrong(&format!(" ({said})"))),
+            Err(Problem::Refused { status: status @ (300..=400 | 402 | 404..=407), .. }) => {
+                return Err(wrong(&format!(" (it answered {status})")));
+            }
+            Err(problem) => return Err(self.blame(&problem)),
+        };
+        let about = |name| about.pointer(name).and_then(Value::as_str);
+        match (about("/version/distribution"), about("/version/number")) {
+            (Some("opensearch"), Some(_)) => Ok(()),
+            (_, Some(version)) => Err(wrong(&format!(" but another engine of version {version}"))),
+            (_, None) => Err(wrong("")),
         }
     }
 

@@ -22,6 +22,9 @@ use self::layout::Layout;
 use async_trait::async_trait;
 use ports::{Document, Page, Search, SearchRequest, Trouble};
 use serde_json::{Value, json};
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 /// Videos on a page.
 const MAX_PAGE_SIZE: u32 = 100;
@@ -30,19 +33,39 @@ const MAX_PAGE_SIZE: u32 = 100;
 /// by walking there.
 const WINDOW: u64 = 10_000;
 
+/// Reasons of troubles.
+const MISSING: &str = "index_missing";
+const PARTIAL: &str = "index_partial";
+
 /// Where OpenSearch is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OpenSearchConfig {
-    /// `http://` or `https://`, with a path where there is one.
+    /// `http://` or `https://`, with a path where there is one. Whoever writes user and password
+    /// into it writes special characters as `%XX`.
     pub url: String,
+    /// Goes before the one in the address.
     pub user: Option<String>,
     pub password: Option<String>,
     /// The alias; indexes and the template are named after it.
     pub alias: String,
+    /// How long one request may take. The first ones after a start take seconds.
+    pub patience: Duration,
 }
 
-impl std::fmt::Debug for OpenSearchConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Default for OpenSearchConfig {
+    fn default() -> Self {
+        Self {
+            url: "http://127.0.0.1:9200".to_owned(),
+            user: None,
+            password: None,
+            alias: "reelmill".to_owned(),
+            patience: Duration::from_secs(60),
+        }
+    }
+}
+
+impl fmt::Debug for OpenSearchConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenSearchConfig").field("alias", &self.alias).finish_non_exhaustive()
     }
 }
@@ -85,15 +108,29 @@ impl OpenSearch {
         }
     }
 
+    /// Searches, and once more where the index was removed meanwhile: a rebuild removes the old one
+    /// as soon as the alias has moved.
     async fn ask(&self, body: &Value) -> Result<Value, Trouble> {
-        let path = format!("/{}/_search", self.layout.alias);
+        match self.ask_once(body).await {
+            Err(Trouble::Transient { reason: MISSING | PARTIAL, .. }) => self.ask_once(body).await,
+            answer => answer,
+        }
+    }
+
+    async fn ask_once(&self, body: &Value) -> Result<Value, Trouble> {
+        // The pages of one query come from one copy of the index: copies differ a little in what
+        // is removed and not yet merged away, and so in their scores.
+        let mut copy = DefaultHasher::new();
+        body.get("query").map(Value::to_string).hash(&mut copy);
+        let path = format!("/{}/_search?preference={:x}", self.layout.alias, copy.finish());
         let answer = self.answer(self.layout.client.post(&path, body).await).await?;
         let failed = answer.pointer("/_shards/failed").and_then(Value::as_u64).unwrap_or(0);
         // Half an answer is none.
         if failed > 0 || answer.get("timed_out") == Some(&Value::Bool(true)) {
+            let at = &self.layout.client.at;
             return Err(Trouble::transient(
-                "index_failed",
-                format!("OpenSearch at {} answered for a part only", self.layout.client.at),
+                PARTIAL,
+                format!("OpenSearch at {at} answered for a part of the index only; see its health"),
             ));
         }
         Ok(answer)

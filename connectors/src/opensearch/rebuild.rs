@@ -1,11 +1,12 @@
 //! A new index beside the one in use, filled, and then put in its place.
 //!
-//! Searches go to the alias all the while, and writes too: what they bring into the old index after
-//! it was read is carried over, once before the alias moves and once after, when the old index
-//! takes no more writes.
+//! Searches go to the alias all the while, and writes too. What they brought into the old index
+//! alone is carried over before the alias moves: most of it while writes go on, the last of it while
+//! the old index refuses them, so that nothing is ever found and then lost. Writers wait as for a
+//! busy index.
 
 use super::layout::{LAYOUT, Layout};
-use super::{OpenSearch, OpenSearchConfig, document, hits, write::Seen};
+use super::{MISSING, OpenSearch, OpenSearchConfig, document, hits, write::Seen};
 use ports::{Document, Trouble};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -25,6 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub struct NewIndex {
     search: OpenSearch,
     name: String,
+}
+
+/// The alias of an index that is being filled. Written to under this name, an index that somebody
+/// removes does not come up again by itself.
+fn filling(index: &str) -> String {
+    format!("{index}-filling")
 }
 
 /// What came of a rebuild.
@@ -51,7 +58,8 @@ impl NewIndex {
         // An index in the way of the alias is told before the work, not after.
         layout.current().await?;
         let name = layout.next_index().await?;
-        let made = layout.client.put(&format!("/{name}"), &json!({})).await;
+        let body = json!({ "aliases": { (filling(&name)): {} } });
+        let made = layout.client.put(&format!("/{name}"), &body).await;
         made.map_err(|problem| layout.blame(&problem))?;
         Ok(Self { search, name })
     }
@@ -75,10 +83,11 @@ impl NewIndex {
         loop {
             let batch: Vec<Document> =
                 left.iter().filter_map(|at| documents.get(*at).cloned()).collect();
-            let answers = self.search.write(&self.name, &batch, Seen::Later).await;
+            let answers = self.search.write(&filling(&self.name), &batch, Seen::Later).await;
             let mut again = Vec::new();
             for (at, answer) in left.into_iter().zip(answers) {
                 match answer {
+                    Err(Trouble::Transient { reason: MISSING, .. }) => return Err(self.lost()),
                     Err(trouble @ Trouble::Transient { .. }) => again.push((at, trouble)),
                     Err(trouble @ Trouble::Fatal(_)) => return Err(trouble),
                     answer => {
@@ -106,21 +115,25 @@ impl NewIndex {
     pub async fn switch(self) -> Result<Switched, Trouble> {
         let layout = &self.search.layout;
         let old = layout.current().await?;
-        let mut carried = match &old {
-            Some(old) => self.carry_over(old).await?,
-            None => 0,
+        let carried = match &old {
+            Some(old) => {
+                let carried = self.carry_over(old).await?;
+                // Returns when writes that were under way are done; later ones are refused.
+                let blocked = layout.client.put(&format!("/{old}/_block/write"), &json!({})).await;
+                blocked.map_err(|problem| layout.blame(&problem))?;
+                match self.take_place_of(old).await {
+                    Ok(late) => carried + late,
+                    Err(trouble) => {
+                        self.open_again(old).await;
+                        return Err(trouble);
+                    }
+                }
+            }
+            None => {
+                self.move_alias(None).await?;
+                0
+            }
         };
-        let mut actions = vec![json!({ "add": { "index": self.name, "alias": layout.alias } })];
-        if let Some(old) = &old {
-            actions.push(json!({ "remove": { "index": old, "alias": layout.alias } }));
-        }
-        self.post("/_aliases", &json!({ "actions": actions })).await?;
-        if let Some(old) = &old {
-            // Returns when writes that were under way are done; later ones are refused.
-            let blocked = layout.client.put(&format!("/{old}/_block/write"), &json!({})).await;
-            blocked.map_err(|problem| layout.blame(&problem))?;
-            carried += self.carry_over(old).await?;
-        }
         let mut removed = Vec::new();
         // Also what an earlier rebuild left that was stopped in its midst.
         for index in layout.all().await?.into_iter().filter(|index| *index != self.name) {
@@ -129,6 +142,47 @@ impl NewIndex {
             removed.push(index);
         }
         Ok(Switched { index: self.name, carried, removed })
+    }
+
+    async fn take_place_of(&self, old: &str) -> Result<usize, Trouble> {
+        let carried = self.carry_over(old).await?;
+        self.move_alias(Some(old)).await?;
+        Ok(carried)
+    }
+
+    /// All of it or nothing, and nothing where another rebuild has removed this index, or has moved
+    /// the alias itself.
+    async fn move_alias(&self, old: Option<&str>) -> Result<(), Trouble> {
+        let alias = &self.search.layout.alias;
+        let mut actions = vec![
+            json!({ "remove": { "index": self.name, "alias": filling(&self.name), "must_exist": true } }),
+            json!({ "add": { "index": self.name, "alias": alias } }),
+        ];
+        if let Some(old) = old {
+            actions.push(json!({ "remove": { "index": old, "alias": alias, "must_exist": true } }));
+        }
+        match self.post("/_aliases", &json!({ "actions": actions })).await {
+            Err(Trouble::Transient { reason: MISSING, .. }) => Err(self.lost()),
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Lets the old index take writes again, if it can be reached.
+    async fn open_again(&self, old: &str) {
+        let layout = &self.search.layout;
+        let open = json!({ "index.blocks.write": null });
+        if let Err(problem) = layout.client.put(&format!("/{old}/_settings"), &open).await {
+            let trouble = layout.blame(&problem);
+            tracing::error!(index = old, "still refuses writes: {trouble}; rebuild again");
+        }
+    }
+
+    fn lost(&self) -> Trouble {
+        Trouble::fatal(format!(
+            "the index {} at {} was removed while it was filled, or the alias moved, most likely by another \
+             rebuild: let one finish, then run `reelmill index rebuild` again",
+            self.name, self.search.layout.client.at
+        ))
     }
 
     /// Gives the new index up.

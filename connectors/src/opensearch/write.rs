@@ -28,10 +28,10 @@ impl Seen {
 }
 
 impl OpenSearch {
-    /// Writes documents in their order, and answers for each.
+    /// Writes documents in their order to what an alias stands for, and answers for each.
     pub(super) async fn write(
         &self,
-        index: &str,
+        alias: &str,
         documents: &[Document],
         seen: Seen,
     ) -> Vec<Result<(), Trouble>> {
@@ -49,30 +49,29 @@ impl OpenSearch {
             let body = document::to_source(document);
             let entry = format!("{action}\n{body}\n");
             if count == MOST_DOCUMENTS || (count > 0 && lines.len() + entry.len() > MOST_BYTES) {
-                answers.extend(self.bulk(index, std::mem::take(&mut lines), count, seen).await);
+                answers.extend(self.bulk(alias, std::mem::take(&mut lines), count, seen).await);
                 count = 0;
             }
             lines.extend_from_slice(entry.as_bytes());
             count += 1;
         }
         if count > 0 {
-            answers.extend(self.bulk(index, lines, count, seen).await);
+            answers.extend(self.bulk(alias, lines, count, seen).await);
         }
         answers
     }
 
     async fn bulk(
         &self,
-        index: &str,
+        alias: &str,
         lines: Vec<u8>,
         count: usize,
         seen: Seen,
     ) -> Vec<Result<(), Trouble>> {
         // Without the alias an index of its name would come up by itself, with a mapping guessed.
-        let alias = index == self.layout.alias;
-        let path = format!("/{index}/_bulk?refresh={}&require_alias={alias}", seen.parameter());
-        let answer = self.answer(self.layout.client.bulk(&path, lines).await).await;
-        let items = answer.and_then(|answer| {
+        let path = format!("/{alias}/_bulk?refresh={}&require_alias=true", seen.parameter());
+        let answer = self.layout.client.bulk(&path, lines).await;
+        let items = answer.map_err(|problem| self.layout.blame(&problem)).and_then(|answer| {
             let items = answer.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
             if items.len() == count {
                 return Ok(items);
@@ -83,7 +82,8 @@ impl OpenSearch {
         match items {
             Ok(items) => {
                 let problems: Vec<_> = items.iter().map(problem).collect();
-                if problems.iter().flatten().any(Problem::is_missing_index)
+                if alias == self.layout.alias
+                    && problems.iter().flatten().any(Problem::is_missing_index)
                     && let Err(trouble) = self.layout.ensure().await
                 {
                     return vec![Err(trouble); count];
