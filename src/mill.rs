@@ -6,6 +6,7 @@ use crate::{
     confinement,
     embedded::{Embedded, Listen, PARTITIONS},
     failure::Failure,
+    index,
     letters::Redriver,
     pipeline::{World, pipeline, shape},
 };
@@ -19,10 +20,9 @@ use connectors::{
     rekognition::{Rekognition, RekognitionConfig},
     s3::{S3, S3Config},
     studio::{Scratch, Studio},
-    tantivy::Tantivy,
 };
 use engine::{CancellationToken, Context, Metrics, Policy, Running, SystemClock};
-use ports::{Catalog, Search, Store};
+use ports::{Catalog, Store};
 use processors::cut::Cut;
 use schemas::{ALL, Blur, Masking};
 use std::{
@@ -63,8 +63,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 pub async fn up(args: UpArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let data = data_directory(args.data)?;
-    // A mistake to hear of before anything is started.
+    // Mistakes to hear of before anything is started.
     database(&data, &args.mill)?;
+    index::settings(&args.mill.index)?;
     let listen =
         Listen { kafka: args.kafka_port, registry: args.registry_port, store: args.store_port };
     let embedded = Embedded::start(&data, listen, args.kafka_sync, &args.mill.bucket).await?;
@@ -122,6 +123,7 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
     shape().only(&args.only).map_err(Failure::usage).map(drop)?;
     let data = data_directory(args.data)?;
     database(&data, &args.mill)?;
+    index::settings(&args.mill.index)?;
     let store =
         s3(&args.endpoints.s3, &args.endpoints.access_key, &args.endpoints.secret_key).await?;
     let (models, permits) = (models(&args.mill)?, permits(&args.mill));
@@ -164,10 +166,7 @@ impl Mill {
         }
         registry.register_all(&subjects).await?;
         let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(data, args).await?);
-        let search: Arc<dyn Search> = Arc::new(
-            Tantivy::open(data.join("index"))
-                .map_err(|e| Failure::start("the search index", &e))?,
-        );
+        let search = index::open(data, &args.index).await?;
         let scratch = Scratch::open(data.join("scratch"), args.scratch_max_bytes)
             .map_err(|e| Failure::start("the scratch directory", &e))?;
 
@@ -400,7 +399,8 @@ pub fn kafka(bootstrap: &str, instance: &str) -> Kafka {
     })
 }
 
-async fn s3(endpoint: &str, access_key: &str, secret_key: &str) -> Result<S3, Failure> {
+/// A client of an object store.
+pub async fn s3(endpoint: &str, access_key: &str, secret_key: &str) -> Result<S3, Failure> {
     Ok(S3::new(S3Config {
         endpoint: Some(endpoint.to_owned()),
         region: "us-east-1".to_owned(),

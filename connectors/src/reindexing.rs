@@ -1,7 +1,7 @@
 //! A new index in OpenSearch from what the store keeps of every run, in place of the one in use.
 
 use crate::indexing::{Findings, manifest};
-use crate::opensearch::{NewIndex, OpenSearchConfig, Switched};
+use crate::opensearch::{NewIndex, Switched};
 use engine::Trouble;
 use ports::{Document, Store};
 use schemas::{Manifest, keys};
@@ -26,14 +26,8 @@ pub struct Rebuilt {
 ///
 /// # Errors
 /// The store's, and OpenSearch's. The index in use is then as it was.
-pub async fn rebuild(
-    store: &dyn Store,
-    bucket: &str,
-    config: &OpenSearchConfig,
-) -> Result<Rebuilt, Trouble> {
-    let index = NewIndex::create(config).await?;
-    let filled = fill(store, bucket, &index).await;
-    match filled {
+pub async fn rebuild(store: &dyn Store, bucket: &str, index: NewIndex) -> Result<Rebuilt, Trouble> {
+    match fill(store, bucket, &index).await {
         Ok((runs, unfinished, left_out)) => {
             let switched = index.switch().await?;
             Ok(Rebuilt { runs, unfinished, left_out, switched })

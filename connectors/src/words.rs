@@ -5,6 +5,10 @@ use ::tantivy::tokenizer::{
     AsciiFoldingFilter, LowerCaser, SimpleTokenizer, TextAnalyzer, TokenStream as _,
 };
 
+/// In every word field of every video, so that all engines count the same videos where they weigh how
+/// rare a word is: some count those that have the field, some all. Nobody can ask for it.
+pub(crate) const EVERYWHERE: &str = ".";
+
 /// Splits at everything that is neither letter nor digit, ignores case and, for Latin letters,
 /// accents. No stemming: `car` does not find `cars`.
 pub(crate) fn analyzer() -> TextAnalyzer {

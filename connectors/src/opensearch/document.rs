@@ -1,6 +1,6 @@
 //! Documents into OpenSearch's and back.
 
-use crate::words::words;
+use crate::words::{EVERYWHERE, words};
 use ports::{Document, Hit, Moment, MomentKind, Trouble};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -48,7 +48,9 @@ pub(super) fn to_source(document: &Document) -> Value {
     // Each name once, or a long video would drown out all others.
     let names: BTreeSet<(MomentKind, &str)> =
         document.moments.iter().map(|moment| (moment.kind, moment.name.as_str())).collect();
-    let mut fields: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let kinds = [MomentKind::Label, MomentKind::Person, MomentKind::Place, MomentKind::Text];
+    let mut fields: BTreeMap<&str, Vec<String>> =
+        kinds.into_iter().map(|kind| (kind_name(kind), Vec::new())).collect();
     for (kind, name) in &names {
         fields.entry(kind_name(*kind)).or_default().push(spaced(name));
     }
@@ -61,6 +63,9 @@ pub(super) fn to_source(document: &Document) -> Value {
     let names: BTreeSet<&str> = names.into_iter().map(|(_, name)| name).chain(words).collect();
     let any = found_by.into_iter().map(|(_, text)| text.as_str()).chain(names);
     fields.insert("any", any.map(spaced).collect());
+    for texts in fields.values_mut() {
+        texts.push(EVERYWHERE.to_owned());
+    }
 
     let mut moments: Vec<&Moment> = document.moments.iter().collect();
     moments.sort_by(|a, b| {

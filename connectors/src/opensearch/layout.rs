@@ -80,12 +80,12 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Writes the template; makes the first index where there is none.
-    pub(super) async fn ensure(&self) -> Result<(), Trouble> {
+    /// Writes the template; makes the first index where there is none, and says whether it did.
+    pub(super) async fn ensure(&self) -> Result<bool, Trouble> {
         self.check_server().await?;
         self.write_template().await?;
         match self.current().await? {
-            Some(index) => self.check_layout(&index).await,
+            Some(index) => self.check_layout(&index).await.map(|()| false),
             None => {
                 let index = self.next_index().await?;
                 tracing::warn!(
@@ -99,10 +99,10 @@ impl Layout {
                     Err(Problem::Refused { kind, .. })
                         if kind == "resource_already_exists_exception" =>
                     {
-                        Ok(())
+                        Ok(true)
                     }
                     Err(problem) => Err(self.blame(&problem)),
-                    Ok(_) => Ok(()),
+                    Ok(_) => Ok(true),
                 }
             }
         }
@@ -219,6 +219,13 @@ impl Layout {
             index.strip_prefix(&self.alias)?.strip_prefix("-v")?.split_once('-')?;
         layout.parse::<u64>().ok()?;
         generation.parse().ok()
+    }
+
+    pub(super) fn partial(&self) -> Trouble {
+        let at = &self.client.at;
+        let detail =
+            format!("OpenSearch at {at} answered for a part of the index only; see its health");
+        Trouble::transient("index_partial", detail)
     }
 
     pub(super) fn blame(&self, problem: &Problem) -> Trouble {

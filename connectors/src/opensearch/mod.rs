@@ -33,9 +33,8 @@ const MAX_PAGE_SIZE: u32 = 100;
 /// by walking there.
 const WINDOW: u64 = 10_000;
 
-/// Reasons of troubles.
+/// The reason of the trouble that an index is not there.
 const MISSING: &str = "index_missing";
-const PARTIAL: &str = "index_partial";
 
 /// Where OpenSearch is.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,6 +60,16 @@ impl Default for OpenSearchConfig {
             alias: "reelmill".to_owned(),
             patience: Duration::from_secs(60),
         }
+    }
+}
+
+impl OpenSearchConfig {
+    /// Finds the mistakes that can be told without a connection.
+    ///
+    /// # Errors
+    /// Fatal for an address or a name that cannot be.
+    pub fn check(&self) -> Result<(), Trouble> {
+        OpenSearch::client(self).map(drop)
     }
 }
 
@@ -108,32 +117,31 @@ impl OpenSearch {
         }
     }
 
-    /// Searches, and once more where the index was removed meanwhile: a rebuild removes the old one
-    /// as soon as the alias has moved.
+    /// Searches, and once more where the index was removed while it was asked: a rebuild removes the
+    /// old one as soon as the alias has moved.
     async fn ask(&self, body: &Value) -> Result<Value, Trouble> {
-        match self.ask_once(body).await {
-            Err(Trouble::Transient { reason: MISSING | PARTIAL, .. }) => self.ask_once(body).await,
-            answer => answer,
-        }
-    }
-
-    async fn ask_once(&self, body: &Value) -> Result<Value, Trouble> {
         // The pages of one query come from one copy of the index: copies differ a little in what
         // is removed and not yet merged away, and so in their scores.
         let mut copy = DefaultHasher::new();
         body.get("query").map(Value::to_string).hash(&mut copy);
         let path = format!("/{}/_search?preference={:x}", self.layout.alias, copy.finish());
-        let answer = self.answer(self.layout.client.post(&path, body).await).await?;
-        let failed = answer.pointer("/_shards/failed").and_then(Value::as_u64).unwrap_or(0);
-        // Half an answer is none.
-        if failed > 0 || answer.get("timed_out") == Some(&Value::Bool(true)) {
-            let at = &self.layout.client.at;
-            return Err(Trouble::transient(
-                PARTIAL,
-                format!("OpenSearch at {at} answered for a part of the index only; see its health"),
-            ));
+        let mut again = true;
+        loop {
+            let trouble = match self.layout.client.post(&path, body).await {
+                Ok(answer) if is_whole(&answer) => return Ok(answer),
+                Ok(_) => self.layout.partial(),
+                Err(problem) if problem.is_missing_index() => {
+                    // An empty one in its place must not be taken for the answer.
+                    again &= !self.layout.ensure().await?;
+                    self.layout.blame(&problem)
+                }
+                Err(problem) => return Err(self.layout.blame(&problem)),
+            };
+            if !again {
+                return Err(trouble);
+            }
+            again = false;
         }
-        Ok(answer)
     }
 
     /// The sort values of the last result before number `offset`, which is beyond the window.
@@ -159,6 +167,12 @@ impl OpenSearch {
         }
         Ok(after)
     }
+}
+
+/// Half an answer is none.
+fn is_whole(answer: &Value) -> bool {
+    let failed = answer.pointer("/_shards/failed").and_then(Value::as_u64).unwrap_or(0);
+    failed == 0 && answer.get("timed_out") != Some(&Value::Bool(true))
 }
 
 /// Best first, then newest, then by id.

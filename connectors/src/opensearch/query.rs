@@ -38,7 +38,7 @@ pub(super) fn query(request: &SearchRequest, moments: bool) -> Result<Value, Tro
 
 fn videos(query: &Query) -> Result<Value, Trouble> {
     Ok(match query {
-        Query::All => json!({ "match_all": {} }),
+        Query::All => everything(),
         Query::Term(Match { field: None, word }) => words("words.any", word),
         Query::Term(Match { field: Some(field), word }) => by_field(field, word)?,
         Query::Phrase(parts) => words("words.any", &parts.join(" ")),
@@ -62,9 +62,14 @@ fn and(parts: &[Query]) -> Result<Value, Trouble> {
         }
     }
     if must.is_empty() {
-        must.push(json!({ "match_all": {} }));
+        must.push(everything());
     }
     Ok(json!({ "bool": { "must": must, "must_not": must_not } }))
+}
+
+/// It says nothing about a video, and counts nothing.
+fn everything() -> Value {
+    json!({ "constant_score": { "filter": { "match_all": {} }, "boost": 0.0 } })
 }
 
 fn by_field(field: &str, word: &str) -> Result<Value, Trouble> {

@@ -113,6 +113,13 @@ impl NewIndex {
     /// # Errors
     /// As for writes. Before the alias has moved, nothing has changed for searches.
     pub async fn switch(self) -> Result<Switched, Trouble> {
+        match self.replace_current().await {
+            Err(Trouble::Transient { reason: MISSING, .. }) => Err(self.lost()),
+            answer => answer,
+        }
+    }
+
+    async fn replace_current(&self) -> Result<Switched, Trouble> {
         let layout = &self.search.layout;
         let old = layout.current().await?;
         let carried = match &old {
@@ -141,7 +148,7 @@ impl NewIndex {
             gone.map_err(|problem| layout.blame(&problem))?;
             removed.push(index);
         }
-        Ok(Switched { index: self.name, carried, removed })
+        Ok(Switched { index: self.name.clone(), carried, removed })
     }
 
     async fn take_place_of(&self, old: &str) -> Result<usize, Trouble> {
@@ -161,10 +168,9 @@ impl NewIndex {
         if let Some(old) = old {
             actions.push(json!({ "remove": { "index": old, "alias": alias, "must_exist": true } }));
         }
-        match self.post("/_aliases", &json!({ "actions": actions })).await {
-            Err(Trouble::Transient { reason: MISSING, .. }) => Err(self.lost()),
-            answer => answer.map(drop),
-        }
+        // Whatever was written is found from the first search on.
+        self.refresh(&self.name).await?;
+        self.post("/_aliases", &json!({ "actions": actions })).await.map(drop)
     }
 
     /// Lets the old index take writes again, if it can be reached.
@@ -217,7 +223,6 @@ impl NewIndex {
                 carried += 1;
             }
         }
-        self.refresh(&self.name).await?;
         Ok(carried)
     }
 

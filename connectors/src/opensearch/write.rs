@@ -42,7 +42,8 @@ impl OpenSearch {
             let action = json!({
                 "index": {
                     "_id": document::id(&document.video_id),
-                    "version": document.version,
+                    // It takes no negative ones, and would refuse the whole bulk for one.
+                    "version": document.version.max(0),
                     "version_type": "external_gte",
                 },
             });

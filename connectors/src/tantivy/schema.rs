@@ -53,6 +53,13 @@ pub(super) struct NameFields {
     pub(super) text: Field,
 }
 
+impl Fields {
+    pub(super) fn words_of_videos(&self) -> [Field; 8] {
+        let NameFields { any, label, person, place, text } = self.video_words;
+        [self.title_words, self.owner_words, self.assessment_words, any, label, person, place, text]
+    }
+}
+
 pub(super) fn schema() -> (Schema, Fields) {
     let mut builder = Schema::builder();
     let fields = Fields {

@@ -3,8 +3,13 @@
 //!
 //! OpenSearch is skipped with a word where it is not installed.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod faults;
 mod opensearch;
+mod proxy;
+mod rebuilding;
+mod refusals;
+mod same_answers;
 mod support;
 mod tantivy;
