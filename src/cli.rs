@@ -2,7 +2,7 @@
 
 use broker::Sync;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// Turns footage into a recording with verified blurred faces, and into answers to "where was that?".
 #[derive(Debug, Parser)]
@@ -37,6 +37,9 @@ pub enum Command {
     /// Events that could not be worked on: look at them, send them back
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// The search index of a deployment
+    #[command(subcommand)]
+    Index(IndexCommand),
     /// Kafka topics of the mill
     #[command(subcommand)]
     Topics(TopicsCommand),
@@ -70,6 +73,8 @@ pub struct MillArgs {
     /// catalog.sqlite in --data]. A password is safer in the variable or the file than in a flag
     #[arg(long, env = "REELMILL_DATABASE", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
+    #[command(flatten)]
+    pub index: IndexArgs,
     /// The bucket of the mill
     #[arg(long, env = "REELMILL_BUCKET", default_value = "reelmill")]
     pub bucket: String,
@@ -102,6 +107,7 @@ impl Default for MillArgs {
             face_threshold: 0.3,
             verify_threshold: 0.6,
             database: None,
+            index: IndexArgs::default(),
             bucket: "reelmill".to_owned(),
             allowed_buckets: Vec::new(),
             onnxruntime: None,
@@ -110,6 +116,56 @@ impl Default for MillArgs {
             orphan_age: 600,
             scratch_max_bytes: 20_000_000_000,
         }
+    }
+}
+
+/// Where the search index is.
+#[derive(Clone, Args)]
+pub struct IndexArgs {
+    /// The search index: OpenSearch at http://host:9200 or https://host:9200 [default: index in
+    /// --data]
+    #[arg(long, env = "REELMILL_OPENSEARCH", value_name = "URL", hide_env_values = true)]
+    pub opensearch: Option<String>,
+    /// User of OpenSearch
+    #[arg(long, env = "REELMILL_OPENSEARCH_USER", value_name = "USER")]
+    pub opensearch_user: Option<String>,
+    /// Password of OpenSearch. Safer in the variable or the file than in a flag
+    #[arg(
+        long,
+        env = "REELMILL_OPENSEARCH_PASSWORD",
+        value_name = "PASSWORD",
+        hide_env_values = true
+    )]
+    pub opensearch_password: Option<String>,
+    /// The alias in OpenSearch that is searched and written; its indexes are named after it
+    #[arg(
+        long,
+        env = "REELMILL_OPENSEARCH_INDEX",
+        value_name = "NAME",
+        default_value = DEFAULT_INDEX
+    )]
+    pub opensearch_index: String,
+}
+
+const DEFAULT_INDEX: &str = "reelmill";
+
+impl Default for IndexArgs {
+    fn default() -> Self {
+        Self {
+            opensearch: None,
+            opensearch_user: None,
+            opensearch_password: None,
+            opensearch_index: DEFAULT_INDEX.to_owned(),
+        }
+    }
+}
+
+/// Without its secrets.
+impl fmt::Debug for IndexArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IndexArgs")
+            .field("opensearch_index", &self.opensearch_index)
+            .finish_non_exhaustive()
     }
 }
 
@@ -350,6 +406,27 @@ pub struct ChosenArgs {
     pub reason: Option<String>,
     #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
     pub kafka: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IndexCommand {
+    /// Fill a new index from what the store keeps of every run, and put it in the place of the one
+    /// in use; searches and the mill go on meanwhile
+    Rebuild(Box<RebuildArgs>),
+}
+
+#[derive(Debug, Args)]
+pub struct RebuildArgs {
+    /// S3 endpoint
+    #[arg(long, env = "REELMILL_S3", default_value = "http://127.0.0.1:9000")]
+    pub s3: String,
+    #[command(flatten)]
+    pub keys: KeyArgs,
+    /// The bucket of the mill
+    #[arg(long, env = "REELMILL_BUCKET", default_value = "reelmill")]
+    pub bucket: String,
+    #[command(flatten)]
+    pub index: IndexArgs,
 }
 
 #[derive(Debug, Subcommand)]

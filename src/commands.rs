@@ -1,11 +1,11 @@
 //! The commands that talk to a running mill, and those that need none.
 
 use crate::{
-    cli::{BlurChoice, Cli, Command, EventCommand, TopicsCommand},
+    cli::{BlurChoice, Cli, Command, EventCommand, IndexCommand, TopicsCommand},
     client::{self, Client},
     event,
     failure::Failure,
-    letters, mill, pipeline,
+    index, letters, mill, pipeline,
 };
 use clap::CommandFactory;
 use std::io::{Read, Write};
@@ -44,6 +44,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
             client::retry(&client, &args.video, args.stage.as_deref(), &mut out).await?;
         }
         Command::DeadLetters(command) => letters::run(command, &mut out).await?,
+        Command::Index(IndexCommand::Rebuild(args)) => index::rebuild(*args, &mut out).await?,
         Command::Topics(TopicsCommand::Create { kafka }) => {
             mill::create_topics(&kafka, None).await?
         }

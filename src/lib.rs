@@ -9,6 +9,7 @@ pub mod confinement;
 pub mod embedded;
 pub mod event;
 pub mod failure;
+pub mod index;
 pub mod letters;
 pub mod mill;
 pub mod pipeline;

@@ -6,6 +6,7 @@ use crate::{
     confinement,
     embedded::{Embedded, start_vision},
     failure::Failure,
+    index,
     letters::Redriver,
     pipeline::{World, pipeline, shape},
 };
@@ -19,10 +20,9 @@ use connectors::{
     rekognition::{Rekognition, RekognitionConfig},
     s3::{S3, S3Config},
     studio::{Scratch, Studio},
-    tantivy::Tantivy,
 };
 use engine::{CancellationToken, Context, Metrics, Policy, Running, SystemClock, Trouble};
-use ports::{Catalog, Search, Store};
+use ports::{Catalog, Store};
 use processors::cut::Cut;
 use schemas::{ALL, Blur, Masking};
 use std::{
@@ -66,8 +66,9 @@ const STOP_PORTS_WITHIN: Duration = Duration::from_secs(1);
 pub async fn up(args: UpArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let data = data_directory(args.data.clone())?;
-    // A mistake to hear of before anything is started.
+    // Mistakes to hear of before anything is started.
     database(&data, &args.mill)?;
+    index::settings(&args.mill.index)?;
     let embedded = Embedded::start(&data, &args).await?;
     // The directory is ours now: what a killed mill left there must not be taken for this one's.
     let published = data.join("endpoints.env");
@@ -127,6 +128,7 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
     shape().only(&args.only).map_err(Failure::usage).map(drop)?;
     let data = data_directory(args.data)?;
     database(&data, &args.mill)?;
+    index::settings(&args.mill.index)?;
     let store = s3(&args.endpoints.s3, &args.endpoints.keys).await?;
     let (models, permits) = (models(&args.mill)?, permits(&args.mill));
     let mill =
@@ -175,10 +177,7 @@ impl Mill {
             Failure::outside(&what, &endpoints.s3, "--s3", &e)
         })?;
         let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(data, args).await?);
-        let search: Arc<dyn Search> = Arc::new(
-            Tantivy::open(data.join("index"))
-                .map_err(|e| Failure::start("the search index", &e))?,
-        );
+        let search = index::open(data, &args.index).await?;
         let scratch = Scratch::open(data.join("scratch"), args.scratch_max_bytes)
             .map_err(|e| Failure::start("the scratch directory", &e))?;
 
@@ -411,7 +410,8 @@ pub fn kafka(bootstrap: &str, instance: &str) -> Kafka {
     })
 }
 
-async fn s3(endpoint: &str, keys: &KeyArgs) -> Result<S3, Failure> {
+/// A client of an object store.
+pub async fn s3(endpoint: &str, keys: &KeyArgs) -> Result<S3, Failure> {
     Ok(S3::new(S3Config {
         endpoint: Some(endpoint.to_owned()),
         region: "us-east-1".to_owned(),

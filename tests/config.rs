@@ -167,6 +167,31 @@ fn a_databases_password_is_shown_nowhere() {
 }
 
 #[test]
+fn the_password_of_opensearch_is_shown_nowhere() {
+    let url = "https://ann:hush@search:9200";
+    let variables = [("REELMILL_OPENSEARCH", url), ("REELMILL_OPENSEARCH_PASSWORD", "hush")];
+    let flags = ["--opensearch", url, "--opensearch-password", "hush"];
+    let file = format!("opensearch = \"{url}\"\nopensearch_password = \"hush\"\n");
+    for (home, arguments, variables) in [
+        (Home::new(""), &[] as &[&str], &variables[..]),
+        (Home::new(""), &flags, &[]),
+        (Home::new(&file), &[], &[]),
+    ] {
+        for command in [&["up"] as &[&str], &["run"]] {
+            let output = home.run(&[command, &["--print-config"], arguments].concat(), variables);
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(said.contains("opensearch is a secret and not shown"), "{said}");
+            assert!(said.contains("opensearch_password is a secret and not shown"), "{said}");
+            assert!(said.contains("opensearch_index = \"reelmill\""), "{said}");
+            assert!(!said.contains("hush"), "{said}");
+        }
+    }
+    let help = Home::new("").run(&["index", "rebuild", "--help"], &variables).stdout;
+    let help = String::from_utf8_lossy(&help).into_owned();
+    assert!(help.contains("--opensearch-password") && !help.contains("hush"), "{help}");
+}
+
+#[test]
 fn completions_and_manual_pages_know_every_command() {
     let home = Home::new("");
     for shell in ["bash", "zsh", "fish"] {

@@ -1,5 +1,5 @@
-//! The program on Apache Kafka, Apicurio, VersityGW and PostgreSQL, told where they are by the file
-//! that `scripts/services.sh` writes.
+//! The program on Apache Kafka, Apicurio, VersityGW, PostgreSQL and OpenSearch, told where they are by
+//! the file that `scripts/services.sh` writes.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -183,7 +183,8 @@ fn whole_mill(variables: &BTreeMap<String, String>) -> Made {
 
 #[test]
 fn the_whole_mill_makes_the_same_recordings_on_real_services_byte_for_byte() {
-    let wanted = [Service::Kafka, Service::Registry, Service::S3, Service::Postgres];
+    let wanted =
+        [Service::Kafka, Service::Registry, Service::S3, Service::Postgres, Service::OpenSearch];
     let Some(own) = Own::start(&wanted) else { return };
     let real = whole_mill(own.variables());
     let embedded = whole_mill(&BTreeMap::new());

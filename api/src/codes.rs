@@ -56,6 +56,12 @@ pub(crate) enum Code {
     IndexLocked,
     IndexIo,
     IndexWriterLost,
+    IndexUnreachable,
+    IndexTimedOut,
+    IndexBusy,
+    IndexFailed,
+    IndexPartial,
+    IndexMissing,
     BrokerUnavailable,
     Kafka,
     Rebalanced,
@@ -113,6 +119,12 @@ pub(crate) const INDEX: &[Code] = &[
     Code::IndexLocked,
     Code::IndexIo,
     Code::IndexWriterLost,
+    Code::IndexUnreachable,
+    Code::IndexTimedOut,
+    Code::IndexBusy,
+    Code::IndexFailed,
+    Code::IndexPartial,
+    Code::IndexMissing,
     Code::DiskFull,
     Code::Unavailable,
     Code::Refused,
@@ -376,6 +388,30 @@ impl Code {
                 "the search index lost its writer",
                 "most often because the disk is full; the next write starts a new one",
                 WAIT,
+            ),
+            Self::IndexUnreachable => {
+                row(503, "the search index does not answer", "its server cannot be reached", WAIT)
+            }
+            Self::IndexTimedOut => {
+                row(503, "the search index took too long", "its server is busy, or silent", WAIT)
+            }
+            Self::IndexBusy => {
+                row(503, "the search index is busy", "it asks to be asked more slowly", WAIT)
+            }
+            Self::IndexFailed => {
+                row(503, "the search index failed", "it answers with an error of its own", WAIT)
+            }
+            Self::IndexPartial => row(
+                503,
+                "a part of the search index does not answer",
+                "what was found would not be all",
+                WAIT,
+            ),
+            Self::IndexMissing => row(
+                503,
+                "the search index is missing",
+                "somebody removed it; an empty one is made in its place",
+                "fill it with `reelmill index rebuild`",
             ),
             Self::BrokerUnavailable => {
                 row(503, "the broker does not answer", "nobody answers at its address", WAIT)

@@ -2,7 +2,7 @@
 
 use engine::{Connector, Trouble};
 use futures::{StreamExt, TryStreamExt, stream};
-use ports::{ObjectRef, Search, Store};
+use ports::{Document, ObjectRef, Search, Store};
 use processors::index::{IndexRun, Indexed, document};
 use schemas::{Labels, Malformed, Manifest, Tracks, keys};
 use std::sync::Arc;
@@ -18,35 +18,67 @@ pub struct Indexing {
     pub search: Arc<dyn Search>,
 }
 
-impl Indexing {
+impl Connector<IndexRun> for Indexing {
+    async fn perform(&self, effect: &IndexRun) -> Result<Indexed, Trouble> {
+        let IndexRun { bucket, manifest_key, video_id, run_id, count } = effect;
+        let manifest = manifest(&*self.store, bucket, manifest_key).await?;
+        let findings = Findings { bucket, video_id, run_id, count: *count };
+        let document = findings.document(&*self.store, &manifest).await?;
+        self.search.put(&document).await?;
+        Ok(Indexed { moments: i32::try_from(document.moments.len()).unwrap_or(i32::MAX) })
+    }
+}
+
+pub(crate) async fn manifest(
+    store: &dyn Store,
+    bucket: &str,
+    key: &str,
+) -> Result<Manifest, Trouble> {
+    let bytes = store.read(&ObjectRef::new(bucket, key), MAX_PART_BYTES).await?;
+    Ok(Manifest::from_json(&bytes)?)
+}
+
+/// What was found in each clip of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Findings<'a> {
+    pub(crate) bucket: &'a str,
+    pub(crate) video_id: &'a str,
+    pub(crate) run_id: &'a str,
+    /// Clips.
+    pub(crate) count: u32,
+}
+
+impl Findings<'_> {
+    pub(crate) fn tracks(&self) -> Vec<String> {
+        (0..self.count).map(|index| keys::tracks(self.video_id, self.run_id, index)).collect()
+    }
+
+    pub(crate) fn labels(&self) -> Vec<String> {
+        (0..self.count).map(|index| keys::labels(self.video_id, self.run_id, index)).collect()
+    }
+
+    pub(crate) async fn document(
+        &self,
+        store: &dyn Store,
+        manifest: &Manifest,
+    ) -> Result<Document, Trouble> {
+        let tracks = self.parts(store, self.tracks(), Tracks::from_avro).await?;
+        let labels = self.parts(store, self.labels(), Labels::from_avro).await?;
+        Ok(document(manifest, &tracks, &labels))
+    }
+
     async fn parts<T>(
         &self,
-        bucket: &str,
+        store: &dyn Store,
         keys: Vec<String>,
         read: impl Fn(&[u8]) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Trouble> {
-        let objects = keys.into_iter().map(|key| ObjectRef::new(bucket, key));
+        let objects = keys.into_iter().map(|key| ObjectRef::new(self.bucket, key));
         let bodies: Vec<_> = stream::iter(objects)
-            .map(|object| async move { self.store.read(&object, MAX_PART_BYTES).await })
+            .map(|object| async move { store.read(&object, MAX_PART_BYTES).await })
             .buffered(READS_AT_ONCE)
             .try_collect()
             .await?;
         bodies.iter().map(|body| read(body).map_err(Trouble::from)).collect()
-    }
-}
-
-impl Connector<IndexRun> for Indexing {
-    async fn perform(&self, effect: &IndexRun) -> Result<Indexed, Trouble> {
-        let IndexRun { bucket, manifest_key, video_id, run_id, count } = effect;
-        let manifest_at = ObjectRef::new(bucket, manifest_key);
-        let manifest = Manifest::from_json(&self.store.read(&manifest_at, MAX_PART_BYTES).await?)?;
-        let indexes = 0..*count;
-        let tracks = indexes.clone().map(|index| keys::tracks(video_id, run_id, index)).collect();
-        let labels = indexes.map(|index| keys::labels(video_id, run_id, index)).collect();
-        let tracks = self.parts(bucket, tracks, Tracks::from_avro).await?;
-        let labels = self.parts(bucket, labels, Labels::from_avro).await?;
-        let document = document(&manifest, &tracks, &labels);
-        self.search.put(&document).await?;
-        Ok(Indexed { moments: i32::try_from(document.moments.len()).unwrap_or(i32::MAX) })
     }
 }

@@ -134,8 +134,21 @@ pub trait Search: Debug + Send + Sync {
     /// passed over and reported as success.
     async fn put(&self, document: &Document) -> Result<(), Trouble>;
 
+    /// Writes several as [`Search::put`] does, and answers for each, in their order.
+    async fn put_all(&self, documents: &[Document]) -> Vec<Result<(), Trouble>> {
+        let mut answers = Vec::with_capacity(documents.len());
+        for document in documents {
+            answers.push(self.put(document).await);
+        }
+        answers
+    }
+
     /// Removes a video and its moments; one not there counts as removed.
     async fn remove(&self, video_id: &str) -> Result<(), Trouble>;
 
+    /// Best first: by BM25 (k1 1.2, b 0.75) over the words of the videos, where how rare a word is
+    /// counts all videos of the index; filters, days, `*` and what is excluded count nothing. Equal scores are newest
+    /// first, then by id. Videos that were replaced or removed may count until the engine has tidied
+    /// up, so that scores of two indexes with the same videos may differ a little.
     async fn search(&self, request: &SearchRequest) -> Result<Page, Trouble>;
 }

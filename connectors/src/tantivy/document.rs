@@ -1,8 +1,10 @@
 //! Documents into tantivy's and back.
 
 use super::schema::{Fields, MOMENT, NameFields, VIDEO};
+use crate::words::EVERYWHERE;
 use ::tantivy::TantivyError;
 use ::tantivy::schema::{Field, TantivyDocument, Value};
+use ::tantivy::tokenizer::{PreTokenizedString, Token};
 use ports::{Document, Hit, Moment, MomentKind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -76,6 +78,16 @@ fn video(fields: &Fields, document: &Document) -> Result<TantivyDocument, Tantiv
     let names: BTreeSet<&str> = names.into_iter().map(|(_, name)| name).chain(words).collect();
     for text in found_by.into_iter().map(String::as_str).chain(names) {
         out.add_text(fields.video_words.any, text);
+    }
+    for field in fields.words_of_videos() {
+        let token = Token {
+            offset_to: EVERYWHERE.len(),
+            position: 0,
+            text: EVERYWHERE.to_owned(),
+            ..Token::default()
+        };
+        let text = EVERYWHERE.to_owned();
+        out.add_pre_tokenized_text(field, PreTokenizedString { text, tokens: vec![token] });
     }
 
     let shown = Shown {

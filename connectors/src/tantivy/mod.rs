@@ -9,11 +9,13 @@ mod document;
 mod excluded;
 mod query;
 mod schema;
+mod statistics;
 #[cfg(test)]
 mod tests;
 
 use self::blame::blame;
 use self::schema::Fields;
+use self::statistics::OfVideos;
 use ::tantivy::collector::sort_key::{SortBySimilarityScore, SortByStaticFastValue, SortByString};
 use ::tantivy::collector::{Count, TopDocs};
 use ::tantivy::directory::error::LockError;
@@ -24,6 +26,7 @@ use ::tantivy::schema::{IndexRecordOption, TantivyDocument, Value};
 use ::tantivy::{IndexReader, IndexWriter, Order, ReloadPolicy, Searcher, TantivyError, Term};
 use async_trait::async_trait;
 use ports::{Document, Hit, Moment, Page, Search, SearchRequest, Trouble};
+use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -139,8 +142,14 @@ impl Tantivy {
 #[async_trait]
 impl Search for Tantivy {
     async fn put(&self, document: &Document) -> Result<(), Trouble> {
-        let document = document.clone();
-        self.blocking(move |shared| shared.put(&document)).await
+        let documents = [document.clone()];
+        self.blocking(move |shared| shared.put(&documents)).await
+    }
+
+    async fn put_all(&self, documents: &[Document]) -> Vec<Result<(), Trouble>> {
+        let (count, documents) = (documents.len(), documents.to_vec());
+        let written = self.blocking(move |shared| shared.put(&documents)).await;
+        vec![written; count]
     }
 
     async fn remove(&self, video_id: &str) -> Result<(), Trouble> {
@@ -164,16 +173,29 @@ impl Search for Tantivy {
 }
 
 impl Shared {
-    fn put(&self, document: &Document) -> Result<(), TantivyError> {
+    /// All or none.
+    fn put(&self, documents: &[Document]) -> Result<(), TantivyError> {
+        // Of several versions of one video only the newest, and of equal ones the last.
+        let mut newest: BTreeMap<&str, &Document> = BTreeMap::new();
+        for document in documents {
+            let id = document.video_id.as_str();
+            if newest.get(id).is_none_or(|other| other.version <= document.version) {
+                newest.insert(id, document);
+            }
+        }
         self.write(|writer| {
-            if self.indexed_version(&document.video_id)? > Some(document.version) {
-                return Ok(false);
+            let mut changed = false;
+            for document in newest.into_values() {
+                if self.indexed_version(&document.video_id)? > Some(document.version) {
+                    continue;
+                }
+                writer.delete_term(Term::from_field_text(self.fields.video, &document.video_id));
+                for document in document::to_tantivy(&self.fields, document)? {
+                    writer.add_document(document)?;
+                }
+                changed = true;
             }
-            writer.delete_term(Term::from_field_text(self.fields.video, &document.video_id));
-            for document in document::to_tantivy(&self.fields, document)? {
-                writer.add_document(document)?;
-            }
-            Ok(true)
+            Ok(changed)
         })
     }
 
@@ -230,7 +252,10 @@ impl Shared {
             (SortByStaticFastValue::<i64>::for_field(schema::RECORDED_AT), Order::Desc),
             (SortByString::for_field(schema::VIDEO_ID), Order::Asc),
         ));
-        for ((score, _, _), address) in searcher.search(&plan.videos, &best)? {
+        let statistics = OfVideos { searcher: &searcher, kind: self.fields.kind };
+        for ((score, _, _), address) in
+            searcher.search_with_statistics_provider(&plan.videos, &best, &statistics)?
+        {
             let stored: TantivyDocument = searcher.doc(address)?;
             let mut hit = document::to_hit(&self.fields, &stored, score)?;
             hit.moments = self.moments(&searcher, plan, &hit)?;

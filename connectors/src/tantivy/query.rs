@@ -65,7 +65,7 @@ struct Translator<'a> {
 impl Translator<'_> {
     fn videos(&mut self, query: &Query) -> Result<BoxQuery, Trouble> {
         Ok(match query {
-            Query::All => Box::new(AllQuery),
+            Query::All => everything(),
             Query::Term(Match { field: None, word }) => {
                 self.words(self.fields.video_words.any, word)
             }
@@ -93,7 +93,7 @@ impl Translator<'_> {
             });
         }
         if clauses.iter().all(|(occur, _)| *occur == Occur::MustNot) {
-            clauses.push((Occur::Must, Box::new(AllQuery)));
+            clauses.push((Occur::Must, everything()));
         }
         Ok(Box::new(BooleanQuery::new(clauses)))
     }
@@ -146,6 +146,11 @@ impl Translator<'_> {
             None => Box::new(EmptyQuery),
         }
     }
+}
+
+/// It says nothing about a video, and counts nothing.
+fn everything() -> BoxQuery {
+    Box::new(ConstScoreQuery::new(Box::new(AllQuery), 0.0))
 }
 
 fn name_field(names: &NameFields, field: &str) -> Option<Field> {

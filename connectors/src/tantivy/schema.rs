@@ -7,9 +7,7 @@ use ::tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, STORED, STRING, Schema, SchemaBuilder,
     TextFieldIndexing, TextOptions,
 };
-use ::tantivy::tokenizer::{
-    AsciiFoldingFilter, LowerCaser, SimpleTokenizer, TextAnalyzer, TokenizerManager,
-};
+use ::tantivy::tokenizer::TokenizerManager;
 
 /// Values of `kind`.
 pub(super) const VIDEO: &str = "video";
@@ -20,8 +18,7 @@ pub(super) const VIDEO_ID: &str = "video_id";
 pub(super) const RECORDED_AT: &str = "recorded_at_ms";
 pub(super) const ORDER_IN_TIME: &str = "order_in_time";
 
-/// Splits at everything that is neither letter nor digit, ignores case and, for Latin letters,
-/// accents. No stemming: `car` does not find `cars`.
+/// See [`crate::words`].
 const WORDS: &str = "words";
 
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +53,13 @@ pub(super) struct NameFields {
     pub(super) text: Field,
 }
 
+impl Fields {
+    pub(super) fn words_of_videos(&self) -> [Field; 8] {
+        let NameFields { any, label, person, place, text } = self.video_words;
+        [self.title_words, self.owner_words, self.assessment_words, any, label, person, place, text]
+    }
+}
+
 pub(super) fn schema() -> (Schema, Fields) {
     let mut builder = Schema::builder();
     let fields = Fields {
@@ -78,13 +82,7 @@ pub(super) fn schema() -> (Schema, Fields) {
 
 pub(super) fn tokenizers() -> TokenizerManager {
     let manager = TokenizerManager::default();
-    manager.register(
-        WORDS,
-        TextAnalyzer::builder(SimpleTokenizer::default())
-            .filter(LowerCaser)
-            .filter(AsciiFoldingFilter)
-            .build(),
-    );
+    manager.register(WORDS, crate::words::analyzer());
     manager
 }
 
