@@ -160,6 +160,7 @@ mod tests {
             (refused(403, "cluster_block_exception"), "transient index_blocked"),
             (refused(404, "index_not_found_exception"), "transient index_missing"),
             (refused(400, "index_closed_exception"), "transient index_missing"),
+            (refused(404, "aliases_not_found_exception"), "transient index_missing"),
             (refused(408, ""), "transient index_failed"),
             (refused(500, "exception"), "transient index_failed"),
             (refused(502, ""), "transient index_failed"),

@@ -84,10 +84,11 @@ impl Layout {
     pub(super) async fn ensure(&self) -> Result<bool, Trouble> {
         self.check_server().await?;
         self.write_template().await?;
+        // Before looking for the alias: whoever makes an index meanwhile has taken this name.
+        let index = self.next_index().await?;
         match self.current().await? {
             Some(index) => self.check_layout(&index).await.map(|()| false),
             None => {
-                let index = self.next_index().await?;
                 tracing::warn!(
                     %index, at = %self.client.at,
                     "there is no search index yet, making an empty one; videos of earlier runs are \

@@ -55,8 +55,11 @@ impl NewIndex {
         let layout = &search.layout;
         layout.check_server().await?;
         layout.write_template().await?;
-        // An index in the way of the alias is told before the work, not after.
-        layout.current().await?;
+        // An index in the way of the alias is told before the work, not after. Where there is none,
+        // no writer must make one just when the alias moves.
+        if layout.current().await?.is_none() {
+            layout.ensure().await?;
+        }
         let name = layout.next_index().await?;
         let body = json!({ "aliases": { (filling(&name)): {} } });
         let made = layout.client.put(&format!("/{name}"), &body).await;
@@ -121,26 +124,18 @@ impl NewIndex {
 
     async fn replace_current(&self) -> Result<Switched, Trouble> {
         let layout = &self.search.layout;
-        let old = layout.current().await?;
-        let carried = match &old {
-            Some(old) => {
-                let carried = self.carry_over(old).await?;
-                // Returns when writes that were under way are done; later ones are refused.
-                let blocked = layout.client.put(&format!("/{old}/_block/write"), &json!({})).await;
-                blocked.map_err(|problem| layout.blame(&problem))?;
-                match self.take_place_of(old).await {
-                    Ok(late) => carried + late,
-                    Err(trouble) => {
-                        self.open_again(old).await;
-                        return Err(trouble);
-                    }
-                }
+        let old = layout.current().await?.ok_or_else(|| self.lost())?;
+        let mut carried = self.carry_over(&old).await?;
+        // Returns when writes that were under way are done; later ones are refused.
+        let blocked = layout.client.put(&format!("/{old}/_block/write"), &json!({})).await;
+        blocked.map_err(|problem| layout.blame(&problem))?;
+        match self.take_place_of(&old).await {
+            Ok(late) => carried += late,
+            Err(trouble) => {
+                self.open_again(&old).await;
+                return Err(trouble);
             }
-            None => {
-                self.move_alias(None).await?;
-                0
-            }
-        };
+        }
         let mut removed = Vec::new();
         // Also what an earlier rebuild left that was stopped in its midst.
         for index in layout.all().await?.into_iter().filter(|index| *index != self.name) {
@@ -153,21 +148,19 @@ impl NewIndex {
 
     async fn take_place_of(&self, old: &str) -> Result<usize, Trouble> {
         let carried = self.carry_over(old).await?;
-        self.move_alias(Some(old)).await?;
+        self.move_alias(old).await?;
         Ok(carried)
     }
 
     /// All of it or nothing, and nothing where another rebuild has removed this index, or has moved
     /// the alias itself.
-    async fn move_alias(&self, old: Option<&str>) -> Result<(), Trouble> {
+    async fn move_alias(&self, old: &str) -> Result<(), Trouble> {
         let alias = &self.search.layout.alias;
-        let mut actions = vec![
+        let actions = [
             json!({ "remove": { "index": self.name, "alias": filling(&self.name), "must_exist": true } }),
             json!({ "add": { "index": self.name, "alias": alias } }),
+            json!({ "remove": { "index": old, "alias": alias, "must_exist": true } }),
         ];
-        if let Some(old) = old {
-            actions.push(json!({ "remove": { "index": old, "alias": alias, "must_exist": true } }));
-        }
         // Whatever was written is found from the first search on.
         self.refresh(&self.name).await?;
         self.post("/_aliases", &json!({ "actions": actions })).await.map(drop)

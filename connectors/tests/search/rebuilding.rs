@@ -106,7 +106,7 @@ async fn what_the_store_keeps_is_found_again_after_the_index_was_lost() {
     index.put(&document("alone", labels(&["Tram"]))).await.unwrap();
     let rebuilt = rebuild(&store, &config).await.unwrap();
     assert_eq!(rebuilt.switched.carried, 2);
-    assert_eq!(rebuilt.switched.removed, [format!("{}-v1-000001", config.alias)]);
+    assert_eq!(rebuilt.switched.removed, [format!("{}-v1-000002", config.alias)]);
     assert_eq!(found(&index, "tram").await, ["again", "alone"]);
     assert_eq!(index.search(&all).await.unwrap().total, 45);
 }
@@ -172,7 +172,7 @@ async fn searches_and_writes_go_on_during_rebuilds_and_nothing_is_missed() {
     let (_, indexes) =
         send("GET", &format!("{}/{}-*/_alias", config.url, config.alias), &json!({})).await;
     let expected = json!({
-        (format!("{}-v1-000005", config.alias)): { "aliases": { (config.alias.as_str()): {} } },
+        (format!("{}-v1-000006", config.alias)): { "aliases": { (config.alias.as_str()): {} } },
     });
     assert_eq!(indexes, expected);
 }
