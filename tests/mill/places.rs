@@ -3,9 +3,11 @@
 use crate::support::{Mill, footage, program};
 use std::{
     fs,
+    io::Read,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Output, Stdio},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -30,15 +32,28 @@ pub(crate) fn up(command: Command, data: &Path) -> Output {
 
 fn up_with(command: Command, data: &Path, flags: &[&str]) -> Output {
     let mut child = begin(command, data, flags);
+    // Read all the while: a pipe that nobody empties holds up who writes into it.
+    let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let (stdout, stderr) = (drained(stdout), drained(stderr));
     let started = Instant::now();
     while child.try_wait().unwrap().is_none() {
         if started.elapsed() > Duration::from_secs(30) {
             child.kill().unwrap();
-            panic!("`up` on {} should have ended by itself", data.display());
+            let said = String::from_utf8(stderr.join().unwrap()).unwrap();
+            panic!("`up` on {} should have ended by itself:\n{said}", data.display());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    child.wait_with_output().unwrap()
+    let status = child.wait().unwrap();
+    Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+fn drained(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut said = Vec::new();
+        pipe.read_to_end(&mut said).unwrap();
+        said
+    })
 }
 
 fn words(output: &Output) -> String {
