@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod documents;
 mod faults;
 mod opensearch;
 mod proxy;
