@@ -5,7 +5,7 @@
 #[path = "../api/tests/http/ports_in_memory.rs"]
 mod ports_in_memory;
 
-use api::{Services, UploadLimits, router, serve};
+use api::{Reach, Services, UploadLimits, router, serve};
 use ports::{
     DeadLetterRow, Hit, Moment, MomentKind, ObjectRef, Put, StageRow, VideoRow, VideoState,
 };
@@ -65,7 +65,7 @@ impl Mill {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = stopping.clone().cancelled_owned();
-        tokio::spawn(serve(listener, router(services), shutdown));
+        tokio::spawn(serve(listener, router(services), Reach::Loopback, shutdown));
         let (client, folder) = (Client::new(&base).unwrap(), TempDir::new().unwrap());
         let _stop = stopping.drop_guard();
         Self { client, base, store, catalog, search, uploads, folder, _stop }
