@@ -5,7 +5,7 @@ mod values;
 
 pub use settings::{
     DetectorArgs, EndpointArgs, IndexArgs, KeyArgs, LOCAL_KEY, LOCAL_SECRET, Mask, MillArgs,
-    RealArgs, RunArgs, ServeArgs, SharedArgs, UpArgs, VisionArgs,
+    RealArgs, RunArgs, ServeArgs, SharedArgs, UpArgs, VisionArgs, WatchArgs,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +35,8 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Serve the detector, which speaks Rekognition's protocol, to the processors of a deployment
     Vision(Box<VisionArgs>),
+    /// Tell how much work waits for each processor, also for those that do not run
+    Watch(WatchArgs),
     /// Send footage
     Upload(UploadArgs),
     /// Show how far videos are

@@ -10,7 +10,7 @@ use crate::{
 use clap::CommandFactory;
 use std::io::{Read, Write};
 
-/// Runs every command but those that stay: `up`, `run`, `serve` and `vision`.
+/// Runs every command but those that stay: `up`, `run`, `serve`, `vision` and `watch`.
 pub async fn run(command: Command) -> Result<(), Failure> {
     let mut out = std::io::stdout();
     match command {
@@ -70,7 +70,11 @@ pub async fn run(command: Command) -> Result<(), Failure> {
             clap_mangen::generate_to(Cli::command(), &directory)?;
         }
         Command::Pipeline => write!(out, "{}", pipeline::drawing())?,
-        Command::Up(_) | Command::Run(_) | Command::Serve(_) | Command::Vision(_) => {}
+        Command::Up(_)
+        | Command::Run(_)
+        | Command::Serve(_)
+        | Command::Vision(_)
+        | Command::Watch(_) => {}
     }
     out.flush()?;
     Ok(())

@@ -8,14 +8,14 @@ use crate::{
     letters::Redriver,
     pipeline::shape,
 };
-use api::{Services, Unready, UploadLimits};
+use api::{Health, Services, UploadLimits};
 use connectors::{
     database::{Address, Database},
     kafka::{Kafka, KafkaConfig, TopicSpec},
     registry::ConfluentRegistry,
     s3::{S3, S3Config},
 };
-use engine::{CancellationToken, Metrics, Trouble};
+use engine::{CancellationToken, Trouble};
 use ports::{Catalog, Search, Store};
 use schemas::ALL;
 use std::{
@@ -78,8 +78,7 @@ impl Connections {
     pub fn services(
         &self,
         shared: &SharedArgs,
-        metrics: Metrics,
-        readiness: Arc<dyn Fn() -> Vec<Unready> + Send + Sync>,
+        health: Health,
         stopping: CancellationToken,
     ) -> Arc<Services> {
         let Self { store, registry, catalog, search, kafka } = self.clone();
@@ -92,8 +91,7 @@ impl Connections {
             bucket: shared.bucket.clone(),
             owner: LOCAL_OWNER.to_owned(),
             limits: upload_limits(shared),
-            metrics: Arc::new(move || metrics.gather()),
-            readiness,
+            health,
             stopping,
         })
     }

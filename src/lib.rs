@@ -18,3 +18,4 @@ pub mod pipeline;
 pub mod rules;
 pub mod serve;
 pub mod signals;
+pub mod watch;

@@ -4,7 +4,7 @@ use reelmill::{
     cli::Command,
     commands,
     config::{self, Asked, Unread},
-    confinement, detector, mill, serve,
+    confinement, detector, mill, serve, watch,
 };
 use std::{os::unix::process::CommandExt, process::ExitCode};
 use tracing_subscriber::EnvFilter;
@@ -54,6 +54,7 @@ fn main() -> ExitCode {
             Command::Run(args) => mill::run(*args).await,
             Command::Serve(args) => serve::serve(*args).await,
             Command::Vision(args) => detector::vision(*args).await,
+            Command::Watch(args) => watch::watch(args).await,
             other => commands::run(other).await,
         }
     });

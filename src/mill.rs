@@ -12,7 +12,7 @@ use crate::{
     rules::cut_rules,
     signals::Signals,
 };
-use api::{Reach, Services, Unready};
+use api::{Health, Reach, Services, Unready};
 use connectors::{
     cataloguing::Cataloguing,
     indexing::Indexing,
@@ -206,7 +206,8 @@ impl Mill {
             };
             unready.iter().map(part).collect()
         });
-        let services = connections.services(&args.shared, metrics, readiness, shutdown.clone());
+        let health = Health { metrics: Arc::new(move || metrics.gather()), readiness };
+        let services = connections.services(&args.shared, health, shutdown.clone());
         Ok(Self { running, shutdown, services, unready })
     }
 
@@ -244,7 +245,7 @@ impl Mill {
         let (router, reach) = match listener.local_addr()?.ip().is_loopback() {
             true => (api::router(services), Reach::Loopback),
             // Without accounts, nobody elsewhere gets more of a processor.
-            false => (api::watching(services), Reach::Everyone),
+            false => (api::watching(services.health.clone()), Reach::Everyone),
         };
         let served = tokio::spawn(api::serve(listener, router, reach, async move {
             stop.cancelled().await;

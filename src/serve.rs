@@ -7,7 +7,7 @@ use crate::{
     index,
     signals::Signals,
 };
-use api::Reach;
+use api::{Health, Reach};
 use engine::{CancellationToken, Metrics};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -38,7 +38,9 @@ pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let connections = Connections::open(&data, &endpoints, &shared).await?;
     let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
     let shutdown = CancellationToken::new();
-    let services = connections.services(&shared, metrics, Arc::new(Vec::new), shutdown.clone());
+    let health =
+        Health { metrics: Arc::new(move || metrics.gather()), readiness: Arc::new(Vec::new) };
+    let services = connections.services(&shared, health, shutdown.clone());
 
     let listener = TcpListener::bind((listen, port)).await.map_err(|e| {
         Failure::usage(format!(

@@ -5,7 +5,7 @@
 #[path = "../api/tests/http/ports_in_memory.rs"]
 mod ports_in_memory;
 
-use api::{Reach, Services, UploadLimits, router, serve};
+use api::{Health, Reach, Services, UploadLimits, router, serve};
 use ports::{
     DeadLetterRow, Hit, Moment, MomentKind, ObjectRef, Put, StageRow, VideoRow, VideoState,
 };
@@ -58,8 +58,7 @@ impl Mill {
             bucket: "mill".to_owned(),
             owner: "local".to_owned(),
             limits,
-            metrics: Arc::new(String::new),
-            readiness: Arc::new(Vec::new),
+            health: Health { metrics: Arc::new(String::new), readiness: Arc::new(Vec::new) },
             stopping: stopping.clone(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

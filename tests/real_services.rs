@@ -142,7 +142,7 @@ impl Processes {
     fn start(&mut self, name: &str, arguments: &[&str]) {
         let file = |kind: &str| File::create(self.path(&format!("{name}.{kind}"))).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_reelmill"));
-        command.args(arguments).arg("--data").arg(self.path(name)).envs(&self.variables);
+        command.args(arguments).envs(&self.variables).env("REELMILL_DATA", self.path(name));
         let child = command.stdout(file("out")).stderr(file("log")).spawn().unwrap();
         self.running.push((name.to_owned(), Killed(child)));
     }
@@ -257,9 +257,33 @@ fn deployment(variables: &BTreeMap<String, String>) -> Made {
     }
     mill.start("serve", &["serve", "--port", "0"]);
     mill.learn("REELMILL_URL");
+    mill.start("watch", &["watch", "--port", "0"]);
+    mill.learn("REELMILL_WATCH");
     let made = mill.make("parts");
+    nothing_waits(&mill);
     mill.stop();
     made
+}
+
+/// All that `watch` counts becomes 0, for every processor.
+fn nothing_waits(mill: &Processes) {
+    let started = Instant::now();
+    loop {
+        let page = Command::new("curl")
+            .args(["--silent", "--fail", "--noproxy", "*"])
+            .arg(format!("{}/metrics", mill.variables["REELMILL_WATCH"]))
+            .output()
+            .unwrap();
+        let page = String::from_utf8(page.stdout).unwrap();
+        let lags: Vec<_> =
+            page.lines().filter(|line| line.starts_with("reelmill_work_lag{")).collect();
+        let processors = reelmill::pipeline::shape().specs().count();
+        if lags.len() == processors && lags.iter().all(|lag| lag.ends_with("} 0")) {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "{lags:#?}\n{}", mill.logs());
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }
 
 #[test]

@@ -32,9 +32,11 @@ mod videos;
 pub use orphans::announce_orphans;
 pub use printable::can_mislead;
 pub use serve::{Reach, ServeError, serve};
-pub use services::{DeadLetters, MEDIA_TYPES, Redriven, Services, Unready, UploadLimits, Uploads};
+pub use services::{
+    DeadLetters, Health, MEDIA_TYPES, Redriven, Services, Unready, UploadLimits, Uploads,
+};
 
-use axum::{Router, middleware};
+use axum::{Router, extract::FromRef, middleware};
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -48,15 +50,19 @@ pub fn router(services: Arc<Services>) -> Router {
 }
 
 /// Health and metrics alone: nothing about anybody's videos.
-pub fn watching(services: Arc<Services>) -> Router {
+pub fn watching(health: Health) -> Router {
     Router::from(watching_routes())
         .fallback(operations::unknown_route)
         .method_not_allowed_fallback(operations::wrong_method)
         .layer(middleware::from_fn(guard::guard))
-        .with_state(services)
+        .with_state(health)
 }
 
-fn watching_routes() -> OpenApiRouter<Arc<Services>> {
+fn watching_routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Health: FromRef<S>,
+{
     OpenApiRouter::new()
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))

@@ -296,6 +296,19 @@ pub struct VisionArgs {
     pub detector: DetectorArgs,
 }
 
+#[derive(Debug, Clone, Args)]
+pub struct WatchArgs {
+    /// Kafka's bootstrap servers
+    #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
+    pub kafka: String,
+    /// Metrics and health (0: any free port)
+    #[arg(long, env = "REELMILL_PORT", default_value_t = 9464)]
+    pub port: u16,
+    /// The address to listen on
+    #[arg(long, env = "REELMILL_LISTEN", default_value = "127.0.0.1")]
+    pub listen: IpAddr,
+}
+
 /// Where the ports are.
 #[derive(Debug, Clone, Args)]
 pub struct EndpointArgs {

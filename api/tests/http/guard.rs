@@ -94,7 +94,7 @@ async fn a_part_without_accounts_shows_its_health_to_everybody_and_nothing_else(
     let mill = Mill::start().await;
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let url = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
-    let router = watching(mill.services.clone());
+    let router = watching(mill.services.health.clone());
     tokio::spawn(serve(listener, router, Reach::Everyone, std::future::pending()));
     let status =
         async |path: &str| reqwest::get(format!("{url}{path}")).await.unwrap().status().as_u16();

@@ -4,7 +4,7 @@ use crate::openapi::is_described;
 use crate::ports_in_memory::{
     MemoryCatalog, MemoryLetters, MemorySearch, MemoryStore, MemoryUploads, video_row,
 };
-use api::{Reach, Services, Unready, UploadLimits, router, serve};
+use api::{Health, Reach, Services, Unready, UploadLimits, router, serve};
 use ports::{ObjectRef, Put, VideoRow, VideoState};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -55,8 +55,10 @@ impl Mill {
             bucket: "mill".to_owned(),
             owner: "local".to_owned(),
             limits,
-            metrics: Arc::new(|| "reelmill_events_total 1\n".to_owned()),
-            readiness: Arc::new(move || told.lock().unwrap().clone()),
+            health: Health {
+                metrics: Arc::new(|| "reelmill_events_total 1\n".to_owned()),
+                readiness: Arc::new(move || told.lock().unwrap().clone()),
+            },
             stopping: stopping.clone(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
