@@ -1,0 +1,76 @@
+//! The forms of the run.
+
+use crate::{
+    run::{Form, Report, run},
+    schedule::Target,
+};
+use std::{ops::RangeInclusive, time::Duration};
+
+/// The seed where none is asked for with `REELMILL_SEED`.
+const SEED: u64 = 1;
+/// SIGTERM with a dead broker is to take 5 s; this machine may be busy with other tests.
+const STOPPED_WITHIN: Duration = Duration::from_secs(8);
+
+fn number(variable: &str) -> Option<usize> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}: {text} is no number")))
+}
+
+fn often(target: Target) -> RangeInclusive<u64> {
+    match target {
+        Target::Processes => 300..=2_000,
+        Target::Kafka => 12_000..=25_000,
+        Target::Database => 5_000..=12_000,
+        Target::Registry => 4_000..=10_000,
+        Target::Store | Target::Index | Target::Eyes => 2_000..=6_000,
+    }
+}
+
+fn less_often(target: Target) -> RangeInclusive<u64> {
+    match target {
+        Target::Processes => 1_500..=5_000,
+        Target::Kafka => 45_000..=90_000,
+        Target::Database => 25_000..=45_000,
+        Target::Registry => 25_000..=45_000,
+        Target::Store | Target::Index | Target::Eyes => 8_000..=16_000,
+    }
+}
+
+/// A minute of the test's time; with `REELMILL_LONG` ten minutes, 5,000 events and 200 faults.
+/// `REELMILL_CHAOS_EVENTS` and `REELMILL_CHAOS_FAULTS` ask for more, however long it takes.
+fn form() -> Form {
+    let seed = number("REELMILL_SEED").map_or(SEED, |seed| seed as u64);
+    let (events, faults) = (number("REELMILL_CHAOS_EVENTS"), number("REELMILL_CHAOS_FAULTS"));
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    if events.is_some() || faults.is_some() {
+        let hours = number("REELMILL_CHAOS_HOURS").unwrap_or(6) as u64;
+        return Form {
+            seed,
+            at_least: Duration::ZERO,
+            events: events.unwrap_or(0),
+            faults: faults.unwrap_or(0),
+            at_most: minutes(60 * hours),
+            pauses: less_often,
+        };
+    }
+    if std::env::var_os("REELMILL_LONG").is_some() {
+        let (at_least, at_most) = (minutes(10), minutes(10));
+        return Form { seed, at_least, events: 5_000, faults: 200, at_most, pauses: less_often };
+    }
+    let time = Duration::from_secs(35);
+    Form { seed, at_least: time, events: 0, faults: 15, at_most: time, pauses: often }
+}
+
+#[test]
+fn nothing_is_lost_doubled_torn_or_left_behind_whatever_dies() {
+    let form = form();
+    let Some(Report { findings, events, faults, stopped, .. }) = run(&form) else { return };
+    for finding in findings.iter().take(50) {
+        println!("{finding}");
+    }
+    assert!(findings.is_empty(), "{} findings", findings.len());
+    assert!(events >= form.events && faults >= form.faults, "{events} events, {faults} faults");
+    for (name, took, well) in stopped {
+        assert!(well && took < STOPPED_WITHIN, "{name} took {took:?} without Kafka, well: {well}");
+    }
+}
