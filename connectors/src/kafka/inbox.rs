@@ -1,5 +1,6 @@
 //! What the reader's thread has read and the log has not handed out yet.
 
+use bytes::Bytes;
 use ports::{Record, Trouble};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use std::{
@@ -14,9 +15,11 @@ use std::{
 use tokio::sync::Notify;
 
 /// A partition with so many unread records is paused, ...
-const HIGH: usize = 128;
-/// ... and read on once it has so few.
-const LOW: usize = 32;
+const HIGH: usize = 1024;
+/// ... or with records so large, ...
+const HIGH_BYTES: usize = 4 << 20;
+/// ... and read on once it has so few. They are work for the time the fetch under way may take.
+const LOW: usize = 512;
 
 /// A topic and a partition.
 pub(super) type Lane = (String, i32);
@@ -36,8 +39,40 @@ struct State {
     /// The consumer's place in its group when the assignment came: hands out of it what a later
     /// generation would wrongly vouch for.
     member: Option<Arc<ConsumerGroupMetadata>>,
-    lanes: BTreeMap<Lane, VecDeque<Record>>,
+    lanes: BTreeMap<Lane, Unread>,
     failure: Option<Trouble>,
+}
+
+/// What is left of a partition.
+#[derive(Default)]
+struct Unread {
+    records: VecDeque<Record>,
+    bytes: usize,
+}
+
+impl Unread {
+    fn push(&mut self, record: Record) {
+        self.bytes += size(&record);
+        self.records.push_back(record);
+    }
+
+    fn pop(&mut self) -> Option<Record> {
+        let record = self.records.pop_front()?;
+        self.bytes -= size(&record);
+        Some(record)
+    }
+
+    fn is_full(&self) -> bool {
+        self.records.len() >= HIGH || self.bytes >= HIGH_BYTES
+    }
+
+    fn is_low(&self) -> bool {
+        self.records.len() <= LOW && self.bytes <= HIGH_BYTES / 2
+    }
+}
+
+fn size(record: &Record) -> usize {
+    record.value.as_ref().map_or(0, Bytes::len)
 }
 
 /// What the inbox has for the log.
@@ -70,7 +105,7 @@ impl Inbox {
     pub(super) fn push(&self, record: Record) {
         let Some(position) = &record.position else { return };
         let lane = (position.topic.clone(), position.partition);
-        self.lock().lanes.entry(lane).or_default().push_back(record);
+        self.lock().lanes.entry(lane).or_default().push(record);
         self.news.notify_one();
     }
 
@@ -82,11 +117,10 @@ impl Inbox {
     /// The epoch, and which of its partitions to pause and which to read on, given the paused.
     pub(super) fn pressure(&self, paused: &BTreeSet<Lane>) -> (u64, Vec<Lane>, Vec<Lane>) {
         let state = self.lock();
-        let full =
-            state.lanes.iter().filter(|(lane, r)| r.len() >= HIGH && !paused.contains(*lane));
+        let full = state.lanes.iter().filter(|(lane, r)| r.is_full() && !paused.contains(*lane));
         let pause = full.map(|(lane, _)| lane.clone()).collect();
-        let unread = |lane: &Lane| state.lanes.get(lane).map_or(0, VecDeque::len);
-        let resume = paused.iter().filter(|lane| unread(lane) <= LOW).cloned().collect();
+        let is_low = |lane: &&Lane| state.lanes.get(*lane).is_none_or(Unread::is_low);
+        let resume = paused.iter().filter(is_low).cloned().collect();
         (state.epoch, pause, resume)
     }
 
@@ -104,16 +138,13 @@ impl Inbox {
         let mut lanes: Vec<_> =
             state.lanes.iter_mut().filter(|(lane, _)| !held.contains(*lane)).collect();
         while records.len() < want && !lanes.is_empty() {
-            lanes.retain_mut(|(_, unread)| match unread.pop_front() {
-                Some(record) if records.len() < want => {
-                    records.push(record);
-                    true
+            lanes.retain_mut(|(_, unread)| {
+                if records.len() == want {
+                    return true;
                 }
-                Some(record) => {
-                    unread.push_front(record);
-                    true
-                }
-                None => false,
+                let next = unread.pop();
+                records.extend(next);
+                !unread.records.is_empty()
             });
         }
         if records.is_empty() { Taken::Nothing } else { Taken::Records(records) }
@@ -143,7 +174,7 @@ impl Inbox {
 impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
-        let unread: usize = state.lanes.values().map(VecDeque::len).sum();
+        let unread: usize = state.lanes.values().map(|unread| unread.records.len()).sum();
         f.debug_struct("Inbox").field("epoch", &state.epoch).field("unread", &unread).finish()
     }
 }
@@ -202,6 +233,21 @@ mod tests {
         let inbox = inbox(&[(0, full), (1, full - 1), (2, nearly_empty), (3, nearly_empty + 1)]);
         let paused = BTreeSet::from([lane(2), lane(3), lane(4)]);
         assert_eq!(inbox.pressure(&paused), (1, vec![lane(0)], vec![lane(2), lane(4)]));
+    }
+
+    #[test]
+    fn large_records_fill_a_partition_sooner() {
+        let inbox = Inbox::new(Arc::default());
+        let large = |offset| Record { value: Some(vec![0; 1 << 20].into()), ..record(0, offset) };
+        let none = BTreeSet::new();
+        (0..3).for_each(|offset| inbox.push(large(offset)));
+        assert_eq!(inbox.pressure(&none), (1, vec![], vec![]));
+        inbox.push(large(3));
+        let paused = BTreeSet::from([("t".to_owned(), 0)]);
+        assert_eq!(inbox.pressure(&none).1, [("t".to_owned(), 0)]);
+        assert_eq!(inbox.pressure(&paused).2, []);
+        assert_eq!(taken(inbox.take(1, 2, &none)), [(0, 0), (0, 1)]);
+        assert_eq!(inbox.pressure(&paused).2, [("t".to_owned(), 0)]);
     }
 
     #[test]

@@ -87,15 +87,15 @@ impl Kafka {
             .set("auto.offset.reset", "earliest")
             .set("partition.assignment.strategy", "range")
             .set("session.timeout.ms", "10000")
-            // A rebalance is learnt of by the next heartbeat.
-            .set("heartbeat.interval.ms", "1000")
+            // A rebalance is learnt of by the next heartbeat: three must fit into a session.
+            .set("heartbeat.interval.ms", "3000")
             // New topics and partitions are noticed soon.
             .set("topic.metadata.refresh.interval.ms", "30000")
             // The default of a second starves a fast loop.
             .set("fetch.queue.backoff.ms", "5")
             // What an idle consumer costs is its number of fetches; a partition that is resumed
             // may have to wait for the one under way.
-            .set("fetch.wait.max.ms", "500")
+            .set("fetch.wait.max.ms", "1000")
             // Pausing a partition throws its prefetched records away: have few.
             .set("queued.min.messages", "64")
             .set("queued.max.messages.kbytes", "4096");

@@ -21,7 +21,7 @@ use std::{
 };
 
 /// The longest wait for a record.
-const WAIT: Duration = Duration::from_millis(250);
+const WAIT: Duration = Duration::from_millis(500);
 /// The same while a partition is paused: it should be read on soon after there is room.
 const SHORT_WAIT: Duration = Duration::from_millis(5);
 
