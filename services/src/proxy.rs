@@ -169,7 +169,8 @@ impl Shared {
             let line = head.lines().find(|line| line.to_lowercase().starts_with(name))?;
             line.split_once(": ").map(|(_, value)| value.to_owned())
         };
-        let length: usize = field("content-length:").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let length: usize =
+            field("content-length:").and_then(|text| text.parse().ok()).unwrap_or(0);
         while bytes.len() < body_at + length {
             if caller.read_buf(&mut bytes).await? == 0 {
                 return Ok(());

@@ -56,7 +56,8 @@ pub(crate) fn judge(model: &Model, observed: &Observed) -> Vec<Finding> {
         }
     }
     for (video, events) in events {
-        judgement.finds(Fault::Orphan, format!("{} events of {video}, an unknown video", events.len()));
+        judgement
+            .finds(Fault::Orphan, format!("{} events of {video}, an unknown video", events.len()));
     }
     judgement.ids();
     judgement.leftovers(model);
@@ -109,8 +110,10 @@ impl Judgement<'_> {
             self.once(count(topic, 0), || format!("{topic} of {video}"));
         }
         for event in events {
-            let clips = if CLIP_TOPICS.contains(&event.topic.as_str()) { expected.clips } else { 1 };
-            let is_known = [&CLIP_TOPICS[..], &VIDEO_TOPICS].concat().contains(&event.topic.as_str());
+            let clips =
+                if CLIP_TOPICS.contains(&event.topic.as_str()) { expected.clips } else { 1 };
+            let is_known =
+                [&CLIP_TOPICS[..], &VIDEO_TOPICS].concat().contains(&event.topic.as_str());
             if event.index >= clips || !is_known {
                 self.finds(Fault::Orphan, format!("{} {} of {video}", event.topic, event.index));
             }
@@ -139,7 +142,8 @@ impl Judgement<'_> {
             keys::claim(video, run, "index"),
         ];
         let clips = 0..u32::try_from(expected.clips).unwrap();
-        let parts = clips.clone().flat_map(|n| [keys::tracks(video, run, n), keys::labels(video, run, n)]);
+        let parts =
+            clips.clone().flat_map(|n| [keys::tracks(video, run, n), keys::labels(video, run, n)]);
         for key in due.into_iter().chain(parts) {
             if !self.observed.objects.contains(&key) {
                 self.finds(Fault::Lost, format!("object {key}"));
@@ -150,8 +154,13 @@ impl Judgement<'_> {
         self.known.extend(clips.map(|n| keys::second_look(video, run, n)));
         for (processor, events) in [("stitch", expected.clips), ("index", 2 * expected.clips)] {
             let prefix = keys::seen(video, run, processor);
-            let seen: Vec<_> =
-                self.observed.objects.iter().filter(|key| key.starts_with(&prefix)).cloned().collect();
+            let seen: Vec<_> = self
+                .observed
+                .objects
+                .iter()
+                .filter(|key| key.starts_with(&prefix))
+                .cloned()
+                .collect();
             if seen.len() > events {
                 self.finds(Fault::Doubled, format!("{video}: {processor} has seen {seen:?}"));
             }
@@ -159,7 +168,8 @@ impl Judgement<'_> {
         }
         let recording = self.observed.recordings.get(&keys::recording("chaos", video, 0));
         if let Some(recording) = recording.filter(|recording| **recording != expected.recording) {
-            let what = format!("the recording of {video} is {recording}, not {}", expected.recording);
+            let what =
+                format!("the recording of {video} is {recording}, not {}", expected.recording);
             self.finds(Fault::Torn, what);
         }
     }
@@ -168,7 +178,8 @@ impl Judgement<'_> {
         match self.observed.documents.get(video) {
             None => self.finds(Fault::Lost, format!("search document of {video}")),
             Some(there) if there.run != run || there.moments != expected.moments => {
-                let what = format!("search document of {video}: {there:?}, run {run}, {expected:?}");
+                let what =
+                    format!("search document of {video}: {there:?}, run {run}, {expected:?}");
                 self.finds(Fault::Torn, what);
             }
             Some(_) => {}
@@ -184,7 +195,8 @@ impl Judgement<'_> {
             self.finds(Fault::Lost, what);
         }
         for stage in &row.stages {
-            let is_whole = ["stitch", "verify", "thumbnail", "index"].contains(&stage.stage.as_str());
+            let is_whole =
+                ["stitch", "verify", "thumbnail", "index"].contains(&stage.stage.as_str());
             let due = if is_whole { 1 } else { i64::try_from(expected.clips).unwrap() };
             let what = format!("catalogue: {} of {video}: {} of {due}", stage.stage, stage.done);
             match stage.done {
@@ -244,16 +256,20 @@ impl Judgement<'_> {
         for path in &observed.scratch {
             self.finds(Fault::Orphan, format!("in a scratch directory: {path}"));
         }
-        let told: BTreeMap<_, usize> = observed.told.iter().fold(BTreeMap::new(), |mut told, row| {
-            *told.entry((row.topic.as_str(), row.partition, row.offset)).or_default() += 1;
-            told
-        });
+        let told: BTreeMap<_, usize> =
+            observed.told.iter().fold(BTreeMap::new(), |mut told, row| {
+                *told.entry((row.topic.as_str(), row.partition, row.offset)).or_default() += 1;
+                told
+            });
         for letter in &observed.letters {
             let times = told.get(&(letter.topic.as_str(), letter.partition, letter.offset));
             self.once(times.copied().unwrap_or(0), || format!("catalogue row of {letter:?}"));
         }
         if told.len() > observed.letters.len() {
-            self.finds(Fault::Orphan, "the catalogue has dead letters that are on no topic".to_owned());
+            self.finds(
+                Fault::Orphan,
+                "the catalogue has dead letters that are on no topic".to_owned(),
+            );
         }
     }
 }

@@ -10,5 +10,6 @@ mod fleet;
 mod mill;
 mod model;
 mod observed;
+mod planted;
 mod run;
 mod schedule;

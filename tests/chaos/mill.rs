@@ -73,7 +73,8 @@ impl World {
         }
         // What is sent is to be there once, however long Kafka is away.
         let extra = BTreeMap::from([("message.timeout.ms".to_owned(), "0".to_owned())]);
-        let config = KafkaConfig { bootstrap: bootstrap.clone(), extra, instance: "feed".to_owned() };
+        let config =
+            KafkaConfig { bootstrap: bootstrap.clone(), extra, instance: "feed".to_owned() };
         let kafka = Kafka::new(config);
         let registry = Arc::new(ConfluentRegistry::new(&own.registry()).unwrap());
         let announcer =
@@ -127,9 +128,7 @@ impl World {
         if let Some(body) = body {
             self.store.write(&source, body, Put::default()).await.unwrap();
         }
-        let mut known = model.lock().unwrap_or_else(PoisonError::into_inner);
-        known.uploads.insert(video.clone(), kind);
-        drop(known);
+        note(model, &video, kind);
         if kind == Kind::Garbage {
             let record = Record {
                 topic: "video-uploaded".to_owned(),
@@ -189,6 +188,11 @@ impl World {
     pub(crate) fn hit(&self) -> usize {
         self.proxies.values().map(Proxy::hit).sum()
     }
+}
+
+fn note(model: &Mutex<Model>, video: &str, kind: Kind) {
+    let mut model = model.lock().unwrap_or_else(PoisonError::into_inner);
+    model.uploads.insert(video.to_owned(), kind);
 }
 
 fn service(target: Target) -> Option<Service> {

@@ -160,14 +160,17 @@ impl Stage {
     /// Each film twice, without any fault: what comes of them must come of all others.
     fn calm(&self) {
         let films = self.world.films();
-        let upload = |film| {
-            self.runtime.block_on(self.world.upload(&self.model, Kind::Film(film)))
-        };
+        let upload = |film| self.runtime.block_on(self.world.upload(&self.model, Kind::Film(film)));
         let first: Vec<_> = (0..films).map(|film| (film, upload(film))).collect();
         let again: Vec<_> = (0..films).map(|film| (film, upload(film))).collect();
-        self.uploaded.store(2 * films, Ordering::SeqCst);
+        let bad = [Kind::Text, Kind::Missing, Kind::Foreign, Kind::Garbage];
+        for kind in bad {
+            self.runtime.block_on(self.world.upload(&self.model, kind));
+        }
+        let uploads = 2 * films + bad.len();
+        self.uploaded.store(uploads, Ordering::SeqCst);
         let started = Instant::now();
-        while self.finished() < 2 * films || !self.unsettled().is_empty() {
+        while self.finished() < uploads || !self.unsettled().is_empty() {
             assert!(
                 started.elapsed() < Duration::from_secs(120),
                 "calm, and yet not done: {:?}, {:?}, {:?}",
@@ -179,7 +182,11 @@ impl Stage {
         }
         let observed = self.look();
         let expected = |video: &String| Expected {
-            clips: observed.events.iter().filter(|e| e.video == *video && e.topic == "clips-ready").count(),
+            clips: observed
+                .events
+                .iter()
+                .filter(|e| e.video == *video && e.topic == "clips-ready")
+                .count(),
             recording: observed.recordings[&keys::recording("chaos", video, 0)].clone(),
             moments: observed.documents[video].moments,
         };
@@ -263,16 +270,17 @@ impl Stage {
         let mut told = Instant::now();
         loop {
             let (events, faults) = (self.event_count(), self.fault_count());
-            let enough = begun.elapsed() >= form.at_least
-                && events >= form.events
-                && faults >= form.faults;
+            let enough =
+                begun.elapsed() >= form.at_least && events >= form.events && faults >= form.faults;
             if enough || begun.elapsed() >= form.at_most {
                 return;
             }
             if told.elapsed() > Duration::from_secs(10) {
                 told = Instant::now();
                 let (uploaded, done) = (self.uploaded.load(Ordering::SeqCst), self.finished());
-                self.say(&format!("{events} events, {faults} faults, {done} of {uploaded} uploads"));
+                self.say(&format!(
+                    "{events} events, {faults} faults, {done} of {uploaded} uploads"
+                ));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -370,7 +378,9 @@ impl Stage {
         let dead = stopped.iter().map(|(_, took, _)| *took).max().unwrap_or_default();
         println!("seed {}", form.seed);
         println!("uploads: {}, of which {} are films", model.uploads.len(), model.good());
-        println!("events: {events} in {stormed:.1?}, {rate:.1}/s; settled after {settled:.1?} more");
+        println!(
+            "events: {events} in {stormed:.1?}, {rate:.1}/s; settled after {settled:.1?} more"
+        );
         println!("faults: {}", self.fault_count());
         for ((target, blow), times) in lock(&self.faults).iter() {
             println!("  {times:5}  {target}: {blow}");

@@ -1,9 +1,9 @@
 //! What goes wrong on the way to OpenSearch and in it: nothing is lost, nothing is reordered.
 
-use services::proxy::{Fault, Proxy};
 use crate::support::*;
 use connectors::opensearch::{OpenSearch, OpenSearchConfig};
 use ports::{Document, Refusal, Search, Trouble};
+use services::proxy::{Fault, Proxy};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,10 +1,10 @@
 //! Addresses, credentials and indexes that are not what they should be: cause, remedy, no password.
 
-use services::proxy::{Fault, Proxy};
 use crate::support::*;
 use connectors::opensearch::{OpenSearch, OpenSearchConfig};
 use ports::{Search, Trouble};
 use serde_json::{Value, json};
+use services::proxy::{Fault, Proxy};
 use std::sync::Arc;
 
 /// What `open` says, and whether it is for a person to mend.
@@ -53,7 +53,8 @@ async fn an_address_that_is_none_or_leads_elsewhere_is_told_with_its_remedy() {
         (502, "<html>Bad Gateway</html>", false, "502"),
         (503, "OpenSearch Security not initialized.", false, "not initialized"),
     ] {
-        let other = Proxy::start("nowhere", "GET / ", &[Fault::Answer(status, body)]).await.unwrap();
+        let other =
+            Proxy::start("nowhere", "GET / ", &[Fault::Answer(status, body)]).await.unwrap();
         let (is_lasting, told) = refused(&of(&other.url)).await;
         assert_eq!(is_lasting, lasting, "{body}: {told}");
         assert!(told.contains(said) && told.contains(&other.url), "{body}: {told}");
