@@ -230,7 +230,7 @@ impl Member {
         let log = File::options().create(true).append(true).open(self.dir.join("log")).unwrap();
         Command::new(env!("CARGO_BIN_EXE_reelmill"))
             .args(["run", "--only", self.only, "--instance", &self.name])
-            .args(["--clip-seconds", "1", "--permits", "1", "--data"])
+            .args(["--clip-seconds", "1", "--permits", "3", "--data"])
             .arg(self.dir.join("data"))
             .envs(variables)
             .env("NO_COLOR", "1")
