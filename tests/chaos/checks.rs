@@ -29,10 +29,11 @@ fn often(target: Target) -> RangeInclusive<u64> {
 
 fn less_often(target: Target) -> RangeInclusive<u64> {
     match target {
-        Target::Processes => 1_500..=5_000,
-        Target::Kafka => 45_000..=90_000,
-        Target::Database => 25_000..=45_000,
-        Target::Registry => 25_000..=45_000,
+        // A group whose member was killed stands still until its session is over: ten seconds.
+        Target::Processes => 4_000..=10_000,
+        Target::Kafka => 70_000..=110_000,
+        Target::Database => 30_000..=50_000,
+        Target::Registry => 40_000..=60_000,
         Target::Store | Target::Index | Target::Eyes => 8_000..=16_000,
     }
 }
@@ -51,21 +52,17 @@ fn form() -> Form {
             events: events.unwrap_or(0),
             faults: faults.unwrap_or(0),
             at_most: minutes(60 * hours),
+            in_hand: 40,
             pauses: less_often,
         };
     }
     if std::env::var_os("REELMILL_LONG").is_some() {
         let (at_least, at_most) = (minutes(10), minutes(10));
-        return Form { seed, at_least, events: 5_000, faults: 200, at_most, pauses: less_often };
+        let (events, faults) = (5_000, 200);
+        return Form { seed, at_least, events, faults, at_most, in_hand: 40, pauses: less_often };
     }
-    let time = Duration::from_secs(35);
-    if std::env::var_os("CALM").is_some() {
-        fn never(_: Target) -> RangeInclusive<u64> {
-            1_000_000..=1_000_001
-        }
-        return Form { seed, at_least: time, events: 0, faults: 0, at_most: time, pauses: never };
-    }
-    Form { seed, at_least: time, events: 0, faults: 15, at_most: time, pauses: often }
+    let time = Duration::from_secs(30);
+    Form { seed, at_least: time, events: 0, faults: 15, at_most: time, in_hand: 8, pauses: often }
 }
 
 #[test]

@@ -25,8 +25,6 @@ use std::{
 };
 use tokio::runtime::Runtime;
 
-/// Videos under way at once.
-const IN_HAND: usize = 16;
 /// One upload in so many cannot become a recording.
 const BAD_ONE_IN: usize = 12;
 /// After the last fault everything must be done by then.
@@ -42,6 +40,8 @@ pub(crate) struct Form {
     pub(crate) faults: usize,
     /// ... or until this one is.
     pub(crate) at_most: Duration,
+    /// Uploads under way at once.
+    pub(crate) in_hand: usize,
     /// Milliseconds between two faults of a target.
     pub(crate) pauses: fn(Target) -> RangeInclusive<u64>,
 }
@@ -122,7 +122,7 @@ impl Stage {
         self.say("calm is over");
         let begun = Instant::now();
         std::thread::scope(|scope| {
-            scope.spawn(|| self.feed(form.seed));
+            scope.spawn(|| self.feed(form.seed, form.in_hand));
             for target in Target::ALL {
                 let lane = Lane::new(form.seed, target, (form.pauses)(target));
                 scope.spawn(move || self.trouble(target, lane));
@@ -207,10 +207,10 @@ impl Stage {
         of("recording-ready") + of("reelmill.dead.cut")
     }
 
-    fn feed(&self, seed: u64) {
+    fn feed(&self, seed: u64, in_hand: usize) {
         let mut chance = fastrand::Rng::with_seed(seed);
         while !self.over.load(Ordering::SeqCst) {
-            if self.uploaded.load(Ordering::SeqCst) >= self.finished() + IN_HAND {
+            if self.uploaded.load(Ordering::SeqCst) >= self.finished() + in_hand {
                 std::thread::sleep(Duration::from_millis(20));
                 continue;
             }
