@@ -12,6 +12,10 @@ use connectors::{
     s3::S3,
 };
 use ports::{Headers, ObjectRef, Put, Record, Store};
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer},
+};
 use reelmill::{announce::Announcer, cli::KeyArgs, mill};
 use schemas::{VideoUploaded, keys};
 use services::{
@@ -22,7 +26,8 @@ use std::{
     collections::BTreeMap,
     path::Path,
     process::Command,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
 };
 use tokio::sync::Semaphore;
 
@@ -46,6 +51,10 @@ pub(crate) struct World {
     proxies: BTreeMap<Target, Proxy>,
     /// Kept while they are looked at, so that two lanes do not restart one.
     own: Mutex<Own>,
+    /// Written while Kafka is down, read while this process talks to it: librdkafka up to 2.12 can
+    /// crash on what a broker that is coming or going answers (its issue 5280). Processes of the
+    /// mill are started again; this one must go on.
+    pub(crate) kafka_is_well: RwLock<()>,
     _eyes: vision::Server,
 }
 
@@ -90,6 +99,7 @@ impl World {
             announcer,
             proxies,
             own: Mutex::new(own),
+            kafka_is_well: RwLock::new(()),
             _eyes: eyes,
         })
     }
@@ -181,6 +191,25 @@ impl World {
         if let Some(service) = service(target) {
             let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             own.restart(service);
+        }
+        if target == Target::Kafka {
+            self.await_leaders();
+        }
+    }
+
+    /// Until every partition has a leader again.
+    fn await_leaders(&self) {
+        let client: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", &self.bootstrap).create().unwrap();
+        let all_led = || {
+            let metadata = client.fetch_metadata(None, Duration::from_secs(30)).ok();
+            metadata.is_some_and(|metadata| {
+                let mut partitions = metadata.topics().iter().flat_map(|t| t.partitions());
+                partitions.all(|partition| partition.leader() >= 0)
+            })
+        };
+        while !all_led() {
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 

@@ -221,7 +221,9 @@ impl Stage {
                 // The films with a face take most of the machine's time: they are the fewer.
                 Kind::Film(usize::from(chance.usize(0..4) > 0))
             };
+            let well = self.world.kafka_is_well.read().unwrap();
             self.runtime.block_on(self.world.upload(&self.model, kind));
+            drop(well);
             self.uploaded.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -236,9 +238,12 @@ impl Stage {
                 let Some(who) = self.fleet.strike(&planned) else { continue };
                 who
             } else {
-                self.world.strike(target, &planned);
                 target.to_string()
             };
+            let down = (target == Target::Kafka).then(|| self.world.kafka_is_well.write().unwrap());
+            if target != Target::Processes {
+                self.world.strike(target, &planned);
+            }
             let (blow, lasts) = (planned.blow, planned.lasts);
             self.say(&format!("{what}: {blow}, {} %, for {lasts:?}", planned.percent));
             *lock(&self.faults).entry((target, blow)).or_default() += 1;
@@ -246,6 +251,7 @@ impl Stage {
                 self.rest(lasts);
                 self.world.heal(target);
             }
+            drop(down);
         }
     }
 
@@ -299,10 +305,12 @@ impl Stage {
             percent: 100,
             which: 0,
         };
+        let down = self.world.kafka_is_well.write().unwrap();
         self.world.strike(target, &planned);
         std::thread::sleep(Duration::from_secs(1));
         let stopped = self.fleet.stop();
         self.world.heal(target);
+        drop(down);
         self.fleet.go_on();
         stopped
     }
@@ -343,29 +351,39 @@ impl Stage {
         }
     }
 
-    /// Counts committed records as they come.
+    /// Counts committed records as they come, while Kafka is well.
     fn watch(&self) {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &self.world.bootstrap)
-            .set("group.id", "chaos-watch")
-            .set("isolation.level", "read_committed")
-            .set("enable.auto.commit", "false")
-            .set("reconnect.backoff.max.ms", "500")
-            .create()
-            .unwrap();
-        let metadata = consumer.fetch_metadata(None, Duration::from_secs(30)).unwrap();
-        let mut all = TopicPartitionList::new();
         let ours = reelmill::pipeline::shape().topics();
-        for topic in metadata.topics().iter().filter(|t| ours.contains(t.name())) {
-            for partition in topic.partitions() {
-                all.add_partition_offset(topic.name(), partition.id(), Offset::Beginning).unwrap();
-            }
-        }
-        consumer.assign(&all).unwrap();
+        let mut next: BTreeMap<(String, i32), i64> = BTreeMap::new();
         while self.watching.load(Ordering::SeqCst) {
-            // Kafka is away now and then.
-            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
-                *lock(&self.counts).entry(message.topic().to_owned()).or_default() += 1;
+            std::thread::sleep(Duration::from_millis(300));
+            let Ok(_well) = self.world.kafka_is_well.read() else { return };
+            let consumer: BaseConsumer = ClientConfig::new()
+                .set("bootstrap.servers", &self.world.bootstrap)
+                .set("group.id", "chaos-watch")
+                .set("isolation.level", "read_committed")
+                .set("enable.auto.commit", "false")
+                .create()
+                .unwrap();
+            let Ok(metadata) = consumer.fetch_metadata(None, Duration::from_secs(30)) else {
+                continue;
+            };
+            let mut all = TopicPartitionList::new();
+            for topic in metadata.topics().iter().filter(|t| ours.contains(t.name())) {
+                for partition in topic.partitions() {
+                    let lane = (topic.name().to_owned(), partition.id());
+                    let from = next.get(&lane).map_or(Offset::Beginning, |at| Offset::Offset(*at));
+                    all.add_partition_offset(&lane.0, lane.1, from).unwrap();
+                }
+            }
+            consumer.assign(&all).unwrap();
+            let until = Instant::now() + Duration::from_millis(700);
+            while Instant::now() < until {
+                if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+                    let topic = message.topic().to_owned();
+                    next.insert((topic.clone(), message.partition()), message.offset() + 1);
+                    *lock(&self.counts).entry(topic).or_default() += 1;
+                }
             }
         }
     }
