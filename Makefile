@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/reelmill/target
 CACHE := $(HOME)/.cache/reelmill
 BIN := $(CARGO_TARGET_DIR)/debug/reelmill
 
-.PHONY: help setup build demo services test test-all lint fmt bench
+.PHONY: help setup build demo services test test-all chaos chaos-full lint fmt bench
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -25,6 +25,14 @@ test: build ## every test, real services included
 
 test-all: export REELMILL_LONG := 1
 test-all: test ## the same with the long forms: more seeds, more data
+
+chaos: export REELMILL_LONG := 1
+chaos: build ## ten minutes of kills, outages and cuts on real services; REELMILL_SEED chooses them
+	PATH="$(CACHE)/python/bin:$$PATH" cargo test --workspace --locked --test chaos -- --nocapture
+
+chaos-full: export REELMILL_CHAOS_EVENTS ?= 100000
+chaos-full: export REELMILL_CHAOS_FAULTS ?= 500
+chaos-full: chaos ## the same until 100,000 events and 500 faults are reached: hours
 
 lint: ## formatting and clippy, warnings denied
 	cargo fmt --all --check

@@ -167,7 +167,7 @@ impl From<Trouble> for Problem {
             Trouble::Refused(Refusal::Skip(reason)) => {
                 Self::new(Code::Refused, format!("there is nothing to do: {reason}")).reason(reason)
             }
-            Trouble::Transient { reason, detail, after } => {
+            Trouble::Transient { reason, detail, after, .. } => {
                 let seconds = after.map_or(RETRY_AFTER, |wait| wait.as_secs().max(1));
                 let problem = match Code::of_reason(reason, &[503]) {
                     Some(code) => Self::new(code, detail),

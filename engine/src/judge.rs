@@ -136,11 +136,16 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
                 Ok(self.dead(arrival, step, &poison, Sign::None))
             }
             Trouble::Fatal(fatal) => Err(fatal),
-            Trouble::Transient { reason, detail, after } => {
+            Trouble::Transient { reason, detail, after, counted } => {
                 let now = self.context.clock.now_ms();
-                let attempt = arrival.attempt;
-                match self.context.policy.next(attempt, arrival.since_ms, now, after) {
-                    Next::Again { not_before_ms } => {
+                let (attempt, since) = (arrival.attempt, arrival.since_ms);
+                let policy = &self.context.policy;
+                let next = match counted {
+                    true => policy.next(attempt, since, now, after),
+                    false => policy.wait_on(attempt, since, now, after),
+                };
+                match next {
+                    Next::Again { attempt: again, not_before_ms } => {
                         tracing::warn!(
                             processor = P::NAME,
                             event = arrival.id,
@@ -149,7 +154,7 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
                             detail,
                             "failed for now, will be tried again from the retry topic"
                         );
-                        let retry = letters::retry(arrival, P::NAME, reason, not_before_ms);
+                        let retry = letters::retry(arrival, P::NAME, again, reason, not_before_ms);
                         Ok(Judged::new(Verdict::Retried(reason), vec![retry], Sign::None))
                     }
                     Next::GiveUp(why) => {

@@ -59,14 +59,15 @@ pub fn dead_topic(processor: &str) -> String {
     format!("reelmill.dead.{processor}")
 }
 
-/// The event, to be tried again.
+/// The event, to be tried again as this attempt.
 pub(crate) fn retry(
     arrival: &Arrival,
     processor: &str,
+    attempt: u32,
     reason: &'static str,
     not_before_ms: i64,
 ) -> Record {
-    waiting(arrival, processor, arrival.attempt + 1, reason.to_owned(), not_before_ms)
+    waiting(arrival, processor, attempt, reason.to_owned(), not_before_ms)
 }
 
 /// The event as it came from the retry topic, to wait there again for the rest of its time.
@@ -211,7 +212,7 @@ mod tests {
     #[test]
     fn an_event_looks_the_same_after_a_way_through_the_retry_topic() {
         let first = Arrival::read(record(), &at("video-uploaded", 2, 9), 1_000);
-        let sent = retry(&first, "cut", "throttled", 6_000);
+        let sent = retry(&first, "cut", 2, "throttled", 6_000);
         assert_eq!(sent.topic, "reelmill.retry.cut");
         let sent = Record { timestamp_ms: Some(1_001), ..sent };
         let again = Arrival::read(sent.clone(), &at("reelmill.retry.cut", 0, 3), 6_500);
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn a_dead_letter_keeps_the_bytes_and_names_the_origin() {
         let first = Arrival::read(record(), &at("video-uploaded", 2, 9), 1_000);
-        let sent = retry(&first, "cut", "throttled", 6_000);
+        let sent = retry(&first, "cut", 2, "throttled", 6_000);
         let again = Arrival::read(sent, &at("reelmill.retry.cut", 0, 3), 6_500);
         let poison = Poison::new("no_video", "x".repeat(5_000));
         let dead = dead(&again, "cut", "perform", &poison);

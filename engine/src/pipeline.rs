@@ -171,7 +171,7 @@ async fn open<O: LogOpener>(
         };
         let asked = match opened {
             Ok(log) => return Ok(Some(log)),
-            Err(Trouble::Transient { reason, detail, after }) => {
+            Err(Trouble::Transient { reason, detail, after, .. }) => {
                 tracing::warn!(processor = spec.name, reason, detail, "the log is not there yet");
                 after
             }

@@ -12,18 +12,23 @@ pub struct Policy {
     pub first_pause: Duration,
     /// No try in place starts later than this after the step first failed.
     pub patience: Duration,
-    /// Attempts in all, the first and every one through the retry topic.
+    /// Attempts that count in all, the first and every one through the retry topic.
     pub attempts: u32,
     /// How long the retry topic delays first; twice as long each time.
     pub first_delay: Duration,
     pub longest_delay: Duration,
     /// No attempt starts later than this after the first one.
     pub deadline: Duration,
+    /// The same after a failure that does not count: a service was away, or others had to finish
+    /// first.
+    pub outage: Duration,
     /// So many events given up in a row, after all their retries, mean that it is us: stop.
     pub fuse: u32,
-    /// How long a graceful stop waits for effects in hand. The whole program is to be gone two
-    /// seconds later.
+    /// How long a graceful stop waits for effects in hand, where they can still be committed. The
+    /// whole program is to be gone two seconds later.
     pub grace: Duration,
+    /// How long it waits for a commit that is under way when it begins.
+    pub last_commit: Duration,
 }
 
 impl Default for Policy {
@@ -36,8 +41,10 @@ impl Default for Policy {
             first_delay: Duration::from_secs(5),
             longest_delay: Duration::from_secs(300),
             deadline: Duration::from_secs(6 * 3600),
+            outage: Duration::from_secs(3 * 24 * 3600),
             fuse: 5,
             grace: Duration::from_secs(8),
+            last_commit: Duration::from_secs(1),
         }
     }
 }
@@ -45,8 +52,9 @@ impl Default for Policy {
 /// What to do about an attempt that failed transiently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Once more, not before this time (ms since 1970).
+    /// Once more, as this attempt, and not before this time (ms since 1970).
     Again {
+        attempt: u32,
         not_before_ms: i64,
     },
     GiveUp(Why),
@@ -84,7 +92,25 @@ impl Policy {
         if not_before_ms - since_ms > ms(self.deadline) {
             return Next::GiveUp(Why::Deadline);
         }
-        Next::Again { not_before_ms }
+        Next::Again { attempt: attempt + 1, not_before_ms }
+    }
+
+    /// The same after a failure that does not count: it waits as long as it has waited before, so
+    /// that a service that comes back is not run down, and nobody has to count.
+    pub(crate) fn wait_on(
+        &self,
+        attempt: u32,
+        since_ms: i64,
+        now_ms: i64,
+        asked: Option<Duration>,
+    ) -> Next {
+        let waited = Duration::from_millis(u64::try_from(now_ms - since_ms).unwrap_or(0));
+        let delay = waited.clamp(self.first_delay.min(self.longest_delay), self.longest_delay);
+        let not_before_ms = now_ms.saturating_add(ms(delay.max(asked.unwrap_or_default())));
+        if not_before_ms - since_ms > ms(self.outage) {
+            return Next::GiveUp(Why::Deadline);
+        }
+        Next::Again { attempt, not_before_ms }
     }
 }
 
@@ -130,7 +156,7 @@ mod tests {
     fn delays(policy: &Policy) -> Vec<i64> {
         (1..)
             .map_while(|attempt| match policy.next(attempt, 0, 0, None) {
-                Next::Again { not_before_ms } => Some(not_before_ms / SECOND),
+                Next::Again { not_before_ms, .. } => Some(not_before_ms / SECOND),
                 Next::GiveUp(_) => None,
             })
             .collect()
@@ -145,7 +171,7 @@ mod tests {
     fn the_world_may_ask_for_a_longer_delay() {
         let asked = Some(Duration::from_secs(1000));
         let next = Policy::default().next(1, 0, 7, asked);
-        assert_eq!(next, Next::Again { not_before_ms: 1_000_007 });
+        assert_eq!(next, Next::Again { attempt: 2, not_before_ms: 1_000_007 });
     }
 
     #[test]
@@ -153,19 +179,39 @@ mod tests {
         let six_hours = 6 * 3600 * SECOND;
         let policy = Policy::default();
         let last = policy.next(1, 0, six_hours - 5 * SECOND, None);
-        assert_eq!(last, Next::Again { not_before_ms: six_hours });
+        assert_eq!(last, Next::Again { attempt: 2, not_before_ms: six_hours });
         let late = policy.next(1, 0, six_hours - 5 * SECOND + 1, None);
         assert_eq!(late, Next::GiveUp(Why::Deadline));
     }
 
+    #[test]
+    fn an_outage_is_waited_for_without_counting_until_three_days_are_over() {
+        let policy = Policy::default();
+        let (mut now, mut waits, mut tries) = (0, Vec::new(), 0);
+        while let Next::Again { attempt, not_before_ms } = policy.wait_on(3, 0, now, None) {
+            assert_eq!(attempt, 3);
+            waits.push((not_before_ms - now) / SECOND);
+            (now, tries) = (not_before_ms, tries + 1);
+        }
+        assert_eq!(waits[..8], [5, 5, 10, 20, 40, 80, 160, 300]);
+        assert_eq!(waits.iter().max(), Some(&300));
+        let three_days = 3 * 24 * 3600 * SECOND;
+        assert!(now <= three_days && now > three_days - 300 * SECOND, "gave up at {now} ms");
+        let asked = policy.wait_on(1, 0, 7, Some(Duration::from_secs(1000)));
+        assert_eq!(asked, Next::Again { attempt: 1, not_before_ms: 1_000_007 });
+    }
+
     async fn tries(clock: &TestClock, after: Option<Duration>) -> u32 {
         let tries = AtomicU32::new(0);
-        let result: Result<(), _> = insist(clock, &Policy::default(), || {
-            tries.fetch_add(1, Ordering::SeqCst);
-            let detail = String::new();
-            async move { Err(Trouble::Transient { reason: "throttled", detail, after }) }
-        })
-        .await;
+        let result: Result<(), _> =
+            insist(clock, &Policy::default(), || {
+                tries.fetch_add(1, Ordering::SeqCst);
+                let detail = String::new();
+                async move {
+                    Err(Trouble::Transient { reason: "throttled", detail, after, counted: true })
+                }
+            })
+            .await;
         assert!(result.is_err());
         tries.into_inner()
     }

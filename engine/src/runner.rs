@@ -66,10 +66,31 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
     /// Runs until the shutdown, or until something is wrong with us. Then no offset has moved
     /// that was not settled, and nothing keeps running.
     pub async fn run(mut self) -> Result<(), Fatal> {
-        let mut result = self.turn().await;
-        if result.is_ok() {
-            result = self.wind_down().await;
-        }
+        let Context { clock, shutdown, policy, .. } = self.judge.context.clone();
+        let overdue = async {
+            shutdown.cancelled().await;
+            clock.sleep(policy.last_commit).await;
+        };
+        // Only a commit can keep a turn from seeing the shutdown. One that takes longer than this
+        // will not come to its end any more, and what it has in hand is given back.
+        let turned = select! {
+            biased;
+            turned = self.turn() => turned.map(|()| true),
+            () = overdue => Ok(false),
+        };
+        let result = match turned {
+            Ok(true) => {
+                // A commit that is cut off here is of no more worth than one that never began.
+                let grace = clock.sleep(policy.grace);
+                select! {
+                    biased;
+                    done = self.wind_down() => done,
+                    () = grace => Ok(()),
+                }
+            }
+            Ok(false) => Ok(()),
+            Err(fatal) => Err(fatal),
+        };
         if let Err(fatal) = &result {
             tracing::error!(processor = P::NAME, %fatal, "stopped, no further offset moves");
         }
@@ -101,7 +122,7 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
                 () = wait_until(due, now, &*clock) => {}
                 polled = self.log.poll(WINDOW) => match polled {
                     Ok(polled) => self.take(polled)?,
-                    Err(Trouble::Transient { reason, detail, after }) => {
+                    Err(Trouble::Transient { reason, detail, after, .. }) => {
                         tracing::warn!(processor = P::NAME, reason, detail, "cannot read for now");
                         // The log may ask for minutes; a stop does not wait for them.
                         select! {
@@ -119,20 +140,18 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
     }
 
     /// Gives effects in hand a last chance, commits what is settled and drops the rest: it will
-    /// be delivered again.
+    /// be delivered again. Nothing is waited for that could not be committed.
     async fn wind_down(&mut self) -> Result<(), Fatal> {
-        let judge = self.judge.clone();
-        let mut grace = judge.context.clock.sleep(judge.context.policy.grace);
-        loop {
-            let joined = select! {
-                biased;
-                joined = self.work.running.join_next() => joined,
-                () = &mut grace => return Ok(()),
-            };
-            let Some(joined) = joined else { return Ok(()) };
-            self.note(joined)?;
-            self.commit().await?;
+        if self.work.running.is_empty() || !self.log.answers().await {
+            return Ok(());
         }
+        while let Some(joined) = self.work.running.join_next().await {
+            self.note(joined)?;
+            if !self.commit().await? {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     fn start_effects(&mut self, now: i64) {
@@ -174,8 +193,9 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
         Ok(())
     }
 
-    /// One transaction for every lane's settled heads, if there are any.
-    async fn commit(&mut self) -> Result<(), Fatal> {
+    /// One transaction for every lane's settled heads, if there are any. False where it was
+    /// aborted, and all that was in hand is forgotten.
+    async fn commit(&mut self) -> Result<bool, Fatal> {
         let now = self.judge.context.clock.now_ms();
         // One event that waits five minutes must not hold back others that waited five seconds.
         self.work.lanes.overtake(now, |Arrived { arrival, came_ms }| {
@@ -184,7 +204,7 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
         });
         let heads = self.work.lanes.take_heads();
         if heads.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let mut fuse = self.work.fuse;
         if heads.iter().any(|(_, finished)| fuse.note(finished.judged.sign)) {
@@ -207,7 +227,7 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
             Ok(Committed::Rewound) => {
                 tracing::warn!(processor = P::NAME, "transaction aborted, work is done again");
                 self.work.forget_before(self.work.epoch + 1);
-                return Ok(());
+                return Ok(false);
             }
             Err(trouble) => return Err(Fatal(trouble.to_string())),
         }
@@ -218,7 +238,7 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
                 metrics.judged(P::NAME, verdict, now - came_ms, now - at_ms);
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

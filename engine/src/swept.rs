@@ -87,7 +87,7 @@ impl<'a> WorkingObjects<'a> {
                 let seen = keys::seen(self.video_id, self.run_id, processor);
                 let seen = self.store.list(self.bucket, &seen).await?.len();
                 if seen < *events as usize {
-                    return Err(Trouble::transient(
+                    return Err(Trouble::away(
                         WAITING_FOR_STRAGGLERS,
                         format!(
                             "{processor} has seen {seen} of {events} events; the clips stay until then"

@@ -38,7 +38,14 @@ pub enum Trouble {
     Refused(#[from] Refusal),
     /// The world is to blame, and may recover. Wait (at least `after`), then try again.
     #[error("{reason}: {detail}")]
-    Transient { reason: &'static str, detail: String, after: Option<Duration> },
+    Transient {
+        reason: &'static str,
+        detail: String,
+        after: Option<Duration>,
+        /// Whether it counts as one of the event's attempts. What would have happened to every
+        /// other event too says nothing about this one, and does not.
+        counted: bool,
+    },
     /// We are to blame: credentials, configuration, a bug. No event can succeed.
     #[error(transparent)]
     Fatal(#[from] Fatal),
@@ -52,7 +59,24 @@ impl Trouble {
 
     /// The world's fault, with no wish about how long to wait.
     pub fn transient(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self::Transient { reason, detail: detail.into(), after: None }
+        Self::Transient { reason, detail: detail.into(), after: None, counted: true }
+    }
+
+    /// A service is away, full or busy for whoever asks, or others have to finish first: waited
+    /// for, however often, without counting attempts.
+    pub fn away(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self::Transient { reason, detail: detail.into(), after: None, counted: false }
+    }
+
+    /// The same, not to be tried again earlier than this.
+    #[must_use]
+    pub fn not_before(self, wait: Option<Duration>) -> Self {
+        match self {
+            Self::Transient { reason, detail, after, counted } => {
+                Self::Transient { reason, detail, after: wait.or(after), counted }
+            }
+            other => other,
+        }
     }
 
     /// Our fault.

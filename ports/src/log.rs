@@ -104,6 +104,12 @@ pub trait Log: Send + 'static {
         settled: Vec<Settled>,
     ) -> impl Future<Output = Result<Committed, Trouble>> + Send;
 
+    /// Whether a commit would have a chance just now; told within about a second. Asked at the end:
+    /// work that cannot be committed is not waited for.
+    fn answers(&mut self) -> impl Future<Output = bool> + Send {
+        std::future::ready(true)
+    }
+
     /// Leaves the group and closes, within a bounded time.
     fn close(self) -> impl Future<Output = ()> + Send;
 }

@@ -8,6 +8,7 @@
 #![expect(clippy::panic, reason = "used by tests only: one ends at the first surprise")]
 
 mod own;
+pub mod proxy;
 
 pub use own::Own;
 use std::{

@@ -22,13 +22,13 @@ pub(super) fn blame(address: &Address, error: &sqlx::Error) -> Trouble {
         (sqlx::Error::Io(cause), Address::Postgres(url)) => postgres::network(said, cause, url),
         // What answers is no PostgreSQL, or was cut off in the middle of a word.
         (sqlx::Error::Protocol(_), Address::Postgres(_)) => postgres::unreachable(said),
-        (sqlx::Error::PoolTimedOut, _) => Trouble::transient(
+        (sqlx::Error::PoolTimedOut, _) => Trouble::away(
             "database_busy",
             format!("catalogue {address}: no connection came free in time"),
         ),
         // A closed pool is a stop under way; a crashed worker is replaced by the pool.
         (sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed, _) => {
-            Trouble::transient("database_gone", said)
+            Trouble::away("database_gone", said)
         }
         (sqlx::Error::Configuration(_), _) => {
             Trouble::fatal(format!("{said}; correct the database's address"))
@@ -47,7 +47,7 @@ pub(super) fn silence(address: &Address, waited: Duration) -> Trouble {
         Address::Sqlite(_) => "the disk",
         Address::Postgres(_) => "the server, or the network to it,",
     };
-    Trouble::transient(
+    Trouble::away(
         "database_gone",
         format!(
             "catalogue {address}: no answer within {} s; see whether {what} hangs",

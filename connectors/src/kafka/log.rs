@@ -19,8 +19,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 /// The longest wait of a poll.
 const POLL: Duration = Duration::from_secs(1);
-/// The longest wait for a consumer to leave its group.
-const LEAVE: Duration = Duration::from_secs(5);
+/// The longest wait for a broker to say that it is there.
+const ANSWER: Duration = Duration::from_secs(1);
+/// The longest wait for a consumer to leave its group: a broker that lives takes milliseconds.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// A consumer group and a transactional producer that always live and die together.
 #[derive(Debug)]
@@ -169,6 +171,15 @@ impl Log for KafkaLog {
         }
     }
 
+    async fn answers(&mut self) -> bool {
+        let State::Open(Session { writer, .. }) = &self.session else { return false };
+        let writer = writer.clone();
+        let answered = spawn_blocking(move || writer.answers(ANSWER));
+        // The client keeps to its time; if it should not, the answer is no.
+        let answered = tokio::time::timeout(ANSWER * 2, answered).await;
+        matches!(answered, Ok(Ok(true)))
+    }
+
     async fn close(self) {
         let close = async {
             let session = match self.session {
@@ -179,7 +190,7 @@ impl Log for KafkaLog {
                 drop(spawn_blocking(move || session.close()).await);
             }
         };
-        if tokio::time::timeout(LEAVE * 2, close).await.is_err() {
+        if tokio::time::timeout(LEAVE + ANSWER, close).await.is_err() {
             tracing::warn!("kafka does not answer, leaving without saying goodbye");
         }
     }

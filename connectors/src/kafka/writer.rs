@@ -45,6 +45,11 @@ impl Writer {
         Ok(Self { producer })
     }
 
+    /// Whether a broker is there. Blocks.
+    pub(super) fn answers(&self, within: Duration) -> bool {
+        self.producer.client().fetch_metadata(None, within).is_ok()
+    }
+
     /// One transaction. After an error the writer is of no more use.
     pub(super) fn transact(
         &self,

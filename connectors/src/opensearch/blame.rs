@@ -2,7 +2,10 @@
 
 use ports::Trouble;
 use serde_json::Value;
-use std::error::Error;
+use std::{error::Error, time::Duration};
+
+/// The longest wait a server may ask for; it is asked again after that.
+const LONGEST_WISH: Duration = Duration::from_secs(300);
 
 /// What went wrong with a request, or with one item of a bulk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub(super) enum Problem {
         status: u16,
         kind: String,
         reason: String,
+        /// How long it asks to be left alone.
+        after: Option<Duration>,
     },
 }
 
@@ -41,7 +46,19 @@ impl Problem {
             Some(plain) => plain.to_owned(),
             None => text("reason") + &cause,
         };
-        Self::Refused { status, kind: text("type"), reason }
+        Self::Refused { status, kind: text("type"), reason, after: None }
+    }
+
+    /// With the wait that the answer asks for (Retry-After, in seconds), within reason.
+    pub(super) fn asking_for(self, seconds: Option<&str>) -> Self {
+        let wait = seconds.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        match self {
+            Self::Refused { status, kind, reason, after } => {
+                let after = wait.map(|wait| wait.min(LONGEST_WISH)).or(after);
+                Self::Refused { status, kind, reason, after }
+            }
+            other => other,
+        }
     }
 
     pub(super) fn is_missing_index(&self) -> bool {
@@ -72,9 +89,9 @@ fn chain(error: &dyn Error) -> String {
 
 /// Sorts a problem by blame; `at` names the address.
 pub(super) fn blame(at: &str, problem: &Problem) -> Trouble {
-    let (status, kind, reason) = match problem {
+    let (status, kind, reason, after) = match problem {
         Problem::Unreachable(said) => {
-            return Trouble::transient(
+            return Trouble::away(
                 "index_unreachable",
                 format!(
                     "OpenSearch at {at} does not answer ({said}); see whether it runs, and check --opensearch"
@@ -82,25 +99,27 @@ pub(super) fn blame(at: &str, problem: &Problem) -> Trouble {
             );
         }
         Problem::TimedOut(said) => {
-            return Trouble::transient(
+            return Trouble::away(
                 "index_timed_out",
                 format!("OpenSearch at {at} took too long ({said}); see how busy it is"),
             );
         }
         Problem::Foreign(said) => {
-            return Trouble::transient(
+            return Trouble::away(
                 "index_unreachable",
                 format!(
                     "what answers at {at} does not speak as OpenSearch does ({said}); check --opensearch, and proxies on the way"
                 ),
             );
         }
-        Problem::Refused { status, kind, reason } => (*status, kind.as_str(), reason),
+        Problem::Refused { status, kind, reason, after } => {
+            (*status, kind.as_str(), reason, *after)
+        }
     };
     let said = format!("OpenSearch at {at} answered {status} {kind}: {reason}");
     match (status, kind) {
         // Before 403: a full disk is told with that status, too.
-        (_, "cluster_block_exception") => Trouble::transient(
+        (_, "cluster_block_exception") => Trouble::away(
             "index_blocked",
             format!(
                 "{said}; most often its disk is full: make room, and lift the block; or a rebuild was killed in its midst: run `reelmill index rebuild`"
@@ -109,7 +128,7 @@ pub(super) fn blame(at: &str, problem: &Problem) -> Trouble {
         (
             _,
             "index_not_found_exception" | "index_closed_exception" | "aliases_not_found_exception",
-        ) => Trouble::transient(
+        ) => Trouble::away(
             super::MISSING,
             format!("{said}; fill a new one with `reelmill index rebuild`"),
         ),
@@ -119,11 +138,12 @@ pub(super) fn blame(at: &str, problem: &Problem) -> Trouble {
         (403, _) => Trouble::fatal(format!(
             "{said}; let the user manage index templates, aliases and the indexes of the mill"
         )),
-        (429, _) => Trouble::transient("index_busy", said),
+        (429, _) => Trouble::away("index_busy", said).not_before(after),
         (413, _) => Trouble::poison(
             "document_too_large",
             format!("{said}; raise http.max_content_length of OpenSearch"),
         ),
+        (502..=504, _) => Trouble::away("index_failed", said).not_before(after),
         (408 | 500.., _) => Trouble::transient("index_failed", said),
         (400, "strict_dynamic_mapping_exception") => Trouble::fatal(format!(
             "{said}; the index has another layout: run `reelmill index rebuild`"
@@ -145,7 +165,12 @@ mod tests {
     use ports::Refusal;
 
     fn refused(status: u16, kind: &str) -> Problem {
-        Problem::Refused { status, kind: kind.to_owned(), reason: "said so".to_owned() }
+        Problem::Refused {
+            status,
+            kind: kind.to_owned(),
+            reason: "said so".to_owned(),
+            after: None,
+        }
     }
 
     #[test]
@@ -184,5 +209,23 @@ mod tests {
             };
             assert_eq!(word, expected, "{problem:?}");
         }
+    }
+
+    #[test]
+    fn a_wait_that_the_server_asks_for_is_kept_within_reason() {
+        let asked = |status, seconds| match blame(
+            "http://index",
+            &refused(status, "").asking_for(Some(seconds)),
+        ) {
+            Trouble::Transient { after, counted, .. } => {
+                (after.map(|wait| wait.as_secs()), counted)
+            }
+            other => unreachable!("{other:?}"),
+        };
+        assert_eq!(asked(429, "30"), (Some(30), false));
+        assert_eq!(asked(503, " 7 "), (Some(7), false));
+        assert_eq!(asked(503, "864000"), (Some(300), false));
+        assert_eq!(asked(429, "Fri, 31 Dec 1999 23:59:59 GMT"), (None, false));
+        assert_eq!(asked(500, "30"), (None, true), "it may be about this document");
     }
 }

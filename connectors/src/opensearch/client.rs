@@ -94,6 +94,8 @@ impl Client {
             .await
             .map_err(|e| Problem::of_client(&e))?;
         let status = answer.status_code().as_u16();
+        let wait = answer.headers().get("retry-after").and_then(|wait| wait.to_str().ok());
+        let wait = wait.map(str::to_owned);
         let text = answer.text().await.map_err(|e| Problem::of_client(&e))?;
         let value = serde_json::from_str::<Value>(&text);
         match (status, value) {
@@ -102,10 +104,13 @@ impl Client {
                 let start: String = text.chars().take(80).collect();
                 Err(Problem::Foreign(format!("{error}, after `{start}`")))
             }
-            (_, Ok(value)) => Err(Problem::refused(status, value.get("error"))),
+            (_, Ok(value)) => {
+                Err(Problem::refused(status, value.get("error")).asking_for(wait.as_deref()))
+            }
             (_, Err(_)) => {
                 let start: String = text.chars().take(200).collect();
-                Err(Problem::refused(status, Some(&Value::String(start))))
+                let problem = Problem::refused(status, Some(&Value::String(start)));
+                Err(problem.asking_for(wait.as_deref()))
             }
         }
     }

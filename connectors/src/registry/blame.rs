@@ -19,7 +19,7 @@ pub(super) fn blame(subject: &str, error: &SRCError) -> Trouble {
     }
     let unreadable = source.is_some_and(|source| source.is::<reqwest::Error>());
     if error.retriable || unreadable {
-        Trouble::transient("registry_unreachable", format!("{subject}: {}", words(error)))
+        Trouble::away("registry_unreachable", format!("{subject}: {}", words(error)))
     } else {
         Trouble::poison(
             "unknown_schema",
@@ -38,7 +38,8 @@ pub(super) fn refused(subject: &str, code: u32, said: &str) -> Trouble {
             format!("{detail}; register the schema, or produce with this registry"),
         ),
         // 0: the answer was not the registry's own, so something between us is broken.
-        (0, _) | (_, 408 | 429 | 500..) => Trouble::transient("registry_failed", detail),
+        (_, 429 | 502..=504) => Trouble::away("registry_failed", detail),
+        (0, _) | (_, 408 | 500..) => Trouble::transient("registry_failed", detail),
         (_, 401 | 403) => Trouble::fatal(format!("{detail}; check the registry's credentials")),
         (_, 404) => Trouble::fatal(format!("{detail}; check the registry's URL and its path")),
         (_, 409) => Trouble::fatal(format!(

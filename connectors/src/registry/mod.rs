@@ -88,6 +88,16 @@ impl ConfluentRegistry {
 
     /// How new schemas of a subject must relate to the older ones, e.g. `FULL_TRANSITIVE`.
     pub async fn set_compatibility(&self, subject: &str, level: &str) -> Result<(), Trouble> {
+        match self.put_compatibility(subject, level).await {
+            // Of two that set it for the first time at once, Apicurio tells one that it is there.
+            Err(Trouble::Transient { reason: "registry_failed", .. }) => {
+                self.put_compatibility(subject, level).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn put_compatibility(&self, subject: &str, level: &str) -> Result<(), Trouble> {
         let answer = self
             .http
             .put(format!("{}/config/{subject}", self.url))
@@ -95,7 +105,7 @@ impl ConfluentRegistry {
             .json(&json!({ "compatibility": level }))
             .send()
             .await
-            .map_err(|e| Trouble::transient("registry_unreachable", format!("{subject}: {e}")))?;
+            .map_err(|e| Trouble::away("registry_unreachable", format!("{subject}: {e}")))?;
         if answer.status().is_success() {
             return Ok(());
         }

@@ -38,7 +38,7 @@ pub(super) fn blame(clip: &ObjectRef, failure: &Failure) -> Trouble {
     match failure {
         Failure::Unbuilt(detail) => Trouble::fatal(format!("{clip} cannot be asked for: {detail}")),
         Failure::Unreached(detail) => {
-            Trouble::transient("detector_unreachable", format!("{clip}: {detail}"))
+            Trouble::away("detector_unreachable", format!("{clip}: {detail}"))
         }
         Failure::Garbled { detail, .. } => garbled(clip, detail),
         Failure::Answered { status, code, message } => {
@@ -49,7 +49,7 @@ pub(super) fn blame(clip: &ObjectRef, failure: &Failure) -> Trouble {
 }
 
 fn answered(status: u16, code: &str, said: String) -> Trouble {
-    let used_up = |reason, detail| Trouble::Transient { reason, detail, after: Some(USED_UP) };
+    let used_up = |reason, detail: String| Trouble::away(reason, detail).not_before(Some(USED_UP));
     match (code, status) {
         ("InvalidS3ObjectException", _) => Trouble::poison(
             "missing_object",
@@ -67,6 +67,7 @@ fn answered(status: u16, code: &str, said: String) -> Trouble {
         ("IdempotentParameterMismatchException", _) => Trouble::fatal(format!(
             "{said}; one token stands for two questions, which is a bug: report it"
         )),
+        (_, 502..=504) => Trouble::away("detector_failed", said),
         ("InternalServerError", _) | (_, 500..) => Trouble::transient("detector_failed", said),
         _ => Trouble::fatal(format!(
             "{said}; check the detector's keys, their rights, its region and endpoint"

@@ -14,9 +14,9 @@ pub(super) fn blame(object: &ObjectRef, failure: &Failure) -> Trouble {
             Trouble::poison("invalid_key", format!("{object} cannot be asked for: {detail}"))
         }
         Failure::Unreached(detail) => {
-            Trouble::transient("store_unreachable", format!("{object}: {detail}"))
+            Trouble::away("store_unreachable", format!("{object}: {detail}"))
         }
-        Failure::Garbled { status, detail } => Trouble::transient(
+        Failure::Garbled { status, detail } => Trouble::away(
             "store_unreachable",
             format!("{object}: answer {status} is not S3's: {detail}"),
         ),
@@ -53,15 +53,14 @@ fn answered(object: &ObjectRef, status: u16, code: &str, message: &str) -> Troub
             Trouble::transient("damaged_transfer", said)
         }
         ("SlowDown" | "TooManyRequests" | "RequestLimitExceeded" | "Throttling", _)
-        | (_, 429 | 503) => {
-            Trouble::Transient { reason: "store_busy", detail: said, after: Some(SLOW_DOWN) }
-        }
+        | (_, 429 | 503) => Trouble::away("store_busy", said).not_before(Some(SLOW_DOWN)),
         ("RequestTimeout" | "OperationAborted" | "ConditionalRequestConflict", _)
         | (_, 408 | 409) => Trouble::transient("store_busy", said),
         ("NotImplemented", _) => {
             Trouble::fatal(format!("{said}; this store lacks an operation reelmill needs"))
         }
-        ("InsufficientStorage", _) | (_, 507) => Trouble::transient("store_full", said),
+        ("InsufficientStorage", _) | (_, 507) => Trouble::away("store_full", said),
+        (_, 502 | 504) => Trouble::away("store_failed", said),
         (_, 500..) => Trouble::transient("store_failed", said),
         (_, 401 | 403) => Trouble::fatal(format!(
             "{said}; check the store's keys, their rights (including listing) and the clock"
@@ -76,7 +75,7 @@ pub(super) fn local(file: &Path, error: &io::Error) -> Trouble {
     let said = format!("{}: {error}", file.display());
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Trouble::transient("scratch_full", said)
+            Trouble::away("scratch_full", said)
         }
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Trouble::fatal(said),
         _ => Trouble::transient("scratch_failed", said),

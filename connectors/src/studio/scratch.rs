@@ -49,7 +49,7 @@ impl Scratch {
         }
         let free = fs4::available_space(&self.root).unwrap_or(u64::MAX);
         if bytes > free {
-            return Err(Trouble::transient(
+            return Err(Trouble::away(
                 "disk_full",
                 format!(
                     "{} has {free} bytes left and this step may need {bytes}: make room",
@@ -61,7 +61,7 @@ impl Scratch {
             used.checked_add(bytes).filter(|sum| *sum <= self.max_bytes)
         });
         if reserved.is_err() {
-            return Err(Trouble::transient(
+            return Err(Trouble::away(
                 "scratch_full",
                 "other jobs hold the scratch directory: waiting for room",
             ));

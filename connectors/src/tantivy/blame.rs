@@ -60,7 +60,7 @@ pub(super) fn blame(dir: &Path, error: &TantivyError) -> Trouble {
 fn disk(said: String, cause: &io::Error) -> Trouble {
     match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Trouble::transient("disk_full", format!("{said}; make room on the disk"))
+            Trouble::away("disk_full", format!("{said}; make room on the disk"))
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             Trouble::fatal(format!("{said}; let this user write there"))

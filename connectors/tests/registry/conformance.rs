@@ -42,7 +42,20 @@ pub(crate) async fn registry(url: &str) {
     a_schema_that_breaks_a_subject_is_refused(&asked).await;
     only_transitive_levels_look_at_every_version(&asked).await;
     levels_are_kept_per_subject_with_a_default(&asked).await;
+    a_level_may_be_set_by_many_at_once(&asked).await;
     errors_have_confluents_codes(&asked).await;
+}
+
+/// As processes do that start together on an empty registry.
+async fn a_level_may_be_set_by_many_at_once(asked: &Asked) {
+    for round in 0..10 {
+        let subject = asked.subject(&format!("many{round}"));
+        let set = || asked.client.set_compatibility(&subject, "FULL_TRANSITIVE");
+        let (a, b, c, d) = tokio::join!(set(), set(), set(), set());
+        for answer in [a, b, c, d] {
+            answer.unwrap();
+        }
+    }
 }
 
 impl Asked {

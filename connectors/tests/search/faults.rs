@@ -1,9 +1,9 @@
 //! What goes wrong on the way to OpenSearch and in it: nothing is lost, nothing is reordered.
 
-use crate::proxy::{Fault, Proxy};
 use crate::support::*;
 use connectors::opensearch::{OpenSearch, OpenSearchConfig};
 use ports::{Document, Refusal, Search, Trouble};
+use services::proxy::{Fault, Proxy};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ async fn through(proxy: &Proxy, config: &OpenSearchConfig) -> Arc<dyn Search> {
 #[tokio::test]
 async fn what_fails_on_the_way_is_told_again_and_the_newest_stays_whatever_comes_late() {
     let Some(config) = config() else { return };
-    let proxy = Proxy::start(&config.url, "_bulk", &every_fault()).await;
+    let proxy = Proxy::start(&config.url, "_bulk", &every_fault()).await.unwrap();
     let index = through(&proxy, &config).await;
     let ids = ["a", "b", "c"];
     let mut waiting: VecDeque<Vec<Document>> = (1..=8)
@@ -84,7 +84,7 @@ async fn what_fails_on_the_way_is_told_again_and_the_newest_stays_whatever_comes
 #[tokio::test]
 async fn each_fault_has_its_word_and_hanging_ends_in_time() {
     let Some(config) = config() else { return };
-    let proxy = Proxy::start(&config.url, "_bulk", &[]).await;
+    let proxy = Proxy::start(&config.url, "_bulk", &[]).await.unwrap();
     let index = through(&proxy, &config).await;
     let video = document("a", labels(&["Car"]));
     for (fault, expected) in [
@@ -108,7 +108,7 @@ async fn each_fault_has_its_word_and_hanging_ends_in_time() {
 #[tokio::test]
 async fn a_search_fails_whole_or_answers_whole() {
     let Some(config) = config() else { return };
-    let proxy = Proxy::start(&config.url, "_search", &[]).await;
+    let proxy = Proxy::start(&config.url, "_search", &[]).await.unwrap();
     let index = through(&proxy, &config).await;
     index.put(&document("a", labels(&["Car"]))).await.unwrap();
     let half = r#"{"took":1,"timed_out":false,"_shards":{"total":2,"successful":1,"failed":1},
@@ -144,7 +144,7 @@ async fn each_item_of_a_bulk_has_its_own_answer() {
             "reason":"failed to parse","caused_by":{"reason":"it is odd"}}}},
         {"index":{"_id":"e","status":503,"error":
             {"type":"unavailable_shards_exception","reason":"away"}}}]}"#;
-    let proxy = Proxy::start(&config.url, "_bulk", &[Fault::Answer(200, items)]).await;
+    let proxy = Proxy::start(&config.url, "_bulk", &[Fault::Answer(200, items)]).await.unwrap();
     let index = through(&proxy, &config).await;
     let videos = ["a", "b", "c", "d", "e"].map(|id| document(id, labels(&["Car"])));
     let answers = index.put_all(&videos).await;

@@ -8,7 +8,6 @@
 mod documents;
 mod faults;
 mod opensearch;
-mod proxy;
 mod rebuilding;
 mod refusals;
 mod same_answers;

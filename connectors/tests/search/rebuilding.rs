@@ -1,6 +1,5 @@
 //! A new index from the store's runs, while searches and writes go on.
 
-use crate::proxy::{Fault, Proxy};
 use crate::refusals::send;
 use crate::support::*;
 use connectors::opensearch::{NewIndex, OpenSearch, OpenSearchConfig};
@@ -9,6 +8,7 @@ use engine::memory::MemoryStore;
 use ports::{Document, ObjectRef, Put, Search, SearchRequest, Store, Trouble};
 use schemas::{Label, Labels, Manifest, TimeBase, Tracks, keys};
 use serde_json::json;
+use services::proxy::{Fault, Proxy};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -186,7 +186,8 @@ async fn a_rebuild_waits_for_a_busy_index_and_one_that_fails_changes_nothing() {
     index.put(&document("b", labels(&["Car"]))).await.unwrap();
 
     let busy = Fault::Answer(429, r#"{"error":{"type":"circuit_breaking_exception"}}"#);
-    let proxy = Proxy::start(&config.url, "_bulk", &[busy.clone(), Fault::CutAnswer, busy]).await;
+    let proxy =
+        Proxy::start(&config.url, "_bulk", &[busy.clone(), Fault::CutAnswer, busy]).await.unwrap();
     let through = OpenSearchConfig { url: proxy.url.clone(), ..config.clone() };
     rebuild(&store, &through).await.unwrap();
     assert_eq!(proxy.left(), 0);
@@ -195,7 +196,7 @@ async fn a_rebuild_waits_for_a_busy_index_and_one_that_fails_changes_nothing() {
     // The alias cannot be moved: the old index is searched, and takes writes again.
     run(&store, "c", "run", 1, "Car").await;
     let down = [Fault::Answer(503, "{}")];
-    let proxy = Proxy::start(&config.url, "_aliases", &down).await;
+    let proxy = Proxy::start(&config.url, "_aliases", &down).await.unwrap();
     let through = OpenSearchConfig { url: proxy.url.clone(), ..config.clone() };
     let trouble = rebuild(&store, &through).await.unwrap_err();
     assert!(matches!(trouble, Trouble::Transient { .. }), "{trouble:?}");

@@ -1,10 +1,10 @@
 //! Addresses, credentials and indexes that are not what they should be: cause, remedy, no password.
 
-use crate::proxy::{Fault, Proxy};
 use crate::support::*;
 use connectors::opensearch::{OpenSearch, OpenSearchConfig};
 use ports::{Search, Trouble};
 use serde_json::{Value, json};
+use services::proxy::{Fault, Proxy};
 use std::sync::Arc;
 
 /// What `open` says, and whether it is for a person to mend.
@@ -53,7 +53,8 @@ async fn an_address_that_is_none_or_leads_elsewhere_is_told_with_its_remedy() {
         (502, "<html>Bad Gateway</html>", false, "502"),
         (503, "OpenSearch Security not initialized.", false, "not initialized"),
     ] {
-        let other = Proxy::start("nowhere", "GET / ", &[Fault::Answer(status, body)]).await;
+        let other =
+            Proxy::start("nowhere", "GET / ", &[Fault::Answer(status, body)]).await.unwrap();
         let (is_lasting, told) = refused(&of(&other.url)).await;
         assert_eq!(is_lasting, lasting, "{body}: {told}");
         assert!(told.contains(said) && told.contains(&other.url), "{body}: {told}");
@@ -65,7 +66,7 @@ async fn credentials_are_sent_from_settings_or_address_and_wrong_ones_are_told_w
     let Some(config) = config() else { return };
     // `ann` and `hu@sh`.
     let password = Some("Basic YW5uOmh1QHNo".to_owned());
-    let guarded = Proxy::guarded(&config.url, "_bulk", &[], password).await;
+    let guarded = Proxy::guarded(&config.url, "_bulk", &[], password).await.unwrap();
     let of = |user: Option<&str>, password: Option<&str>, url: String| OpenSearchConfig {
         user: user.map(str::to_owned),
         password: password.map(str::to_owned),

@@ -1,7 +1,7 @@
 //! The failure table, row by row.
 
 use super::world::{BUCKET, DEAD, Mouth, NOW, RETRY, SAID, SHOUTED, World, echo};
-use crate::{Fatal, Refusal, TestClock, Trouble, header};
+use crate::{Clock, Fatal, Refusal, TestClock, Trouble, header};
 use bytes::Bytes;
 use ports::{ObjectRef, Put, Record, SchemaRegistry, Store};
 use schemas::{AvroValue, ids, keys};
@@ -357,4 +357,43 @@ async fn an_effect_that_never_answers_is_abandoned_at_its_limit_and_tried_again(
     world.stop(started).await.unwrap();
     assert!(world.clock.naps().contains(&Duration::from_secs(30 * 60)), "the limit was kept");
     assert_eq!(tries.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_service_that_is_away_for_a_day_makes_no_dead_letter() {
+    let world = World::new(1);
+    world.ask(&["hello"]).await;
+    let clock = world.clock.clone();
+    let back_ms = NOW + 24 * 3_600_000;
+    let mouth = Mouth(move |word| {
+        let away = clock.now_ms() < back_ms;
+        async move { if away { Err(Trouble::away("index_unreachable", "no route")) } else { Ok(word) } }
+    });
+    world.run(mouth).await.unwrap();
+    assert_eq!(world.words(SAID), ["hello"]);
+    assert!(world.broker.on(DEAD).is_empty());
+    let retries = world.broker.on(RETRY);
+    let attempts: Vec<_> = retries.iter().map(|r| r.headers.text(header::ATTEMPT)).collect();
+    assert!(attempts.len() > 8 && attempts.iter().all(|n| *n == Some("1")), "{attempts:?}");
+    assert_eq!(world.counted("retried", Some("index_unreachable")), attempts.len() as u64);
+}
+
+#[tokio::test]
+async fn what_counts_is_still_given_up_after_eight_attempts_of_which_an_outage_is_none() {
+    let world = World::new(1);
+    world.ask(&["hello"]).await;
+    let tries = Arc::new(AtomicU32::new(0));
+    let tried = tries.clone();
+    let mouth = Mouth(move |_| {
+        let is_away = tried.fetch_add(1, Ordering::SeqCst) < 60;
+        async move {
+            Err(if is_away { Trouble::away("index_unreachable", "no route") } else { throttled() })
+        }
+    });
+    world.run(mouth).await.unwrap();
+    let letter = dead_letter(&world);
+    assert_eq!(reason(&letter), ("perform", "throttled"));
+    // Three tries in place each.
+    assert_eq!(world.counted("retried", Some("index_unreachable")), 20);
+    assert_eq!(world.counted("retried", Some("throttled")), 7);
 }

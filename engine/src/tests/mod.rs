@@ -4,4 +4,5 @@ mod failures;
 mod gathering;
 mod pipeline;
 mod running;
+mod stopping;
 mod world;

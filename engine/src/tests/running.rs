@@ -242,7 +242,13 @@ async fn a_retry_that_waits_long_holds_back_none_that_waits_less() {
         let again = tried.lock().unwrap().insert(word.clone(), ()).is_some();
         let after = (word == "long").then_some(Duration::from_secs(300));
         let (reason, detail) = ("busy", "later".to_owned());
-        async move { if again { Ok(word) } else { Err(Trouble::Transient { reason, detail, after }) } }
+        async move {
+            if again {
+                Ok(word)
+            } else {
+                Err(Trouble::Transient { reason, detail, after, counted: true })
+            }
+        }
     });
     world.ask(&["long", "short"]).await;
     let started = world.start(mouth);

@@ -188,10 +188,12 @@ impl Ledger {
         let number = |record: &Record, name| record.headers.text(name)?.parse::<i64>().ok();
         let Some(record) = record else { return };
         let attempt = number(record, header::ATTEMPT);
+        // One that was tried and does not count has another time to wait for.
+        let same = |output: &Record, name| number(output, name) == number(record, name);
         let waits_on = attempt.is_some()
             && outputs.iter().any(|output| {
                 let retry = output.topic.starts_with("reelmill.retry.");
-                retry && number(output, header::ATTEMPT) == attempt
+                retry && same(output, header::ATTEMPT) && same(output, header::NOT_BEFORE)
             });
         if waits_on {
             book.postponed.insert((group, done.clone()));

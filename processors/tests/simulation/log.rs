@@ -182,7 +182,7 @@ impl Log for SimLog {
             let asked = process.timeline.draw(0..=30_000);
             let after = (asked > 10_000).then(|| Duration::from_millis(asked.unsigned_abs()));
             let detail = "simulated".to_owned();
-            return Err(Trouble::Transient { reason: "broker_away", detail, after });
+            return Err(Trouble::transient("broker_away", detail).not_before(after));
         }
         // A real log looks up every 100 ms. Most of these here wait longer, because nothing but
         // the time this takes depends on it.

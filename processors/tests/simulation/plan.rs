@@ -86,14 +86,6 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Whether retries go on for longer than any fault lasts.
-    pub(crate) fn patient(&self) -> bool {
-        let Policy { attempts, first_delay, longest_delay, .. } = Policy::default();
-        let policy = &self.policy;
-        (policy.attempts, policy.first_delay, policy.longest_delay)
-            == (attempts, first_delay, longest_delay)
-    }
-
     pub(crate) fn draw(chance: &Timeline, groups: usize) -> Self {
         let processes = *pick(chance, &[1, 2, 2, 2, 3]);
         let until = *pick(chance, &[20_000, 60_000, 120_000]);
@@ -122,6 +114,8 @@ impl Plan {
             fuse: *pick(chance, &[2, 5]),
             first_delay: Duration::from_millis(*pick(chance, &[500, 5_000])),
             longest_delay: Duration::from_secs(*pick(chance, &[20, 300])),
+            // Longer than any fault, and than the retries of what a sweep waits for.
+            outage: Duration::from_secs(3_600),
             ..Policy::default()
         };
         Self {

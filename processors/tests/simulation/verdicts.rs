@@ -102,7 +102,9 @@ impl Judgement<'_> {
         let number = |record: &Record, name| record.headers.text(name)?.parse::<i64>().ok();
         let attempt = number(record, header::ATTEMPT).unwrap_or(1);
         let again = number(retry, header::ATTEMPT);
-        let waits_on = again == Some(attempt) && record.topic == retry.topic;
+        let reason = retry.headers.text(header::REASON).unwrap_or_default();
+        let waits_on = again == Some(attempt)
+            && (record.topic == retry.topic || reason == WAITING_FOR_STRAGGLERS);
         if !waits_on && again != Some(attempt + 1) {
             return fails(rule::RETRIES, format!("{here}: attempt {attempt}, then {again:?}"));
         }
@@ -112,7 +114,6 @@ impl Judgement<'_> {
         if number(retry, header::NOT_BEFORE).is_none() || origin(record) != origin(retry) {
             return fails(rule::RETRIES, format!("{here}: it lost its time or its origin"));
         }
-        let reason = retry.headers.text(header::REASON).unwrap_or_default();
         if !TRANSIENT.contains(&reason) {
             return fails(rule::CAUSE, format!("{here}: retried for {reason:?}"));
         }
@@ -145,7 +146,7 @@ impl Judgement<'_> {
         let fair = match (video.as_ref().map(|video| video.kind), reason) {
             (_, "panicked") => self.plan.weather.panic > 0,
             // Longer than any fault lasts.
-            (_, WAITING_FOR_STRAGGLERS) if self.plan.patient() => {
+            (_, WAITING_FOR_STRAGGLERS) => {
                 let name = video.as_ref().map(|video| video.name.clone()).unwrap_or_default();
                 self.unswept.push((name, here.to_owned()));
                 gave_up

@@ -25,9 +25,9 @@ pub(super) fn answered(said: String, state: &str) -> Trouble {
             "{said}; create the schema, or name another in the address (options[search_path]=...)"
         )),
         ("53100", _) => {
-            Trouble::transient("disk_full", format!("{said}; make room on the server's disk"))
+            Trouble::away("disk_full", format!("{said}; make room on the server's disk"))
         }
-        ("53300", _) => Trouble::transient(
+        ("53300", _) => Trouble::away(
             "database_busy",
             format!("{said}; raise the server's limit, or run fewer processes"),
         ),
@@ -35,12 +35,12 @@ pub(super) fn answered(said: String, state: &str) -> Trouble {
         // lock_not_available, query_canceled: the limits of ours on waiting
         (_, "40") | ("55P03" | "57014", _) => Trouble::transient("database_busy", said),
         // read_only_sql_transaction: a standby that has not taken over yet
-        ("25006", _) => Trouble::transient(
+        ("25006", _) => Trouble::away(
             "database_gone",
             format!("{said}; this server is a standby, name the primary in the address"),
         ),
         // idle_in_transaction_session_timeout, transaction_timeout
-        ("25P03" | "25P04", _) => Trouble::transient("database_gone", said),
+        ("25P03" | "25P04", _) => Trouble::away("database_gone", said),
         ("57P04", _) => Trouble::fatal(format!("{said}; the database was dropped")),
         // connection exceptions; a server that stops, has crashed or starts
         (_, "08" | "57") => unreachable(said),
@@ -78,7 +78,7 @@ pub(super) fn network(said: String, cause: &io::Error, address: &Url) -> Trouble
 const CERTIFICATES: [&str; 3] = ["sslrootcert", "sslcert", "sslkey"];
 
 pub(super) fn unreachable(said: String) -> Trouble {
-    Trouble::transient(
+    Trouble::away(
         "database_gone",
         format!("{said}; see that the server runs and that the address names its host and port"),
     )

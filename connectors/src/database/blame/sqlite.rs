@@ -10,7 +10,7 @@ pub(super) fn answered(said: String, code: Option<u32>) -> Trouble {
         // SQLITE_BUSY, SQLITE_LOCKED
         Some(5 | 6) => Trouble::transient("database_busy", said),
         // SQLITE_FULL
-        Some(13) => Trouble::transient("disk_full", format!("{said}; make room on the disk")),
+        Some(13) => Trouble::away("disk_full", format!("{said}; make room on the disk")),
         // SQLITE_NOMEM, SQLITE_INTERRUPT, SQLITE_IOERR
         Some(7 | 9 | 10) => Trouble::transient("database_io", said),
         // SQLITE_CORRUPT, SQLITE_NOTADB
@@ -29,7 +29,7 @@ pub(super) fn answered(said: String, code: Option<u32>) -> Trouble {
 pub(super) fn disk(said: String, cause: &io::Error) -> Trouble {
     match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Trouble::transient("disk_full", format!("{said}; make room on the disk"))
+            Trouble::away("disk_full", format!("{said}; make room on the disk"))
         }
         io::ErrorKind::PermissionDenied
         | io::ErrorKind::ReadOnlyFilesystem

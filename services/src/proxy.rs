@@ -1,14 +1,22 @@
-//! A proxy in front of OpenSearch that answers, hangs and cuts as a test wants it to.
+//! A proxy in front of a service that speaks HTTP: it answers, hangs and cuts as a test wants it to.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 /// What happens to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// Nothing: it goes through.
     None,
     /// Answered without being passed on.
@@ -23,61 +31,99 @@ pub(crate) enum Fault {
     CutAnswer,
 }
 
-pub(crate) struct Proxy {
-    pub(crate) url: String,
+/// A fault that goes on: it hits some of the requests for as long as it lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weather {
+    pub fault: Fault,
+    /// Of a hundred requests so many are hit, in an even pattern.
+    pub percent: usize,
+}
+
+/// Stops when it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    pub url: String,
     shared: Arc<Shared>,
     task: tokio::task::JoinHandle<()>,
 }
 
+#[derive(Debug)]
 struct Shared {
     /// `host:port`
     upstream: String,
     /// Requests are hit whose path holds this.
     hits: &'static str,
     faults: Mutex<VecDeque<Fault>>,
+    weather: watch::Sender<Option<Weather>>,
+    /// Requests that have come while there was weather, and those it has hit.
+    met: AtomicUsize,
+    hit: AtomicUsize,
     /// `Basic …`; other requests are answered with 401.
     password: Option<String>,
 }
 
 impl Proxy {
     /// The faults come one for each request whose path holds `hits`; afterwards all goes through.
-    pub(crate) async fn start(upstream: &str, hits: &'static str, faults: &[Fault]) -> Self {
+    ///
+    /// # Errors
+    /// No port is free.
+    pub async fn start(upstream: &str, hits: &'static str, faults: &[Fault]) -> io::Result<Self> {
         Self::guarded(upstream, hits, faults, None).await
     }
 
-    pub(crate) async fn guarded(
+    /// The same, with a password.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub async fn guarded(
         upstream: &str,
         hits: &'static str,
         faults: &[Fault],
         password: Option<String>,
-    ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
         let shared = Arc::new(Shared {
             upstream: upstream.trim_start_matches("http://").trim_end_matches('/').to_owned(),
             hits,
             faults: Mutex::new(faults.iter().cloned().collect()),
+            weather: watch::Sender::new(None),
+            met: AtomicUsize::new(0),
+            hit: AtomicUsize::new(0),
             password,
         });
         let serving = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             loop {
-                let (caller, _) = listener.accept().await.unwrap();
+                let Ok((caller, _)) = listener.accept().await else { continue };
                 let shared = Arc::clone(&serving);
                 // A cut is an error here, and no failure of the test.
                 tokio::spawn(async move { shared.serve(caller).await.ok() });
             }
         });
-        Self { url, shared, task }
+        Ok(Self { url, shared, task })
     }
 
     /// Faults that have not come yet.
-    pub(crate) fn left(&self) -> usize {
-        self.shared.faults.lock().unwrap().len()
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.shared.faults().len()
     }
 
-    pub(crate) fn then(&self, fault: Fault) {
-        self.shared.faults.lock().unwrap().push_back(fault);
+    pub fn then(&self, fault: Fault) {
+        self.shared.faults().push_back(fault);
+    }
+
+    /// What happens from now on to requests for which no single fault is left. Requests that hang
+    /// in the old weather are cut off.
+    pub fn weather(&self, weather: Option<Weather>) {
+        self.shared.weather.send_replace(weather);
+    }
+
+    /// Requests that bad weather has hit so far.
+    #[must_use]
+    pub fn hit(&self) -> usize {
+        self.shared.hit.load(Ordering::Relaxed)
     }
 }
 
@@ -88,8 +134,27 @@ impl Drop for Proxy {
 }
 
 impl Shared {
+    fn faults(&self) -> MutexGuard<'_, VecDeque<Fault>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the weather does to this request.
+    fn struck(&self) -> Fault {
+        let Some(Weather { fault, percent }) = self.weather.borrow().clone() else {
+            return Fault::None;
+        };
+        let met = self.met.fetch_add(1, Ordering::Relaxed);
+        // Hits are spread evenly: the n-th comes when n in a hundred have been met.
+        if (met + 1) * percent / 100 == met * percent / 100 {
+            return Fault::None;
+        }
+        self.hit.fetch_add(1, Ordering::Relaxed);
+        fault
+    }
+
     /// One request and its answer; every connection has one.
-    async fn serve(&self, mut caller: TcpStream) -> std::io::Result<()> {
+    async fn serve(&self, mut caller: TcpStream) -> io::Result<()> {
+        let mut weather = self.weather.subscribe();
         let mut bytes = Vec::new();
         let body_at = loop {
             if let Some(at) = bytes.windows(4).position(|end| end == b"\r\n\r\n") {
@@ -104,7 +169,8 @@ impl Shared {
             let line = head.lines().find(|line| line.to_lowercase().starts_with(name))?;
             line.split_once(": ").map(|(_, value)| value.to_owned())
         };
-        let length: usize = field("content-length:").map_or(0, |text| text.parse().unwrap());
+        let length: usize =
+            field("content-length:").and_then(|text| text.parse().ok()).unwrap_or(0);
         while bytes.len() < body_at + length {
             if caller.read_buf(&mut bytes).await? == 0 {
                 return Ok(());
@@ -114,12 +180,16 @@ impl Shared {
             return answer(&mut caller, 401, "Unauthorized").await;
         }
         let is_hit = head.lines().next().is_some_and(|line| line.contains(self.hits));
-        let fault = if is_hit { self.faults.lock().unwrap().pop_front() } else { None };
-        let fault = fault.unwrap_or(Fault::None);
+        let fault = if is_hit { self.faults().pop_front() } else { None };
+        let fault = fault.unwrap_or_else(|| self.struck());
         match fault {
             Fault::Answer(status, body) => return answer(&mut caller, status, body).await,
             Fault::Hang => {
-                tokio::time::sleep(Duration::from_secs(600)).await;
+                // Until the caller has enough, or the weather changes.
+                tokio::select! {
+                    _ = caller.read_u8() => {}
+                    _ = weather.changed() => {}
+                }
                 return Ok(());
             }
             Fault::CutBefore => return Ok(()),
@@ -141,7 +211,7 @@ impl Shared {
     }
 }
 
-async fn answer(caller: &mut TcpStream, status: u16, body: &str) -> std::io::Result<()> {
+async fn answer(caller: &mut TcpStream, status: u16, body: &str) -> io::Result<()> {
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
