@@ -3,14 +3,14 @@
 use crate::{
     cli::{BlurChoice, Cli, Command, EventCommand, IndexCommand, TopicsCommand},
     client::{self, Client},
-    event,
+    connections, event,
     failure::Failure,
-    index, letters, mill, pipeline,
+    index, letters, pipeline,
 };
 use clap::CommandFactory;
 use std::io::{Read, Write};
 
-/// Runs every command but `up` and `run`.
+/// Runs every command but those that stay: `up`, `run`, `serve`, `vision` and `watch`.
 pub async fn run(command: Command) -> Result<(), Failure> {
     let mut out = std::io::stdout();
     match command {
@@ -31,6 +31,9 @@ pub async fn run(command: Command) -> Result<(), Failure> {
             let client = Client::new(&args.url.url)?;
             client::status(&client, args.video.as_deref(), args.json, &mut out).await?;
         }
+        Command::Health(args) => {
+            client::health(&Client::new(&args.url)?, &mut out).await?;
+        }
         Command::Search(args) => {
             let client = Client::new(&args.url.url)?;
             client::search(&client, &args.query.join(" "), args.json, &mut out).await?;
@@ -46,10 +49,10 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::DeadLetters(command) => letters::run(command, &mut out).await?,
         Command::Index(IndexCommand::Rebuild(args)) => index::rebuild(*args, &mut out).await?,
         Command::Topics(TopicsCommand::Create { kafka }) => {
-            mill::create_topics(&kafka, None).await?
+            connections::create_topics(&kafka, None).await?
         }
         Command::Topics(TopicsCommand::List { kafka }) => {
-            for topic in mill::kafka(&kafka, "cli").list_topics().await? {
+            for topic in connections::kafka(&kafka, "cli").list_topics().await? {
                 writeln!(out, "{} {}", topic.name, topic.partitions)?;
             }
         }
@@ -67,7 +70,11 @@ pub async fn run(command: Command) -> Result<(), Failure> {
             clap_mangen::generate_to(Cli::command(), &directory)?;
         }
         Command::Pipeline => write!(out, "{}", pipeline::drawing())?,
-        Command::Up(_) | Command::Run(_) => {}
+        Command::Up(_)
+        | Command::Run(_)
+        | Command::Serve(_)
+        | Command::Vision(_)
+        | Command::Watch(_) => {}
     }
     out.flush()?;
     Ok(())

@@ -3,23 +3,17 @@
 
 use crate::{
     cli::{KeyArgs, UpArgs},
-    confinement,
     failure::Failure,
 };
 use broker::{Broker, Options};
 use connectors::{
     registry::embedded::EmbeddedRegistry,
-    s3::{
-        S3,
-        embedded::{EmbeddedOptions, EmbeddedStore},
-    },
+    s3::embedded::{EmbeddedOptions, EmbeddedStore},
 };
 use std::{
     fs::{File, TryLockError},
     path::Path,
-    sync::Arc,
 };
-use tokio::sync::Semaphore;
 
 /// Partitions of a topic on one machine.
 pub const PARTITIONS: i32 = 4;
@@ -123,29 +117,7 @@ async fn start_store(data: &Path, args: &UpArgs) -> Result<EmbeddedStore, Failur
         port: args.store_port,
         access_key,
         secret_key,
-        buckets: vec![args.mill.bucket.clone()],
+        buckets: vec![args.mill.shared.bucket.clone()],
     };
     EmbeddedStore::start(options).await.map_err(|e| Failure::start("the embedded object store", &e))
-}
-
-/// The detector, which reads clips from `store`.
-pub async fn start_vision(
-    data: &Path,
-    args: &UpArgs,
-    models: &Arc<vision::Models>,
-    permits: &Arc<Semaphore>,
-    store: &S3,
-) -> Result<vision::Server, Failure> {
-    let options = vision::ServerOptions {
-        port: args.vision_port,
-        data: data.join("vision"),
-        models: Arc::clone(models),
-        store: Arc::new(store.clone()),
-        permits: Arc::clone(permits),
-        threads: 1,
-        helper: confinement::helper(),
-        face_threshold: args.mill.face_threshold,
-        clock: vision::Clock::default(),
-    };
-    vision::Server::start(options).await.map_err(|e| Failure::start("the embedded detector", &e))
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     cli::{IndexArgs, RebuildArgs},
+    connections,
     failure::Failure,
-    mill,
 };
 use connectors::{
     opensearch::{NewIndex, OpenSearch, OpenSearchConfig},
@@ -47,7 +47,7 @@ pub async fn rebuild(args: RebuildArgs, out: &mut impl Write) -> Result<(), Fail
              cannot be rebuilt yet",
         )
     })?;
-    let store = mill::s3(&args.s3, &args.keys).await?;
+    let store = connections::s3(&args.s3, &args.keys).await?;
     let index = NewIndex::create(&config).await.map_err(refused)?;
     let rebuilt = reindexing::rebuild(&store, &args.bucket, index).await?;
     let switched = &rebuilt.switched;

@@ -3,8 +3,8 @@
 use crate::{
     cli::{ChosenArgs, DeadLettersCommand},
     client::{Out, plain},
+    connections,
     failure::Failure,
-    mill,
 };
 use async_trait::async_trait;
 use connectors::{
@@ -110,7 +110,7 @@ fn is_chosen(chosen: &ChosenArgs, processor: &str, record: &Record) -> bool {
 }
 
 async fn letters(chosen: &ChosenArgs) -> Result<Vec<(&'static str, Letter)>, Failure> {
-    let kafka = mill::kafka(&chosen.kafka, "cli");
+    let kafka = connections::kafka(&chosen.kafka, "cli");
     let mut found = Vec::new();
     for processor in processors(chosen)? {
         let letters = kafka.dead_letters(processor).await?;
@@ -157,7 +157,7 @@ fn row(processor: &str, letter: &Letter, out: Out<'_>) -> Result<(), Failure> {
 
 async fn show(name: &str, kafka: &str, registry: &str, out: Out<'_>) -> Result<(), Failure> {
     let (processor, position) = parse_id(name)?;
-    let letters = mill::kafka(kafka, "cli").dead_letters(processor).await?;
+    let letters = connections::kafka(kafka, "cli").dead_letters(processor).await?;
     let found = letters.into_iter().find(|l| l.record.position.as_ref() == Some(&position));
     let letter = found.ok_or_else(|| {
         Failure::usage(format!("no dead letter is at {name}: see `reelmill dead-letters list`"))
@@ -201,7 +201,7 @@ async fn redrive(
              --reason, or --all",
         ));
     }
-    let kafka = mill::kafka(&chosen.kafka, "cli");
+    let kafka = connections::kafka(&chosen.kafka, "cli");
     let mut total = Redriven::default();
     for processor in processors(chosen)? {
         let wanted = |record: &Record| {

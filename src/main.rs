@@ -4,7 +4,7 @@ use reelmill::{
     cli::Command,
     commands,
     config::{self, Asked, Unread},
-    confinement, mill,
+    confinement, detector, mill, serve, watch,
 };
 use std::{os::unix::process::CommandExt, process::ExitCode};
 use tracing_subscriber::EnvFilter;
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             return ExitCode::from(failure.exit_code());
         }
     };
-    if matches!(cli.command, Command::Up(_) | Command::Run(_))
+    if matches!(cli.command, Command::Up(_) | Command::Run(_) | Command::Vision(_))
         && let Err(e) = begin_silent()
     {
         eprintln!("reelmill: cannot start itself again without ONNX Runtime's telemetry: {e}");
@@ -52,6 +52,9 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Up(args) => mill::up(*args).await,
             Command::Run(args) => mill::run(*args).await,
+            Command::Serve(args) => serve::serve(*args).await,
+            Command::Vision(args) => detector::vision(*args).await,
+            Command::Watch(args) => watch::watch(args).await,
             other => commands::run(other).await,
         }
     });

@@ -57,7 +57,7 @@ where
 #[must_use]
 pub fn shape() -> Pipeline<Kafka> {
     let world = World { studio: Nowhere, eyes: Nowhere, indexing: Nowhere, cataloguing: Nowhere };
-    pipeline(crate::mill::cut_rules(&crate::cli::MillArgs::default()), world)
+    pipeline(crate::rules::cut_rules(&crate::cli::MillArgs::default()), world)
 }
 
 /// The picture in the README.

@@ -5,7 +5,7 @@
 #[path = "../api/tests/http/ports_in_memory.rs"]
 mod ports_in_memory;
 
-use api::{Services, UploadLimits, router, serve};
+use api::{Health, Reach, Services, UploadLimits, router, serve};
 use ports::{
     DeadLetterRow, Hit, Moment, MomentKind, ObjectRef, Put, StageRow, VideoRow, VideoState,
 };
@@ -58,14 +58,13 @@ impl Mill {
             bucket: "mill".to_owned(),
             owner: "local".to_owned(),
             limits,
-            metrics: Arc::new(String::new),
-            readiness: Arc::new(Vec::new),
+            health: Health { metrics: Arc::new(String::new), readiness: Arc::new(Vec::new) },
             stopping: stopping.clone(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = stopping.clone().cancelled_owned();
-        tokio::spawn(serve(listener, router(services), shutdown));
+        tokio::spawn(serve(listener, router(services), Reach::Loopback, shutdown));
         let (client, folder) = (Client::new(&base).unwrap(), TempDir::new().unwrap());
         let _stop = stopping.drop_guard();
         Self { client, base, store, catalog, search, uploads, folder, _stop }

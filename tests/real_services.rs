@@ -10,10 +10,11 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
+use tempfile::TempDir;
 
 /// Killed when the test ends, however it ends.
 struct Killed(Child);
@@ -63,7 +64,7 @@ async fn put_footage(own: &Own, key: &str) {
 async fn an_upload_is_cut_into_clips_on_real_services() {
     let wanted = [Service::Kafka, Service::Registry, Service::S3];
     let Some(own) = Own::start(&wanted) else { return };
-    let kafka = reelmill::mill::kafka(&own.kafka(), "outside");
+    let kafka = reelmill::connections::kafka(&own.kafka(), "outside");
 
     output(&mut program(&own, &["topics", "create"]), b"");
     let listed = output(&mut program(&own, &["topics", "list"]), b"");
@@ -120,78 +121,185 @@ struct Made {
     found: Vec<Value>,
 }
 
-/// A whole mill with these variables works on two films and stops.
-fn whole_mill(variables: &BTreeMap<String, String>) -> Made {
-    let dir = tempfile::tempdir().unwrap();
-    let log = File::create(dir.path().join("log")).unwrap();
-    let mut up = Command::new(env!("CARGO_BIN_EXE_reelmill"));
-    up.args(["up", "--port", "0", "--kafka-port", "0", "--registry-port", "0"])
-        .args(["--store-port", "0", "--vision-port", "0", "--clip-seconds", "2", "--data"])
-        .arg(dir.path().join("data"))
-        .envs(variables)
-        .stdout(log.try_clone().unwrap())
-        .stderr(log);
-    let mut up = Killed(up.spawn().unwrap());
-    let endpoints = dir.path().join("data/endpoints.env");
-    let log = || std::fs::read_to_string(dir.path().join("log")).unwrap();
-    let started = Instant::now();
-    while !endpoints.exists() {
-        assert!(up.0.try_wait().unwrap().is_none(), "{}", log());
-        assert!(started.elapsed() < Duration::from_secs(120), "{}", log());
-        std::thread::sleep(Duration::from_millis(20));
+/// Processes of the program that work together, each with a log and data of its own.
+struct Processes {
+    dir: TempDir,
+    variables: BTreeMap<String, String>,
+    running: Vec<(String, Killed)>,
+}
+
+impl Processes {
+    fn new(variables: &BTreeMap<String, String>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { dir, variables: variables.clone(), running: Vec::new() }
     }
-    let endpoints = std::fs::read_to_string(endpoints).unwrap();
-    let endpoints: Vec<_> = endpoints.lines().filter_map(|line| line.split_once('=')).collect();
-    let client = |arguments: &[&str]| -> Output {
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Starts one; what it prints goes to `name.out`, its log to `name.log`.
+    fn start(&mut self, name: &str, arguments: &[&str]) {
+        let file = |kind: &str| File::create(self.path(&format!("{name}.{kind}"))).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reelmill"));
+        command.args(arguments).envs(&self.variables).env("REELMILL_DATA", self.path(name));
+        let child = command.stdout(file("out")).stderr(file("log")).spawn().unwrap();
+        self.running.push((name.to_owned(), Killed(child)));
+    }
+
+    /// Waits until the last one has said where it is, `variable` last, and tells the following.
+    fn learn(&mut self, variable: &str) {
+        let (name, _) = self.running.last().unwrap();
+        let (file, started) = (self.path(&format!("{name}.out")), Instant::now());
+        let said = loop {
+            let said = std::fs::read_to_string(&file).unwrap();
+            if said.ends_with('\n') && said.contains(variable) {
+                break said;
+            }
+            let process = &mut self.running.last_mut().unwrap().1.0;
+            assert!(process.try_wait().unwrap().is_none(), "{}", self.logs());
+            assert!(started.elapsed() < Duration::from_secs(120), "{}", self.logs());
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let pairs = said.lines().filter_map(|line| line.split_once('='));
+        self.variables.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    fn logs(&self) -> String {
+        let log = |(name, _): &(String, Killed)| {
+            let log = std::fs::read_to_string(self.path(&format!("{name}.log"))).unwrap();
+            format!("--- {name}\n{log}")
+        };
+        self.running.iter().map(log).collect()
+    }
+
+    fn client(&self, arguments: &[&str]) -> Output {
         let mut client = Command::new(env!("CARGO_BIN_EXE_reelmill"));
-        let told = client.args(arguments).envs(endpoints.clone()).output().unwrap();
-        assert!(told.status.success(), "{}\n{}", String::from_utf8_lossy(&told.stderr), log());
+        let told = client.args(arguments).envs(&self.variables).output().unwrap();
+        assert!(
+            told.status.success(),
+            "{}\n{}",
+            String::from_utf8_lossy(&told.stderr),
+            self.logs()
+        );
         told
-    };
-    let footage = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/footage");
-    let films = ["head-pose-two.mp4", "signing-again.mkv"].map(|film| footage.join(film));
-    let films = films.each_ref().map(|film| film.to_str().unwrap());
-    client(&["upload", "--wait", "--assessment", "whole", films[0], films[1]]);
-    let json = |arguments: &[&str]| -> Value {
-        serde_json::from_slice(&client(arguments).stdout).unwrap()
-    };
-    let mut recordings = BTreeMap::new();
-    for video in json(&["status", "--json"])["videos"].as_array().unwrap() {
-        let file = dir.path().join("recording.mp4");
-        client(&["get", video["video_id"].as_str().unwrap(), "--output", file.to_str().unwrap()]);
-        let title = video["title"].as_str().unwrap().to_owned();
-        recordings.insert(title, std::fs::read(&file).unwrap());
-        std::fs::remove_file(file).unwrap();
     }
-    let found = json(&["search", "--json", "person"]);
-    let mut found: Vec<_> = found["hits"].as_array().unwrap().clone();
-    found.sort_by_key(|hit| hit["title"].to_string());
-    for hit in &mut found {
-        // Others tell of this mill and this hour.
-        let lasting = ["title", "owner", "assessment", "duration_seconds", "state", "moments"];
-        hit.as_object_mut().unwrap().retain(|name, _| lasting.contains(&name.as_str()));
-        for moment in hit["moments"].as_array_mut().unwrap() {
-            moment.as_object_mut().unwrap().remove("url").unwrap();
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_slice(&self.client(arguments).stdout).unwrap()
+    }
+
+    /// Uploads two films for an assessment and waits for all that comes of them.
+    fn make(&self, assessment: &str) -> Made {
+        let footage = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/footage");
+        let films = ["head-pose-two.mp4", "signing-again.mkv"].map(|film| footage.join(film));
+        let films = films.each_ref().map(|film| film.to_str().unwrap());
+        self.client(&["upload", "--wait", "--assessment", assessment, films[0], films[1]]);
+        let mut recordings = BTreeMap::new();
+        for video in self.json(&["status", "--json"])["videos"].as_array().unwrap() {
+            if video["assessment"] == assessment {
+                let file = self.path("recording.mp4");
+                let id = video["video_id"].as_str().unwrap();
+                self.client(&["get", id, "--output", file.to_str().unwrap()]);
+                let title = video["title"].as_str().unwrap().to_owned();
+                recordings.insert(title, std::fs::read(&file).unwrap());
+                std::fs::remove_file(file).unwrap();
+            }
+        }
+        let found = self.json(&["search", "--json", "person"]);
+        let mut found: Vec<_> = found["hits"].as_array().unwrap().clone();
+        found.retain(|hit| hit["assessment"] == assessment);
+        found.sort_by_key(|hit| hit["title"].to_string());
+        for hit in &mut found {
+            // Others tell of this mill and this hour.
+            let lasting = ["title", "owner", "duration_seconds", "state", "moments"];
+            hit.as_object_mut().unwrap().retain(|name, _| lasting.contains(&name.as_str()));
+            for moment in hit["moments"].as_array_mut().unwrap() {
+                moment.as_object_mut().unwrap().remove("url").unwrap();
+            }
+        }
+        Made { recordings, found }
+    }
+
+    fn stop(mut self) {
+        for (_, process) in &self.running {
+            let pid = process.0.id().to_string();
+            assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        }
+        let logs = self.logs();
+        for (name, process) in &mut self.running {
+            assert!(process.0.wait().unwrap().success(), "{name}\n{logs}");
         }
     }
-    assert!(
-        Command::new("kill").args(["-TERM", &up.0.id().to_string()]).status().unwrap().success()
-    );
-    assert!(up.0.wait().unwrap().success(), "{}", log());
-    Made { recordings, found }
+}
+
+/// All in one process.
+fn whole_mill(variables: &BTreeMap<String, String>) -> Made {
+    let mut mill = Processes::new(variables);
+    let ports = ["--port", "0", "--kafka-port", "0", "--registry-port", "0", "--store-port", "0"];
+    let rest = ["--vision-port", "0", "--clip-seconds", "2"];
+    mill.start("up", &[&["up"], &ports[..], &rest].concat());
+    mill.learn("REELMILL_REKOGNITION");
+    let made = mill.make("whole");
+    mill.stop();
+    made
+}
+
+/// A process for the detector, one for the API, and one for every processor.
+fn deployment(variables: &BTreeMap<String, String>) -> Made {
+    let mut mill = Processes::new(variables);
+    mill.client(&["topics", "create"]);
+    mill.start("vision", &["vision", "--port", "0"]);
+    mill.learn("REELMILL_REKOGNITION");
+    for spec in reelmill::pipeline::shape().specs() {
+        let name = spec.name;
+        mill.start(name, &["run", "--only", name, "--clip-seconds", "2"]);
+    }
+    mill.start("serve", &["serve", "--port", "0"]);
+    mill.learn("REELMILL_URL");
+    mill.start("watch", &["watch", "--port", "0"]);
+    mill.learn("REELMILL_WATCH");
+    let made = mill.make("parts");
+    nothing_waits(&mill);
+    mill.stop();
+    made
+}
+
+/// All that `watch` counts becomes 0, for every processor.
+fn nothing_waits(mill: &Processes) {
+    let started = Instant::now();
+    loop {
+        let page = Command::new("curl")
+            .args(["--silent", "--fail", "--noproxy", "*"])
+            .arg(format!("{}/metrics", mill.variables["REELMILL_WATCH"]))
+            .output()
+            .unwrap();
+        let page = String::from_utf8(page.stdout).unwrap();
+        let lags: Vec<_> =
+            page.lines().filter(|line| line.starts_with("reelmill_work_lag{")).collect();
+        let processors = reelmill::pipeline::shape().specs().count();
+        if lags.len() == processors && lags.iter().all(|lag| lag.ends_with("} 0")) {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "{lags:#?}\n{}", mill.logs());
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }
 
 #[test]
-fn the_whole_mill_makes_the_same_recordings_on_real_services_byte_for_byte() {
+fn a_whole_mill_and_a_deployment_make_the_same_on_real_services_as_one_program_byte_for_byte() {
     let wanted =
         [Service::Kafka, Service::Registry, Service::S3, Service::Postgres, Service::OpenSearch];
     let Some(own) = Own::start(&wanted) else { return };
-    let real = whole_mill(own.variables());
     let embedded = whole_mill(&BTreeMap::new());
-    assert_eq!(real.recordings.len(), 2);
-    for (title, recording) in &embedded.recordings {
-        assert!(real.recordings[title] == *recording, "{title} differs");
+    assert_eq!((embedded.recordings.len(), embedded.found.len()), (2, 2));
+    for (name, real) in
+        [("whole", whole_mill(own.variables())), ("in parts", deployment(own.variables()))]
+    {
+        for (title, recording) in &embedded.recordings {
+            assert!(real.recordings[title] == *recording, "{title} differs, {name}");
+        }
+        assert_eq!(real.recordings.len(), 2, "{name}");
+        assert_eq!(real.found, embedded.found, "{name}");
     }
-    assert_eq!(real.found, embedded.found);
-    assert_eq!(real.found.len(), 2);
 }

@@ -1,4 +1,6 @@
 //! Keeps foreign web pages out: a browser on this machine reaches loopback, whatever page it shows.
+//! Health and metrics are the exception: probes and scrapers name us as they please, and what they
+//! are told is about nobody.
 
 use crate::{codes::Code, problem::Problem};
 use axum::{
@@ -10,6 +12,8 @@ use axum::{
 use futures::FutureExt;
 use std::{net::IpAddr, panic::AssertUnwindSafe};
 
+/// What may be asked under any name.
+const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 /// Room for the longest query: 1,000 characters of four bytes, percent-encoded.
 const MAX_URI_BYTES: usize = 16 << 10;
 const MAX_HEADER_BYTES: usize = 32 << 10;
@@ -33,7 +37,8 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
 }
 
 fn check(request: &Request) -> Result<(), Problem> {
-    if !host_is_loopback(request.uri(), request.headers()) {
+    let watches = request.method().is_safe() && WATCHED.contains(&request.uri().path());
+    if !watches && !host_is_loopback(request.uri(), request.headers()) {
         return Err(Problem::new(
             Code::ForeignHost,
             "the host header names no loopback address, which is how dns rebinding looks",

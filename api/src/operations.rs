@@ -1,7 +1,7 @@
 //! For people who look around, and for machines that watch.
 
 use crate::{
-    Services,
+    Health,
     codes::Code,
     problem::{Members, Problem},
 };
@@ -10,7 +10,6 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use std::sync::Arc;
 
 const INDEX: &str = "\
 reelmill: footage in; a verified blurred recording, and answers, out
@@ -72,8 +71,8 @@ pub(crate) async fn healthz() -> &'static str {
     responses((status = 200, description = "`ready`", content_type = "text/plain", body = String)),
     extensions(("x-problem-codes" = json!([Code::PartNotReady])))
 )]
-pub(crate) async fn readyz(State(services): State<Arc<Services>>) -> Result<Response, Problem> {
-    let unready = (services.readiness)();
+pub(crate) async fn readyz(State(health): State<Health>) -> Result<Response, Problem> {
+    let unready = (health.readiness)();
     if unready.is_empty() {
         return Ok("ready\n".into_response());
     }
@@ -97,9 +96,9 @@ pub(crate) async fn readyz(State(services): State<Arc<Services>>) -> Result<Resp
         body = String
     ))
 )]
-pub(crate) async fn metrics(State(services): State<Arc<Services>>) -> Response {
+pub(crate) async fn metrics(State(health): State<Health>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (content_type, (services.metrics)()).into_response()
+    (content_type, (health.metrics)()).into_response()
 }
 
 pub(crate) async fn unknown_route(request: Request) -> Problem {

@@ -8,6 +8,15 @@ use tokio_util::sync::CancellationToken;
 /// How long requests under way may go on after the shutdown.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Who can connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// This machine only; another address is refused.
+    Loopback,
+    /// Whoever reaches the address. There are no accounts yet.
+    Everyone,
+}
+
 /// Why the API does not serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -24,10 +33,11 @@ pub enum ServeError {
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    reach: Reach,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
-    if !address.ip().is_loopback() {
+    if reach == Reach::Loopback && !address.ip().is_loopback() {
         return Err(ServeError::NotLoopback(address));
     }
     // Headers and body are separate writes: with Nagle's algorithm the second one waits 40 ms.

@@ -1,6 +1,7 @@
 //! What the routes stand on.
 
 use async_trait::async_trait;
+use axum::extract::FromRef;
 use ports::{Catalog, Position, Search, Store, Trouble};
 use schemas::VideoUploaded;
 use serde::Serialize;
@@ -71,6 +72,27 @@ pub struct Unready {
     pub reason: String,
 }
 
+/// What machines that watch are told.
+#[derive(Clone)]
+pub struct Health {
+    /// The page of `/metrics`, in Prometheus' text format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The parts that are not ready; empty when all are.
+    pub readiness: Arc<dyn Fn() -> Vec<Unready> + Send + Sync>,
+}
+
+impl FromRef<Arc<Services>> for Health {
+    fn from_ref(services: &Arc<Services>) -> Self {
+        services.health.clone()
+    }
+}
+
+impl Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Health").field("unready", &(self.readiness)()).finish_non_exhaustive()
+    }
+}
+
 /// The ports and settings behind [`crate::router`].
 pub struct Services {
     pub store: Arc<dyn Store>,
@@ -83,10 +105,7 @@ pub struct Services {
     /// Whose uploads they are, until accounts exist.
     pub owner: String,
     pub limits: UploadLimits,
-    /// The page of `/metrics`, in Prometheus' text format.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// The parts that are not ready; empty when all are.
-    pub readiness: Arc<dyn Fn() -> Vec<Unready> + Send + Sync>,
+    pub health: Health,
     /// Cancelled at shutdown: uploads under way are aborted cleanly instead of waited for.
     pub stopping: CancellationToken,
 }

@@ -2,6 +2,7 @@
 
 mod error;
 mod get;
+mod health;
 mod http;
 mod progress;
 mod retry;
@@ -13,6 +14,7 @@ mod wait;
 
 pub use error::ClientError;
 pub use get::get;
+pub use health::health;
 pub use http::{Client, Links, Stage, State, Video};
 pub use retry::retry;
 pub use search::search;

@@ -16,7 +16,7 @@ use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer},
 };
-use reelmill::{announce::Announcer, cli::KeyArgs, mill};
+use reelmill::{announce::Announcer, cli::KeyArgs, connections};
 use schemas::{VideoUploaded, keys};
 use services::{
     Own, Service,
@@ -63,10 +63,10 @@ impl World {
     pub(crate) async fn start(dir: &Path) -> Option<Self> {
         let own = tokio::task::block_in_place(|| Own::start(&WANTED))?;
         let bootstrap = own.kafka();
-        mill::create_topics(&bootstrap, Some(4)).await.unwrap();
+        connections::create_topics(&bootstrap, Some(4)).await.unwrap();
         let s3 = own.s3();
         let keys = KeyArgs { access_key: s3.access_key, secret_key: s3.secret_key };
-        let store = mill::s3(&s3.endpoint, &keys).await.unwrap();
+        let store = connections::s3(&s3.endpoint, &keys).await.unwrap();
         let registry_at = reqwest::Url::parse(&own.registry()).unwrap();
         let index = own.variable("REELMILL_OPENSEARCH");
         let eyes = eyes(dir, &store).await;
@@ -246,7 +246,8 @@ fn fault(blow: Blow) -> Fault {
 /// The detector, in this process.
 async fn eyes(dir: &Path, store: &S3) -> vision::Server {
     let options = vision::ServerOptions {
-        port: 0,
+        listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
+        keys: None,
         data: dir.join("vision"),
         models: Arc::new(vision::Models::find(None).unwrap()),
         store: Arc::new(store.clone()),

@@ -4,7 +4,7 @@
 
 use crate::support::{Mill, footage};
 use ports::{STAGES, Stage};
-use reelmill::{event, mill::kafka};
+use reelmill::{connections::kafka, event};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},

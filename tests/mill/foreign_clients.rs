@@ -32,8 +32,8 @@ pub(crate) fn put(mill: &Mill, file: &Path, key: &str, put: Put) {
         let store = connectors::s3::S3::new(connectors::s3::S3Config {
             endpoint: Some(mill.endpoints["REELMILL_S3"].clone()),
             region: "us-east-1".to_owned(),
-            access_key: Some(reelmill::mill::LOCAL_KEY.to_owned()),
-            secret_key: Some(reelmill::mill::LOCAL_SECRET.to_owned()),
+            access_key: Some(reelmill::cli::LOCAL_KEY.to_owned()),
+            secret_key: Some(reelmill::cli::LOCAL_SECRET.to_owned()),
             force_path_style: true,
         })
         .await
@@ -160,7 +160,7 @@ fn boto3_indexes_a_face_from_the_mills_store_and_finds_the_person_after_a_restar
         let output = Command::new("python3")
             .arg(&script)
             .args([step, &mill.endpoints["REELMILL_REKOGNITION"], &mill.endpoints["REELMILL_S3"]])
-            .args([reelmill::mill::LOCAL_KEY, reelmill::mill::LOCAL_SECRET])
+            .args([reelmill::cli::LOCAL_KEY, reelmill::cli::LOCAL_SECRET])
             .arg(footage("."))
             .output()
             .unwrap();

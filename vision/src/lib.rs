@@ -27,7 +27,7 @@ pub use models::{Models, NO_TELEMETRY};
 pub use photo::{PhotoError, decode_photo};
 pub use portrait::{Pose, Quality, pose, quality};
 pub use schemas::BoundingBox;
-pub use server::{Clock, PASSING_REASONS, Server, ServerOptions, WORKS};
+pub use server::{Clock, Keys, PASSING_REASONS, Server, ServerOptions, WORKS};
 pub use video::{
     FaceSample, LabelSample, VideoFaces, VideoInfo, VideoLabels, faces_in_video, labels_in_video,
 };

@@ -8,6 +8,7 @@
 
 mod boto3;
 mod memory;
+mod signatures;
 mod support;
 
 use aws_sdk_rekognition::{
@@ -46,7 +47,8 @@ struct Bench {
 
 fn options(data: &Path, store: Arc<dyn Store>) -> ServerOptions {
     ServerOptions {
-        port: 0,
+        listen: ([127, 0, 0, 1], 0).into(),
+        keys: None,
         data: data.to_owned(),
         models: Arc::new(models()),
         store,

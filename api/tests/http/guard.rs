@@ -1,19 +1,23 @@
 //! Who may ask, what is where, and what watchers see.
 
 use crate::support::{Mill, problem};
-use api::{ServeError, Unready, serve};
+use api::{Reach, ServeError, Unready, serve, watching};
 use reqwest::Method;
 use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn a_foreign_host_name_is_refused_everywhere() {
     let mill = Mill::start().await;
-    for path in ["/", "/api/videos", "/metrics", "/nowhere"] {
+    for path in ["/", "/api/videos", "/metricsx", "/nowhere"] {
         problem(mill.get(path).header("host", "evil.example"), 403, "foreign_host").await;
     }
     let refused = mill.get("/").header("host", "evil.example").send().await.unwrap();
     assert_eq!(refused.headers()["x-content-type-options"], "nosniff");
     assert_eq!(refused.headers()["cache-control"], "no-store");
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let watched = mill.get(path).header("host", "detect:8080").send().await.unwrap();
+        assert_eq!(watched.status(), 200, "{path}");
+    }
     let local = mill.get("/healthz").header("host", "localhost:1").send().await.unwrap();
     assert_eq!(local.status(), 200);
 }
@@ -80,6 +84,24 @@ async fn metrics_are_prometheus_text() {
 #[tokio::test]
 async fn an_address_others_can_reach_is_refused() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let served = serve(listener, axum::Router::new(), std::future::pending()).await;
+    let served =
+        serve(listener, axum::Router::new(), Reach::Loopback, std::future::pending()).await;
     assert!(matches!(served, Err(ServeError::NotLoopback(_))));
+}
+
+#[tokio::test]
+async fn a_part_without_accounts_shows_its_health_to_everybody_and_nothing_else() {
+    let mill = Mill::start().await;
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let url = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let router = watching(mill.services.health.clone());
+    tokio::spawn(serve(listener, router, Reach::Everyone, std::future::pending()));
+    let status =
+        async |path: &str| reqwest::get(format!("{url}{path}")).await.unwrap().status().as_u16();
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(status(path).await, 200, "{path}");
+    }
+    for path in ["/", "/api/videos", "/api/search?q=car", "/docs/", "/api/openapi.json"] {
+        assert_eq!(status(path).await, 404, "{path}");
+    }
 }

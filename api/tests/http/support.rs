@@ -4,7 +4,7 @@ use crate::openapi::is_described;
 use crate::ports_in_memory::{
     MemoryCatalog, MemoryLetters, MemorySearch, MemoryStore, MemoryUploads, video_row,
 };
-use api::{Services, Unready, UploadLimits, router, serve};
+use api::{Health, Reach, Services, Unready, UploadLimits, router, serve};
 use ports::{ObjectRef, Put, VideoRow, VideoState};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -55,14 +55,16 @@ impl Mill {
             bucket: "mill".to_owned(),
             owner: "local".to_owned(),
             limits,
-            metrics: Arc::new(|| "reelmill_events_total 1\n".to_owned()),
-            readiness: Arc::new(move || told.lock().unwrap().clone()),
+            health: Health {
+                metrics: Arc::new(|| "reelmill_events_total 1\n".to_owned()),
+                readiness: Arc::new(move || told.lock().unwrap().clone()),
+            },
             stopping: stopping.clone(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = stopping.clone().cancelled_owned();
-        tokio::spawn(serve(listener, router(services.clone()), shutdown));
+        tokio::spawn(serve(listener, router(services.clone()), Reach::Loopback, shutdown));
         let base = format!("http://{address}");
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self {

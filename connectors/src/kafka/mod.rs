@@ -17,12 +17,14 @@ mod producing;
 mod reader;
 mod records;
 mod redrive;
+mod watching;
 mod writer;
 
 pub use admin::{TopicInfo, TopicSpec};
 pub use blame::blame;
 pub use log::KafkaLog;
 pub use redrive::{Letter, Redriven};
+pub use watching::{Waiting, Watch};
 
 use engine::{LogOpener, Spec};
 use ports::Trouble;

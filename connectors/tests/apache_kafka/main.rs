@@ -10,4 +10,6 @@ mod numbers;
 mod pipeline;
 #[path = "../kafka/redrive.rs"]
 mod redrive;
+#[path = "../kafka/watching.rs"]
+mod watching;
 mod world;

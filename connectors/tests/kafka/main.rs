@@ -7,4 +7,5 @@ mod log;
 mod numbers;
 mod pipeline;
 mod redrive;
+mod watching;
 mod world;

@@ -17,6 +17,10 @@ impl Clock {
     }
 
     /// Milliseconds since 1970.
+    pub(super) fn now(&self) -> SystemTime {
+        (self.0)()
+    }
+
     pub(super) fn now_ms(&self) -> i64 {
         let since = (self.0)().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

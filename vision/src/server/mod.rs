@@ -1,7 +1,7 @@
 //! A server that speaks Rekognition's wire protocol (awsJson1_1) for stored videos, photographs
 //! and collections of faces.
 //!
-//! It listens on loopback, and AWS's SDKs work against it unchanged. `docs/rekognition.md` lists
+//! AWS's SDKs work against it unchanged. `docs/rekognition.md` lists
 //! the operations, what each leaves out, and where its figures come from.
 
 mod clock;
@@ -15,11 +15,13 @@ mod looking;
 mod photos;
 mod quality_bar;
 mod routes;
+mod signature;
 mod videos;
 mod wire;
 mod worker;
 
 pub use clock::Clock;
+pub use signature::Keys;
 
 use crate::{Models, VisionError};
 use confine::Helper;
@@ -27,12 +29,7 @@ use face_store::FaceStore;
 use jobs::Jobs;
 use photos::Photos;
 use ports::Store;
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::timeout};
 use worker::Worker;
 
@@ -52,8 +49,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// How to run the server.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// On loopback; 0 takes a free one.
-    pub port: u16,
+    /// Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Whose requests are taken; those of everybody who signs them, where `None`.
+    pub keys: Option<Keys>,
     /// Jobs and their results are kept here for seven days, collections until they are deleted;
     /// unfinished jobs run again after a restart. One server per folder.
     pub data: PathBuf,
@@ -79,6 +78,7 @@ struct Services {
     photos: Photos,
     faces: FaceStore,
     clock: Clock,
+    keys: Option<Keys>,
 }
 
 /// A running server. Dropping it stops it without waiting.
@@ -95,18 +95,19 @@ impl Server {
     /// # Errors
     /// `Io` when the port is taken or the data folder cannot be used.
     pub async fn start(options: ServerOptions) -> Result<Self, VisionError> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
+        let listener = TcpListener::bind(options.listen)
             .await
-            .map_err(|e| VisionError::io(format!("vision server on port {}", options.port), e))?;
+            .map_err(|e| VisionError::io(format!("vision server on {}", options.listen), e))?;
         let address =
             listener.local_addr().map_err(|e| VisionError::io("vision server's address", e))?;
         let jobs = Jobs::open(&options.data)
             .map_err(|e| VisionError::io(options.data.display().to_string(), e))?;
         let faces = FaceStore::open(&options.data).await?;
         let (photos, clock) = (Photos::new(&options), options.clock.clone());
+        let keys = options.keys.clone();
         let worker = Arc::new(Worker::new(options, jobs)?);
         worker.resume();
-        let services = Arc::new(Services { worker, photos, faces, clock });
+        let services = Arc::new(Services { worker, photos, faces, clock, keys });
 
         let routes = routes::router(services.clone());
         let stop = services.clone();

@@ -1,13 +1,16 @@
 //! Requests in, answers and errors out.
 
-use super::{Services, collections, fault::Fault, images, photos::MOST_SENT, videos, wire::Kind};
+use super::{
+    Services, collections, fault::Fault, images, photos::MOST_SENT, signature::Signed, videos,
+    wire::Kind,
+};
 use axum::{
     Router,
     body::{Body, Bytes},
     extract::State,
     http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
@@ -25,7 +28,11 @@ const PREFIX: &str = "RekognitionService.";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 pub(super) fn router(services: Arc<Services>) -> Router {
-    Router::new().route("/", post(answer)).with_state(services)
+    Router::new()
+        .route("/", post(answer))
+        // For those who watch.
+        .route("/readyz", get(async || "ready\n"))
+        .with_state(services)
 }
 
 async fn answer(State(services): State<Arc<Services>>, headers: HeaderMap, body: Body) -> Response {
@@ -58,7 +65,7 @@ async fn receive(services: &Services, headers: &HeaderMap, body: Body) -> Result
         let body = kept.up_to(MAX_BODY).await.ok_or_else(|| {
             Fault::parameter(format!("the request is longer than {MAX_BODY} bytes"))
         })?;
-        return serve(services, operation, &body).await;
+        return serve(services, operation, headers, &body).await;
     }
     let _place = match services.photos.place() {
         Ok(place) => place,
@@ -71,10 +78,18 @@ async fn receive(services: &Services, headers: &HeaderMap, body: Body) -> Result
         let message = "the picture is larger than 5 MB: send a smaller one, or put it in the store";
         Fault::new("ImageTooLargeException", message)
     })?;
-    serve(services, operation, &body).await
+    serve(services, operation, headers, &body).await
 }
 
-async fn serve(services: &Services, operation: &str, body: &[u8]) -> Result<Value, Fault> {
+async fn serve(
+    services: &Services,
+    operation: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Value, Fault> {
+    if let Some(keys) = &services.keys {
+        keys.check(Signed { headers, body }, &services.clock)?;
+    }
     let worker = &services.worker;
     match operation {
         "StartFaceDetection" => videos::start(worker, Kind::Faces, parse(body)?).await,

@@ -12,7 +12,7 @@ use std::{
     process::{Command, Stdio},
     sync::Arc,
 };
-use vision::Server;
+use vision::{Keys, Server, ServerOptions};
 
 /// Whether boto3 is there; where services are required, its absence is a failure.
 fn boto3_is_there() -> bool {
@@ -153,7 +153,9 @@ async fn every_operation_answers_boto3_in_the_shapes_of_botocores_model() {
     let (data, pictures) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = Arc::new(MemoryStore::default());
     prepare(pictures.path(), &store);
-    let server = Server::start(options(data.path(), store)).await.unwrap();
+    let keys = Keys { access_key: "reelmill".to_owned(), secret_key: "secret".to_owned() };
+    let options = ServerOptions { keys: Some(keys), ..options(data.path(), store) };
+    let server = Server::start(options).await.unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boto3/drive.py");
     let mut python = Command::new("python3");
     python.arg("-B").arg(script).arg(server.url()).arg(pictures.path());

@@ -1,0 +1,2 @@
+-- The schema registry's own database.
+CREATE DATABASE registry;

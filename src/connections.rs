@@ -1,0 +1,192 @@
+//! The ports that the processors and the API share: opened, and found fit for use.
+
+use crate::{
+    announce::Announcer,
+    cli::{EndpointArgs, KeyArgs, SharedArgs},
+    failure::Failure,
+    index,
+    letters::Redriver,
+    pipeline::shape,
+};
+use api::{Health, Services, UploadLimits};
+use connectors::{
+    database::{Address, Database},
+    kafka::{Kafka, KafkaConfig, TopicSpec},
+    registry::ConfluentRegistry,
+    s3::{S3, S3Config},
+};
+use engine::{CancellationToken, Trouble};
+use ports::{Catalog, Search, Store};
+use schemas::ALL;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Scratch a step may need, in sizes of the source, and a floor.
+const SCRATCH_PER_SOURCE: u64 = 3;
+const SCRATCH_FLOOR: u64 = 1 << 30;
+/// The user of a machine without accounts.
+const LOCAL_OWNER: &str = "local";
+/// How often unannounced uploads are looked for, at least.
+const LOOK_FOR_ORPHANS: Duration = Duration::from_secs(300);
+
+/// What is open.
+#[derive(Debug, Clone)]
+pub struct Connections {
+    pub store: Arc<dyn Store>,
+    pub registry: Arc<ConfluentRegistry>,
+    pub catalog: Arc<dyn Catalog>,
+    pub search: Arc<dyn Search>,
+    pub kafka: Arc<Kafka>,
+}
+
+impl Connections {
+    /// Opens all; the schemas are registered, the bucket is there. Kafka is asked nothing yet.
+    pub async fn open(
+        data: &Path,
+        endpoints: &EndpointArgs,
+        shared: &SharedArgs,
+    ) -> Result<Self, Failure> {
+        let store: Arc<dyn Store> = Arc::new(s3(&endpoints.s3, &endpoints.keys).await?);
+        let registry = Arc::new(ConfluentRegistry::new(&endpoints.registry)?);
+        let subjects: Vec<_> =
+            ALL.iter().map(|kind| (format!("{}-value", kind.topic), kind.schema)).collect();
+        let subjects: Vec<_> =
+            subjects.iter().map(|(name, schema)| (name.as_str(), *schema)).collect();
+        let outside =
+            |e| Failure::outside("the schema registry", &endpoints.registry, "--registry", &e);
+        for (subject, _) in &subjects {
+            registry.set_compatibility(subject, "FULL_TRANSITIVE").await.map_err(outside)?;
+        }
+        registry.register_all(&subjects).await.map_err(outside)?;
+        let (bucket, prefix) = (&shared.bucket, "claims/none/");
+        store.list(bucket, prefix).await.map_err(|e| {
+            let what = format!("the bucket {bucket} of the object store");
+            Failure::outside(&what, &endpoints.s3, "--s3", &e)
+        })?;
+        let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(data, shared).await?);
+        let search = index::open(data, &shared.index).await?;
+        let kafka = Arc::new(kafka(&endpoints.kafka, shared.instance.as_deref().unwrap_or("0")));
+        Ok(Self { store, registry, catalog, search, kafka })
+    }
+
+    /// What the API answers from.
+    #[must_use]
+    pub fn services(
+        &self,
+        shared: &SharedArgs,
+        health: Health,
+        stopping: CancellationToken,
+    ) -> Arc<Services> {
+        let Self { store, registry, catalog, search, kafka } = self.clone();
+        Arc::new(Services {
+            store,
+            catalog,
+            search,
+            letters: Arc::new(Redriver { kafka: Arc::clone(&kafka) }),
+            uploads: Arc::new(Announcer { kafka, registry }),
+            bucket: shared.bucket.clone(),
+            owner: LOCAL_OWNER.to_owned(),
+            limits: upload_limits(shared),
+            health,
+            stopping,
+        })
+    }
+}
+
+/// What cannot be worked on is not taken in.
+fn upload_limits(args: &SharedArgs) -> UploadLimits {
+    let limits = UploadLimits::default();
+    let workable = args.scratch_max_bytes.saturating_sub(SCRATCH_FLOOR) / SCRATCH_PER_SOURCE;
+    UploadLimits { max_bytes: limits.max_bytes.min(workable), ..limits }
+}
+
+/// Announces uploads that a crash left unannounced, at the start and again and again.
+pub async fn announce_orphans(services: Arc<Services>, age_seconds: u64) {
+    let age = Duration::from_secs(age_seconds.max(1));
+    loop {
+        if let Err(error) = api::announce_orphans(&services, age).await {
+            tracing::warn!(%error, "unannounced uploads cannot be looked for, trying again later");
+        }
+        tokio::select! {
+            () = services.stopping.cancelled() => return,
+            () = tokio::time::sleep(age.min(LOOK_FOR_ORPHANS)) => {}
+        }
+    }
+}
+
+/// Creates the topics that are missing: `partitions` of each, or the design's numbers.
+pub async fn create_topics(kafka_at: &str, partitions: Option<i32>) -> Result<(), Trouble> {
+    let wanted = |topic: &str| match ALL.iter().find(|kind| kind.topic == topic) {
+        Some(kind) if kind.per_clip => 12,
+        Some(_) => 6,
+        None => 3,
+    };
+    let topics: Vec<_> = shape()
+        .topics()
+        .into_iter()
+        .map(|name| TopicSpec {
+            partitions: partitions.unwrap_or_else(|| wanted(&name)),
+            name,
+            replication: None,
+            config: BTreeMap::new(),
+        })
+        .collect();
+    kafka(kafka_at, "topics").create_topics(&topics).await
+}
+
+/// A Kafka client that has not connected yet.
+#[must_use]
+pub fn kafka(bootstrap: &str, instance: &str) -> Kafka {
+    Kafka::new(KafkaConfig {
+        bootstrap: bootstrap.to_owned(),
+        extra: BTreeMap::new(),
+        instance: instance.to_owned(),
+    })
+}
+
+/// A client of an object store.
+pub async fn s3(endpoint: &str, keys: &KeyArgs) -> Result<S3, Failure> {
+    Ok(S3::new(S3Config {
+        endpoint: Some(endpoint.to_owned()),
+        region: "us-east-1".to_owned(),
+        access_key: Some(keys.access_key.clone()),
+        secret_key: Some(keys.secret_key.clone()),
+        force_path_style: true,
+    })
+    .await?)
+}
+
+/// Where the catalogue is.
+pub fn database(data: &Path, args: &SharedArgs) -> Result<Address, Failure> {
+    match &args.database {
+        Some(url) => url.parse().map_err(|e| Failure::usage(format!("--database: {e}"))),
+        None => Ok(Address::file(data.join("catalog.sqlite"))),
+    }
+}
+
+async fn open_catalog(data: &Path, args: &SharedArgs) -> Result<Database, Failure> {
+    Database::open(&database(data, args)?).await.map_err(|e| match &args.database {
+        // Wrong credentials do not mend themselves; a server that is away may come back.
+        Some(_) if e.is_lasting() => Failure::usage(format!("--database: {e}")),
+        _ => Failure::start("the catalogue", &e),
+    })
+}
+
+/// `--data` or its default, made if it is not there, as an absolute path.
+pub fn data_directory(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let data = match chosen {
+        Some(data) => data,
+        None => std::env::home_dir()
+            .ok_or_else(|| Failure::usage("there is no home directory: set --data"))?
+            .join(".local/share/reelmill"),
+    };
+    std::fs::create_dir_all(&data).map_err(|e| {
+        Failure::usage(format!("{} cannot be made ({e}): choose another --data", data.display()))
+    })?;
+    // Helpers work in folders of their own.
+    Ok(std::path::absolute(data)?)
+}

@@ -1,0 +1,35 @@
+//! What the settings mean for a run.
+
+use crate::cli::{Mask, MillArgs};
+use processors::cut::Cut;
+use schemas::{Blur, Masking};
+
+/// Seen on both sides of a clip, at least: a track may be extended by as much.
+const MARGIN_SECONDS: f64 = 1.0;
+const EXTEND_MS: i64 = 1000;
+
+/// What `cut` decides for every run.
+#[must_use]
+pub fn cut_rules(args: &MillArgs) -> Cut {
+    let mut allowed_buckets = args.allowed_buckets.clone();
+    allowed_buckets.push(args.shared.bucket.clone());
+    Cut {
+        allowed_buckets,
+        bucket: args.shared.bucket.clone(),
+        clip_seconds: args.clip_seconds,
+        margin_seconds: MARGIN_SECONDS,
+        masking: Masking {
+            blur: Blur::All,
+            style: match args.mask {
+                Mask::Pixelate => "pixelate",
+                Mask::Gaussian => "gaussian",
+                Mask::Solid => "solid",
+            }
+            .to_owned(),
+            detector: format!("{} {}", vision::DETECTOR, &vision::weights_sha256()[..12]),
+            threshold: args.detector.face_threshold,
+            verify_threshold: args.verify_threshold,
+            extend_ms: EXTEND_MS,
+        },
+    }
+}

@@ -1,0 +1,61 @@
+//! `serve`: the API of a deployment, from the ports its processors share.
+
+use crate::{
+    cli::ServeArgs,
+    connections::{self, Connections},
+    failure::Failure,
+    index,
+    signals::Signals,
+};
+use api::{Health, Reach};
+use engine::{CancellationToken, Metrics};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// Serves until a signal comes.
+pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
+    let ServeArgs { data, port, listen, without_accounts, endpoints, shared } = args;
+    let reach = match (listen.is_loopback(), without_accounts) {
+        (true, _) => Reach::Loopback,
+        (false, true) => Reach::Everyone,
+        (false, false) => {
+            return Err(Failure::usage(format!(
+                "refusing to listen on {listen}: there are no accounts yet, so whoever reaches the \
+                 port sees every video; listen on 127.0.0.1, or accept that with \
+                 --without-accounts and keep the port from others"
+            )));
+        }
+    };
+    if shared.database.is_none() || shared.index.opensearch.is_none() {
+        return Err(Failure::usage(
+            "the api answers from the catalogue and the index that the processors write: set \
+             --database and --opensearch as theirs are",
+        ));
+    }
+    let data = connections::data_directory(data)?;
+    connections::database(&data, &shared)?;
+    index::settings(&shared.index)?;
+    let connections = Connections::open(&data, &endpoints, &shared).await?;
+    let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
+    let shutdown = CancellationToken::new();
+    let health =
+        Health { metrics: Arc::new(move || metrics.gather()), readiness: Arc::new(Vec::new) };
+    let services = connections.services(&shared, health, shutdown.clone());
+
+    let listener = TcpListener::bind((listen, port)).await.map_err(|e| {
+        Failure::usage(format!(
+            "{listen}:{port} cannot be listened on ({e}): choose another --port"
+        ))
+    })?;
+    let mut signals = Signals::new()?;
+    println!("REELMILL_URL=http://{}", listener.local_addr()?);
+    let orphans = connections::announce_orphans(Arc::clone(&services), shared.orphan_age);
+    tokio::spawn(orphans);
+    let stop = shutdown.clone();
+    tokio::spawn(async move {
+        signals.any().await;
+        stop.cancel();
+    });
+    let served = api::serve(listener, api::router(services), reach, shutdown.cancelled_owned());
+    served.await.map_err(|e| Failure::start("the api", &e))
+}

@@ -1,0 +1,93 @@
+//! `watch`: how much work waits for each processor, for those that decide how many should run.
+
+use crate::{cli::WatchArgs, connections, failure::Failure, pipeline::shape, signals::Signals};
+use api::{Health, Reach, Unready};
+use connectors::kafka::{Waiting, Watch};
+use engine::{CancellationToken, Clock, Metrics, SystemClock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+use tokio::net::TcpListener;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Serves `reelmill_work_lag` and the age of the oldest waiting event until a signal comes.
+pub async fn watch(args: WatchArgs) -> Result<(), Failure> {
+    let WatchArgs { kafka, port, listen } = args;
+    let client = connections::kafka(&kafka, "watch");
+    // Mistakes to hear of now rather than in a log.
+    client.list_topics().await.map_err(|e| Failure::outside("kafka", &kafka, "--kafka", &e))?;
+    let specs: Vec<_> = shape().specs().cloned().collect();
+    let watch = Watch::new(&client, specs)?;
+    let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
+    let listener = TcpListener::bind((listen, port)).await.map_err(|e| {
+        Failure::usage(format!(
+            "{listen}:{port} cannot be listened on ({e}): choose another --port"
+        ))
+    })?;
+    let mut signals = Signals::new()?;
+    println!("REELMILL_WATCH=http://{}", listener.local_addr()?);
+
+    let shutdown = CancellationToken::new();
+    let trouble: Arc<Mutex<Option<String>>> = Arc::new(Mutex::new(Some("no look yet".to_owned())));
+    let looking = Looking { metrics: metrics.clone(), trouble: trouble.clone() };
+    let stop = shutdown.clone();
+    thread::Builder::new().name("watch".to_owned()).spawn(move || looking.run(watch, &stop))?;
+    let health = Health {
+        metrics: Arc::new(move || metrics.gather()),
+        readiness: Arc::new(move || {
+            let reason = trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            reason.map(|reason| Unready { part: "watch".to_owned(), reason }).into_iter().collect()
+        }),
+    };
+    let stop = shutdown.clone();
+    tokio::spawn(async move {
+        signals.any().await;
+        stop.cancel();
+    });
+    let served =
+        api::serve(listener, api::watching(health), Reach::Everyone, shutdown.cancelled_owned());
+    served.await.map_err(|e| Failure::start("the api", &e))
+}
+
+struct Looking {
+    metrics: Metrics,
+    /// Why the figures are not those of now.
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+impl Looking {
+    fn run(self, mut watch: Watch, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            let reason = match watch.look() {
+                Ok(waiting) => self.tell(&waiting),
+                Err(trouble) => Some(trouble.to_string()),
+            };
+            if let Some(reason) = &reason {
+                tracing::warn!(reason, "what waits is not known, looking again");
+            }
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+            thread::sleep(EVERY);
+        }
+    }
+
+    /// Answers with what could not be told.
+    fn tell(&self, waiting: &BTreeMap<&'static str, Waiting>) -> Option<String> {
+        let now = SystemClock.now_ms();
+        for (processor, Waiting { events, oldest_ms }) in waiting {
+            let age = oldest_ms.map_or(0, |oldest| now.saturating_sub(oldest));
+            let age = Duration::from_millis(u64::try_from(age).unwrap_or_default());
+            let events = i64::try_from(*events).unwrap_or(i64::MAX);
+            self.metrics.set_work(processor, events, age);
+        }
+        let all = shape();
+        let unread: Vec<_> =
+            all.specs().map(|spec| spec.name).filter(|name| !waiting.contains_key(name)).collect();
+        (!unread.is_empty())
+            .then(|| format!("the topics of {} are not read to their end yet", unread.join(", ")))
+    }
+}
