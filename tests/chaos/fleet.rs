@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{Read, Seek, SeekFrom},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -118,7 +119,7 @@ impl Fleet {
                 signal(&child, Signal::Term);
                 // A graceful stop may take ten seconds, and others are struck meanwhile.
                 let stopped = wait(&mut child, Duration::from_secs(15));
-                if !stopped.is_some_and(|(status, _)| status.success()) {
+                if !stopped.is_some_and(|(status, _)| ended_well(status)) {
                     let words = format!("{} did not stop: {}", member.name, member.said());
                     lock(&self.fallen).push(words);
                     child.kill().ok();
@@ -164,7 +165,7 @@ impl Fleet {
                     child.wait().ok();
                 }
                 let (status, took) = ended.unzip();
-                (name, took.unwrap_or(limit), status.is_some_and(|s| s.success()))
+                (name, took.unwrap_or(limit), status.is_some_and(ended_well))
             })
         });
         let ends: Vec<_> = ends.collect();
@@ -253,6 +254,11 @@ impl Member {
         }
         text.lines().last().unwrap_or_default().to_owned()
     }
+}
+
+/// A process that has only just begun does not listen for the signal yet, and ends by it.
+fn ended_well(status: ExitStatus) -> bool {
+    status.success() || status.signal() == Some(15)
 }
 
 /// Waits for the end of a process; `None` where it does not come in time.
