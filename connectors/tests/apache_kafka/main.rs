@@ -8,6 +8,10 @@ mod log;
 mod numbers;
 #[path = "../kafka/pipeline.rs"]
 mod pipeline;
+#[path = "../kafka/proxy.rs"]
+mod proxy;
 #[path = "../kafka/redrive.rs"]
 mod redrive;
+#[path = "../kafka/torn.rs"]
+mod torn;
 mod world;

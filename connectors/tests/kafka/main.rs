@@ -6,5 +6,7 @@
 mod log;
 mod numbers;
 mod pipeline;
+mod proxy;
 mod redrive;
+mod torn;
 mod world;

@@ -29,6 +29,10 @@ impl World {
         numbers::kafka(&self.bootstrap, instance)
     }
 
+    pub(crate) fn bootstrap(&self) -> String {
+        self.bootstrap.clone()
+    }
+
     pub(crate) async fn log(&self, instance: &str) -> KafkaLog {
         self.kafka(instance).open(&numbers::spec()).await.unwrap()
     }
