@@ -19,7 +19,9 @@ use tokio::task::{JoinHandle, spawn_blocking};
 /// The longest wait of a poll.
 const POLL: Duration = Duration::from_secs(1);
 /// The longest wait for a consumer to leave its group.
-const LEAVE: Duration = Duration::from_secs(5);
+const LEAVE: Duration = Duration::from_secs(3);
+/// The longest a close may take, whatever goes on: a mill without its broker stops within 5 s.
+const CLOSE: Duration = Duration::from_secs(4);
 
 /// A consumer group and a transactional producer that always live and die together.
 #[derive(Debug)]
@@ -176,7 +178,7 @@ impl Log for KafkaLog {
                 drop(spawn_blocking(move || session.close()).await);
             }
         };
-        if tokio::time::timeout(LEAVE * 2, close).await.is_err() {
+        if tokio::time::timeout(CLOSE, close).await.is_err() {
             tracing::warn!("kafka does not answer, leaving without saying goodbye");
         }
     }

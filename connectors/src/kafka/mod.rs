@@ -113,8 +113,8 @@ impl Kafka {
             .set("message.max.bytes", "4000000")
             .set("partitioner", "murmur2_random")
             .set("linger.ms", "0")
-            // What takes longer than four fifths of it may have been sent twice (see `writer`).
-            .set("retry.backoff.ms", "250");
+            // What takes four fifths of it may have been sent twice (see `writer`).
+            .set("retry.backoff.ms", "100");
         self.with_extra(client)
     }
 }

@@ -23,6 +23,11 @@ const STEP: Duration = Duration::from_secs(10);
 /// 100 ms.
 const LOOK: Duration = Duration::from_micros(300);
 
+/// After its answer to a commit a broker is at it for some milliseconds: a transaction that begins
+/// meanwhile is sent away for 20 ms, and its offsets for a whole back-off.
+const SETTLING: Duration = Duration::from_millis(5);
+/// By then it certainly has ended, so that records and offsets of the next may go side by side.
+const SETTLED: Duration = Duration::from_millis(20);
 /// librdkafka varies a back-off by a fifth in either direction.
 const SHORTEST_BACKOFF: f64 = 0.8;
 /// librdkafka's defaults, in ms.
@@ -44,6 +49,8 @@ struct Current {
     producer: BaseProducer<Deliveries>,
     /// A second copy of one of its requests may be under way.
     in_doubt: bool,
+    /// When its last transaction ended.
+    ended: Option<Instant>,
 }
 
 impl Writer {
@@ -57,7 +64,7 @@ impl Writer {
     pub(super) fn with(client: ClientConfig) -> Result<Self, Trouble> {
         let producer = producer(&client).map_err(|error| blame(&error))?;
         let sent_once_within = sent_once_within(&client);
-        let current = Mutex::new(Current { producer, in_doubt: false });
+        let current = Mutex::new(Current::new(producer));
         Ok(Self { client, sent_once_within, current })
     }
 
@@ -72,7 +79,7 @@ impl Writer {
         let mut current = self.current();
         if current.in_doubt {
             tracing::debug!("kafka was slow to end a transaction: taking a new producer epoch");
-            let fresh = Current { producer: producer(&self.client)?, in_doubt: false };
+            let fresh = Current::new(producer(&self.client)?);
             farewell(std::mem::replace(&mut *current, fresh));
         }
         self.transaction(&mut current, outputs, Some((offsets, member)))
@@ -95,6 +102,10 @@ impl Writer {
         outputs: &[Record],
         inputs: Option<Inputs<'_>>,
     ) -> KafkaResult<()> {
+        let since = current.ended.map(|ended| ended.elapsed());
+        if let Some(early) = since.and_then(|since| SETTLING.checked_sub(since)) {
+            thread::sleep(early);
+        }
         current.producer.begin_transaction()?;
         let committed = self.write(current, outputs, inputs);
         if committed.is_err() {
@@ -112,15 +123,20 @@ impl Writer {
         outputs: &[Record],
         inputs: Option<Inputs<'_>>,
     ) -> KafkaResult<()> {
-        let Current { producer, in_doubt } = current;
+        let Current { producer, in_doubt, ended } = current;
         outputs.iter().try_for_each(|record| send(producer, record))?;
+        if ended.is_some_and(|ended| ended.elapsed() < SETTLED) {
+            drain(producer)?;
+        }
         if let Some((offsets, member)) = inputs {
             self.doubt(in_doubt, || producer.send_offsets_to_transaction(offsets, member, STEP))?;
         }
         drain(producer)?;
         // librdkafka bounds this by the transaction's own time-out; a shorter one would leave us
         // not knowing.
-        self.doubt(in_doubt, || producer.commit_transaction(Timeout::Never))
+        self.doubt(in_doubt, || producer.commit_transaction(Timeout::Never))?;
+        *ended = Some(Instant::now());
+        Ok(())
     }
 
     /// Takes a step, and notes whether one of its requests may have been sent twice.
@@ -140,6 +156,12 @@ impl Writer {
     }
 }
 
+impl Current {
+    fn new(producer: BaseProducer<Deliveries>) -> Self {
+        Self { producer, in_doubt: false, ended: None }
+    }
+}
+
 fn producer(client: &ClientConfig) -> KafkaResult<BaseProducer<Deliveries>> {
     let producer: BaseProducer<Deliveries> = client.create_with_context(Deliveries::default())?;
     producer.init_transactions(STEP)?;
@@ -153,8 +175,8 @@ pub(super) fn farewell<T: Send + 'static>(leaving: T) {
 
 fn sent_once_within(client: &ClientConfig) -> Duration {
     let ms = |name, default| client.get(name).and_then(|v| v.parse().ok()).unwrap_or(default);
-    let backoff = ms("retry.backoff.ms", RETRY_BACKOFF)
-        .min(ms("retry.backoff.max.ms", RETRY_BACKOFF_MAX));
+    let backoff =
+        ms("retry.backoff.ms", RETRY_BACKOFF).min(ms("retry.backoff.max.ms", RETRY_BACKOFF_MAX));
     Duration::from_millis(backoff).mul_f64(SHORTEST_BACKOFF)
 }
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "../kafka/hardening.rs"]
+mod hardening;
 #[path = "../kafka/log.rs"]
 mod log;
 #[path = "../kafka/numbers.rs"]

@@ -67,6 +67,10 @@ impl World {
     /// Stops Kafka and starts it again on the same port and data.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
+        self.start_again().await;
+    }
+
+    pub(crate) async fn start_again(&mut self) {
         tokio::task::block_in_place(|| self.own.restart(Service::Kafka));
     }
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod hardening;
 mod log;
 mod numbers;
 mod pipeline;

@@ -52,8 +52,12 @@ impl World {
 
     /// Stops the broker and starts it again on the same port and data.
     pub(crate) async fn restart(&mut self) {
-        let port = self.broker.as_ref().unwrap().address().port();
         self.stop().await;
+        self.start_again().await;
+    }
+
+    pub(crate) async fn start_again(&mut self) {
+        let port = self.bootstrap.rsplit(':').next().unwrap().parse().unwrap();
         self.broker = Some(start(&self.data, port).await);
     }
 }
