@@ -4,7 +4,7 @@ use super::{
     Kafka, blame,
     inbox::{Inbox, Lane, Taken},
     reader::Reader,
-    writer::Writer,
+    writer::{Writer, farewell},
 };
 use engine::Spec;
 use ports::{Committed, Log, Polled, Settled, Trouble};
@@ -12,7 +12,6 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::AtomicU64},
-    thread,
     time::Duration,
 };
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -63,9 +62,7 @@ impl Session {
     /// Blocks, within bounds.
     fn close(self) {
         self.reader.close(LEAVE);
-        // A producer's end may hang with a dead broker; nobody waits for it.
-        let writer = self.writer;
-        drop(thread::Builder::new().name("kafka farewell".to_owned()).spawn(move || drop(writer)));
+        farewell(self.writer);
     }
 }
 

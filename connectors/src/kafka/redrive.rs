@@ -61,28 +61,53 @@ impl Kafka {
         choose: impl Fn(&Record) -> bool,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Redriven, Trouble> {
+        let mut done = Redriven::default();
+        loop {
+            let in_doubt = self.redrive_on(processor, &choose, &mut progress, &mut done).await?;
+            if !in_doubt {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Goes on with what is not sent back yet. Ends early, with `true`, where the writer is in doubt:
+    /// its successor must look at the marks again, because somebody else may have been at it.
+    async fn redrive_on(
+        &self,
+        processor: &str,
+        choose: &impl Fn(&Record) -> bool,
+        progress: &mut impl FnMut(usize, usize),
+        done: &mut Redriven,
+    ) -> Result<bool, Trouble> {
         let name = format!("redrive.{processor}");
         let (kafka, topic) = (self.clone(), dead_topic(processor));
         let mut writer = on_thread(move || {
-            let writer = Writer::with(kafka.transactional(&name).set("transactional.id", &name))?;
+            let mut client = kafka.transactional(&name);
+            client.set("transactional.id", &name);
+            let writer = Writer::with(client)?;
             settled(&kafka, &topic)?;
             Ok(writer)
         })
         .await?;
-        let mut done = Redriven::default();
+        let (mut before, mut foreign) = (0_usize, 0);
         let mut chosen = Vec::new();
         let letters = letters(self.read_all(&dead_topic(processor)).await?);
         for letter in letters.into_iter().filter(|letter| choose(&letter.record)) {
             if letter.redriven {
-                done.before += 1;
+                before += 1;
             } else if let Some(Redrive { event, mark }) = redrive(&letter.record) {
                 chosen.push([event, mark]);
             } else {
-                done.foreign += 1;
+                foreign += 1;
             }
         }
-        let total = chosen.len();
+        // Those we have sent ourselves are marked by now.
+        *done = Redriven { before: before.saturating_sub(done.sent), foreign, ..*done };
+        let total = done.sent + chosen.len();
         for batch in chosen.chunks(BATCH) {
+            if writer.in_doubt() {
+                return Ok(true);
+            }
             let records = batch.concat();
             writer = on_thread(move || {
                 writer.write_together(&records).map_err(cut_short)?;
@@ -92,7 +117,7 @@ impl Kafka {
             done.sent += batch.len();
             progress(done.sent, total);
         }
-        Ok(done)
+        Ok(false)
     }
 }
 

@@ -12,7 +12,7 @@ use rdkafka::{
 };
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -23,108 +23,205 @@ const STEP: Duration = Duration::from_secs(10);
 /// 100 ms.
 const LOOK: Duration = Duration::from_micros(300);
 
+/// After its answer to a commit a broker is at it for some milliseconds: a transaction that begins
+/// meanwhile is sent away for 20 ms, and its offsets for a whole back-off.
+const SETTLING: Duration = Duration::from_millis(5);
+/// By then it certainly has ended, so that records and offsets of the next may go side by side.
+const SETTLED: Duration = Duration::from_millis(20);
+/// librdkafka varies a back-off by a fifth in either direction.
+const SHORTEST_BACKOFF: f64 = 0.8;
+/// librdkafka's defaults, in ms.
+const RETRY_BACKOFF: u64 = 100;
+const RETRY_BACKOFF_MAX: u64 = 1000;
+
 /// The offsets a transaction commits, and the member who read up to them.
 type Inputs<'a> = (&'a TopicPartitionList, &'a ConsumerGroupMetadata);
 
 pub(super) struct Writer {
+    client: ClientConfig,
+    /// A request that was answered sooner was sent once: librdkafka waits at least so long before
+    /// it sends one again.
+    sent_once_within: Duration,
+    current: Mutex<Current>,
+}
+
+struct Current {
     producer: BaseProducer<Deliveries>,
+    /// A second copy of one of its requests may be under way.
+    in_doubt: bool,
+    /// When its last transaction ended.
+    ended: Option<Instant>,
 }
 
 impl Writer {
     /// Registers the transactional id: from now on its older producers are fenced, and what they
     /// left open is aborted.
     pub(super) fn open(kafka: &Kafka, processor: &str) -> Result<Self, Trouble> {
-        Self::with(&kafka.transactional(processor))
+        Self::with(kafka.transactional(processor))
     }
 
     /// The same, with settings of its own.
-    pub(super) fn with(client: &ClientConfig) -> Result<Self, Trouble> {
-        let producer: BaseProducer<Deliveries> =
-            client.create_with_context(Deliveries::default()).map_err(|error| blame(&error))?;
-        producer.init_transactions(STEP).map_err(|error| blame(&error))?;
-        Ok(Self { producer })
+    pub(super) fn with(client: ClientConfig) -> Result<Self, Trouble> {
+        let producer = producer(&client).map_err(|error| blame(&error))?;
+        let sent_once_within = sent_once_within(&client);
+        let current = Mutex::new(Current::new(producer));
+        Ok(Self { client, sent_once_within, current })
     }
 
-    /// Whether a broker is there. Blocks.
+    /// Whether a broker is there, and no transaction is waited for. Blocks.
     pub(super) fn answers(&self, within: Duration) -> bool {
-        self.producer.client().fetch_metadata(None, within).is_ok()
+        let current = self.current.try_lock();
+        current.is_ok_and(|it| it.producer.client().fetch_metadata(None, within).is_ok())
     }
 
-    /// One transaction. After an error the writer is of no more use.
+    /// One transaction; under a new producer epoch if the last one is in doubt. After an error the
+    /// writer is of no more use.
     pub(super) fn transact(
         &self,
         outputs: &[Record],
         offsets: &TopicPartitionList,
         member: &ConsumerGroupMetadata,
     ) -> KafkaResult<()> {
-        self.transaction(outputs, Some((offsets, member)))
+        let mut current = self.current();
+        if current.in_doubt {
+            tracing::debug!("kafka was slow to end a transaction: taking a new producer epoch");
+            let fresh = Current::new(producer(&self.client)?);
+            farewell(std::mem::replace(&mut *current, fresh));
+        }
+        self.transaction(&mut current, outputs, Some((offsets, member)))
     }
 
     /// One transaction that answers no input.
     pub(super) fn write_together(&self, outputs: &[Record]) -> KafkaResult<()> {
-        self.transaction(outputs, None)
+        self.transaction(&mut self.current(), outputs, None)
     }
 
-    fn transaction(&self, outputs: &[Record], inputs: Option<Inputs<'_>>) -> KafkaResult<()> {
-        self.producer.begin_transaction()?;
-        let committed = self.write(outputs, inputs);
+    /// Whether something of the last transaction could still reach the broker and be taken for a
+    /// part of the next one.
+    pub(super) fn in_doubt(&self) -> bool {
+        self.current().in_doubt
+    }
+
+    fn transaction(
+        &self,
+        current: &mut Current,
+        outputs: &[Record],
+        inputs: Option<Inputs<'_>>,
+    ) -> KafkaResult<()> {
+        let since = current.ended.map(|ended| ended.elapsed());
+        if let Some(early) = since.and_then(|since| SETTLING.checked_sub(since)) {
+            thread::sleep(early);
+        }
+        current.producer.begin_transaction()?;
+        let committed = self.write(current, outputs, inputs);
         if committed.is_err() {
             // Frees what readers wait for; the next producer would do it too, but later.
-            if let Err(error) = self.producer.abort_transaction(STEP) {
+            if let Err(error) = current.producer.abort_transaction(STEP) {
                 tracing::debug!(%error, "kafka transaction cannot be aborted");
             }
         }
         committed
     }
 
-    fn write(&self, outputs: &[Record], inputs: Option<Inputs<'_>>) -> KafkaResult<()> {
-        outputs.iter().try_for_each(|record| self.send(record))?;
-        if let Some((offsets, member)) = inputs {
-            self.producer.send_offsets_to_transaction(offsets, member, STEP)?;
+    fn write(
+        &self,
+        current: &mut Current,
+        outputs: &[Record],
+        inputs: Option<Inputs<'_>>,
+    ) -> KafkaResult<()> {
+        let Current { producer, in_doubt, ended } = current;
+        outputs.iter().try_for_each(|record| send(producer, record))?;
+        if ended.is_some_and(|ended| ended.elapsed() < SETTLED) {
+            drain(producer)?;
         }
-        self.drain()?;
+        if let Some((offsets, member)) = inputs {
+            self.doubt(in_doubt, || producer.send_offsets_to_transaction(offsets, member, STEP))?;
+        }
+        drain(producer)?;
         // librdkafka bounds this by the transaction's own time-out; a shorter one would leave us
         // not knowing.
-        self.producer.commit_transaction(Timeout::Never)
+        self.doubt(in_doubt, || producer.commit_transaction(Timeout::Never))?;
+        *ended = Some(Instant::now());
+        Ok(())
     }
 
-    fn send(&self, record: &Record) -> KafkaResult<()> {
-        let deadline = Instant::now() + STEP;
-        let mut outgoing = BaseRecord::<[u8], [u8]>::to(&record.topic).headers(headers_for(record));
-        outgoing.key = record.key.as_deref();
-        outgoing.payload = record.value.as_deref();
-        outgoing.timestamp = record.timestamp_ms;
-        loop {
-            match self.producer.send(outgoing) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent))
-                    if Instant::now() < deadline =>
-                {
-                    outgoing = unsent;
-                    self.producer.poll(Duration::ZERO);
-                    thread::sleep(LOOK);
-                }
-                Err((error, _)) => return Err(error),
-            }
-        }
+    /// Takes a step, and notes whether one of its requests may have been sent twice.
+    fn doubt(
+        &self,
+        in_doubt: &mut bool,
+        step: impl FnOnce() -> KafkaResult<()>,
+    ) -> KafkaResult<()> {
+        let started = Instant::now();
+        let taken = step();
+        *in_doubt |= started.elapsed() >= self.sent_once_within;
+        taken
     }
 
-    /// Waits until every record is acknowledged.
-    fn drain(&self) -> KafkaResult<()> {
-        let deadline = Instant::now() + STEP;
-        loop {
-            self.producer.poll(Duration::ZERO);
-            if let Some(error) = self.producer.context().take_failure() {
-                return Err(error);
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Current {
+    fn new(producer: BaseProducer<Deliveries>) -> Self {
+        Self { producer, in_doubt: false, ended: None }
+    }
+}
+
+fn producer(client: &ClientConfig) -> KafkaResult<BaseProducer<Deliveries>> {
+    let producer: BaseProducer<Deliveries> = client.create_with_context(Deliveries::default())?;
+    producer.init_transactions(STEP)?;
+    Ok(producer)
+}
+
+/// A producer's end may hang with a dead broker; nobody waits for it.
+pub(super) fn farewell<T: Send + 'static>(leaving: T) {
+    drop(thread::Builder::new().name("kafka farewell".to_owned()).spawn(move || drop(leaving)));
+}
+
+fn sent_once_within(client: &ClientConfig) -> Duration {
+    let ms = |name, default| client.get(name).and_then(|v| v.parse().ok()).unwrap_or(default);
+    let backoff =
+        ms("retry.backoff.ms", RETRY_BACKOFF).min(ms("retry.backoff.max.ms", RETRY_BACKOFF_MAX));
+    Duration::from_millis(backoff).mul_f64(SHORTEST_BACKOFF)
+}
+
+fn send(producer: &BaseProducer<Deliveries>, record: &Record) -> KafkaResult<()> {
+    let deadline = Instant::now() + STEP;
+    let mut outgoing = BaseRecord::<[u8], [u8]>::to(&record.topic).headers(headers_for(record));
+    outgoing.key = record.key.as_deref();
+    outgoing.payload = record.value.as_deref();
+    outgoing.timestamp = record.timestamp_ms;
+    loop {
+        match producer.send(outgoing) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent))
+                if Instant::now() < deadline =>
+            {
+                outgoing = unsent;
+                producer.poll(Duration::ZERO);
+                thread::sleep(LOOK);
             }
-            if self.producer.in_flight_count() == 0 {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
-            }
-            thread::sleep(LOOK);
+            Err((error, _)) => return Err(error),
         }
+    }
+}
+
+/// Waits until every record is acknowledged.
+fn drain(producer: &BaseProducer<Deliveries>) -> KafkaResult<()> {
+    let deadline = Instant::now() + STEP;
+    loop {
+        producer.poll(Duration::ZERO);
+        if let Some(error) = producer.context().take_failure() {
+            return Err(error);
+        }
+        if producer.in_flight_count() == 0 {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
+        }
+        thread::sleep(LOOK);
     }
 }
 
@@ -165,5 +262,20 @@ impl ProducerContext for Deliveries {
             let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
             failure.get_or_insert_with(|| error.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_sent_once_within_the_shortest_back_off() {
+        let mut client = ClientConfig::new();
+        assert_eq!(sent_once_within(&client), Duration::from_millis(80));
+        client.set("retry.backoff.ms", "250");
+        assert_eq!(sent_once_within(&client), Duration::from_millis(200));
+        client.set("retry.backoff.max.ms", "10");
+        assert_eq!(sent_once_within(&client), Duration::from_millis(8));
     }
 }

@@ -44,6 +44,10 @@ impl World {
         numbers::kafka(&self.bootstrap, instance)
     }
 
+    pub(crate) fn bootstrap(&self) -> String {
+        self.bootstrap.clone()
+    }
+
     pub(crate) async fn log(&self, instance: &str) -> KafkaLog {
         self.kafka(instance).open(&numbers::spec()).await.unwrap()
     }
@@ -63,6 +67,10 @@ impl World {
     /// Stops Kafka and starts it again on the same port and data.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
+        self.start_again().await;
+    }
+
+    pub(crate) async fn start_again(&mut self) {
         tokio::task::block_in_place(|| self.own.restart(Service::Kafka));
     }
 }

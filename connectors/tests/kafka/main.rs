@@ -3,9 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod hardening;
 mod log;
 mod numbers;
 mod pipeline;
+mod proxy;
 mod redrive;
+mod torn;
 mod watching;
 mod world;

@@ -18,6 +18,15 @@ pub(crate) fn kafka(bootstrap: &str, instance: &str) -> Kafka {
     })
 }
 
+/// A member that is given up as soon as Apache Kafka allows: after 6 s of silence.
+pub(crate) fn impatient(bootstrap: &str, instance: &str) -> Kafka {
+    Kafka::new(KafkaConfig {
+        bootstrap: bootstrap.to_owned(),
+        extra: BTreeMap::from([("session.timeout.ms".to_owned(), "6000".to_owned())]),
+        instance: instance.to_owned(),
+    })
+}
+
 /// What every test begins with.
 pub(crate) fn topics() -> [TopicSpec; 4] {
     [

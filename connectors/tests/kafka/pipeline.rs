@@ -50,7 +50,7 @@ impl Output for Answered {
 }
 
 #[derive(Debug)]
-struct Double(i64);
+pub(crate) struct Double(pub(crate) i64);
 
 impl Effect for Double {
     type Answer = i64;
@@ -89,12 +89,20 @@ impl Connector<Double> for Doubler {
     }
 }
 
-struct Running {
-    context: Context,
-    task: tokio::task::JoinHandle<Result<(), engine::Fatal>>,
+pub(crate) struct Running {
+    pub(crate) context: Context,
+    pub(crate) task: tokio::task::JoinHandle<Result<(), engine::Fatal>>,
 }
 
 fn run(kafka: Kafka, registry: Arc<MemoryRegistry>) -> Running {
+    run_with(kafka, registry, Doubler::default())
+}
+
+pub(crate) fn run_with(
+    kafka: Kafka,
+    registry: Arc<MemoryRegistry>,
+    connector: impl Connector<Double>,
+) -> Running {
     let policy = Policy { tries: 1, first_delay: Duration::from_millis(300), ..Policy::default() };
     let context = Context {
         registry,
@@ -106,17 +114,17 @@ fn run(kafka: Kafka, registry: Arc<MemoryRegistry>) -> Running {
         shutdown: engine::CancellationToken::new(),
         concurrency: 4,
     };
-    let pipeline = Pipeline::new().stage(Copy, Doubler::default());
+    let pipeline = Pipeline::new().stage(Copy, connector);
     Running { task: tokio::spawn(pipeline.run(Arc::new(kafka), context.clone())), context }
 }
 
-async fn asked(registry: &MemoryRegistry, number: i64) -> Record {
+pub(crate) async fn asked(registry: &MemoryRegistry, number: i64) -> Record {
     let value = registry.encode("in", SCHEMA, AvroValue::Long(number)).await.unwrap();
     Record { value: Some(value.into()), ..record("in", 0) }
 }
 
 /// Reads a topic until it has so many records.
-async fn wait_for(kafka: &Kafka, topic: &str, records: usize) -> Vec<Record> {
+pub(crate) async fn wait_for(kafka: &Kafka, topic: &str, records: usize) -> Vec<Record> {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let read = kafka.read_all(topic).await.unwrap();
@@ -128,7 +136,7 @@ async fn wait_for(kafka: &Kafka, topic: &str, records: usize) -> Vec<Record> {
     }
 }
 
-async fn answers(registry: &MemoryRegistry, records: &[Record]) -> Vec<i64> {
+pub(crate) async fn answers(registry: &MemoryRegistry, records: &[Record]) -> Vec<i64> {
     let mut answers = Vec::new();
     for record in records {
         let value = registry.decode(record.value.as_ref().unwrap()).await.unwrap();

@@ -29,6 +29,10 @@ impl World {
         numbers::kafka(&self.bootstrap, instance)
     }
 
+    pub(crate) fn bootstrap(&self) -> String {
+        self.bootstrap.clone()
+    }
+
     pub(crate) async fn log(&self, instance: &str) -> KafkaLog {
         self.kafka(instance).open(&numbers::spec()).await.unwrap()
     }
@@ -48,8 +52,12 @@ impl World {
 
     /// Stops the broker and starts it again on the same port and data.
     pub(crate) async fn restart(&mut self) {
-        let port = self.broker.as_ref().unwrap().address().port();
         self.stop().await;
+        self.start_again().await;
+    }
+
+    pub(crate) async fn start_again(&mut self) {
+        let port = self.bootstrap.rsplit(':').next().unwrap().parse().unwrap();
         self.broker = Some(start(&self.data, port).await);
     }
 }

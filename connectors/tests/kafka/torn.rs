@@ -1,0 +1,156 @@
+//! A commit that is held up on its way, sent again by the client, and arrives in the next
+//! transaction: it ends that one half-way. Three loops go through it.
+
+use crate::{
+    numbers::{kafka, record, records, spec},
+    proxy::Proxy,
+    world::World,
+};
+use connectors::kafka::KafkaLog;
+use engine::LogOpener;
+use ports::{Committed, Log, Record, Settled};
+use rdkafka::{
+    ClientConfig,
+    error::KafkaResult,
+    producer::{BaseProducer, BaseRecord, Producer},
+    util::Timeout,
+};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::task::spawn_blocking;
+
+/// Transactions of the two loops that tear them, and how many are parked.
+const TRANSACTIONS: u32 = 60;
+const PARK_EVERY: u64 = 10;
+/// Records of a transaction.
+const RECORDS: usize = 8;
+const STEP: Duration = Duration::from_secs(10);
+
+/// A loop as in a beginner's guide: what cannot be committed is left behind.
+fn naive(producer: BaseProducer, anew: impl Fn() -> BaseProducer) {
+    let mut producer = producer;
+    for number in 0..TRANSACTIONS {
+        if transact(&producer, number).is_err() {
+            producer = anew();
+        }
+    }
+}
+
+/// A careful one: aborts on every error it is told of, and does it again.
+fn aborting(producer: BaseProducer, anew: impl Fn() -> BaseProducer) {
+    let mut producer = producer;
+    for number in 0..TRANSACTIONS {
+        while transact(&producer, number).is_err() {
+            if producer.abort_transaction(STEP).is_err() {
+                producer = anew();
+            }
+        }
+    }
+}
+
+fn transact(producer: &BaseProducer, number: u32) -> KafkaResult<()> {
+    producer.begin_transaction()?;
+    let text = number.to_string();
+    for _half in 0..2 {
+        for _ in 0..RECORDS / 2 {
+            let record = BaseRecord::to("out").key(&text).payload(&text);
+            producer.send(record).map_err(|(error, _)| error)?;
+        }
+        producer.flush(STEP)?;
+    }
+    producer.commit_transaction(Timeout::Never)
+}
+
+fn producer(bootstrap: &str) -> BaseProducer {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("transactional.id", "demonstration")
+        .set("reconnect.backoff.ms", "10")
+        .create()
+        .unwrap();
+    producer.init_transactions(STEP).unwrap();
+    producer
+}
+
+/// How many transactions are neither there as a whole, once, nor absent.
+async fn torn(world: &World) -> usize {
+    let records = world.kafka("reader").read_all("out").await.unwrap();
+    count(&records).values().filter(|seen| **seen != RECORDS).count()
+}
+
+/// The records of each transaction.
+fn count(records: &[Record]) -> BTreeMap<Vec<u8>, usize> {
+    let mut seen = BTreeMap::new();
+    for record in records {
+        *seen.entry(record.value.as_ref().unwrap().to_vec()).or_insert(0) += 1;
+    }
+    seen
+}
+
+fn accepted(proxy: &Proxy) -> usize {
+    proxy.released().into_iter().filter(|code| *code == 0).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_naive_loop_tears_transactions() {
+    let Some(world) = World::new().await else { return };
+    let proxy = Proxy::start(&world.bootstrap(), PARK_EVERY).await;
+    let bootstrap = proxy.bootstrap();
+    spawn_blocking(move || naive(producer(&bootstrap), || producer(&bootstrap))).await.unwrap();
+    let torn = torn(&world).await;
+    println!("naive: {torn} of {TRANSACTIONS} torn; the broker said {:?}", proxy.released());
+    assert!(torn > 0 && accepted(&proxy) > 0, "{torn} torn, {:?}", proxy.released());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_that_aborts_on_every_error_tears_transactions() {
+    let Some(world) = World::new().await else { return };
+    let proxy = Proxy::start(&world.bootstrap(), PARK_EVERY).await;
+    let bootstrap = proxy.bootstrap();
+    spawn_blocking(move || aborting(producer(&bootstrap), || producer(&bootstrap))).await.unwrap();
+    let torn = torn(&world).await;
+    println!("aborting: {torn} of {TRANSACTIONS} torn; the broker said {:?}", proxy.released());
+    assert!(torn > 0 && accepted(&proxy) > 0, "{torn} torn, {:?}", proxy.released());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ours_tears_none() {
+    let Some(world) = World::new().await else { return };
+    let long = std::env::var_os("REELMILL_LONG").is_some();
+    let (transactions, park_every) = if long { (10_000, 50) } else { (600, 30) };
+    let direct = world.kafka("asking");
+    for chunk in (0..transactions).collect::<Vec<_>>().chunks(500) {
+        let sends = chunk.iter().map(|number| direct.produce(record("in", *number)));
+        for sent in futures::future::join_all(sends).await {
+            sent.unwrap();
+        }
+    }
+    let proxy = Proxy::start(&world.bootstrap(), park_every).await;
+    let mut log: KafkaLog = kafka(&proxy.bootstrap(), "a").open(&spec()).await.unwrap();
+    let (mut done, mut rewound) = (0, 0);
+    while done < transactions {
+        let (epoch, records) = records(&mut log, 1).await;
+        match log.commit(epoch, records.iter().map(answer).collect()).await.unwrap() {
+            Committed::Yes => done += 1,
+            Committed::Rewound => rewound += 1,
+        }
+    }
+    log.close().await;
+    let released = proxy.released();
+    println!("ours: {done} transactions, {rewound} begun again; the broker said {released:?}");
+    // One that is parked last may never be let go.
+    assert!(released.len() as u64 + 1 >= u64::from(transactions) / park_every, "{released:?}");
+    assert_eq!(accepted(&proxy), 0, "{released:?}");
+    let seen = count(&world.kafka("reader").read_all("out").await.unwrap());
+    assert_eq!(seen.len(), usize::try_from(transactions).unwrap());
+    assert_eq!(torn(&world).await, 0);
+}
+
+/// Records of one input, over the partitions.
+fn answer(asked: &Record) -> Settled {
+    let number: u32 = std::str::from_utf8(asked.value.as_ref().unwrap()).unwrap().parse().unwrap();
+    let outputs = (0..RECORDS).map(|part| Record {
+        key: Some(format!("{number}/{}", part % (RECORDS / 2)).into()),
+        ..record("out", number)
+    });
+    Settled { done: asked.position.clone().unwrap(), outputs: outputs.collect() }
+}
