@@ -1,4 +1,4 @@
-//! Apache Kafka, one for all tests of this program, which take turns.
+//! Apache Kafka, two for all tests of this program, which take turns at them: they mostly wait.
 
 use crate::numbers;
 use connectors::kafka::{Kafka, KafkaLog};
@@ -11,7 +11,10 @@ use rdkafka::{
 };
 use services::{Own, Service};
 use std::{
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::{Mutex, MutexGuard};
@@ -23,13 +26,26 @@ pub(crate) struct World {
     _turn: MutexGuard<'static, ()>,
 }
 
+/// A Kafka, started by the first test that has its turn.
+struct Place {
+    turn: Mutex<()>,
+    own: OnceLock<Option<Own>>,
+}
+
+impl Place {
+    const fn new() -> Self {
+        Self { turn: Mutex::const_new(()), own: OnceLock::new() }
+    }
+}
+
 impl World {
     /// Kafka with nothing in it but the topics of the tests; `None` where it is not installed.
     pub(crate) async fn new() -> Option<Self> {
-        static TURN: Mutex<()> = Mutex::const_new(());
-        static OWN: OnceLock<Option<Own>> = OnceLock::new();
-        let turn = TURN.lock().await;
-        let own = OWN.get_or_init(|| Own::start(&[Service::Kafka])).as_ref()?;
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        static PLACES: [Place; 2] = [const { Place::new() }; 2];
+        let Place { turn, own } = &PLACES[NEXT.fetch_add(1, Ordering::Relaxed) % PLACES.len()];
+        let turn = turn.lock().await;
+        let own = own.get_or_init(|| Own::start(&[Service::Kafka])).as_ref()?;
         if own.pid(Service::Kafka).is_none() {
             own.restart(Service::Kafka);
         }
