@@ -20,10 +20,12 @@ use ports::{Catalog, Search, Store};
 use schemas::ALL;
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
+use tokio::net::TcpListener;
 
 /// Scratch a step may need, in sizes of the source, and a floor.
 const SCRATCH_PER_SOURCE: u64 = 3;
@@ -102,6 +104,14 @@ fn upload_limits(args: &SharedArgs) -> UploadLimits {
     let limits = UploadLimits::default();
     let workable = args.scratch_max_bytes.saturating_sub(SCRATCH_FLOOR) / SCRATCH_PER_SOURCE;
     UploadLimits { max_bytes: limits.max_bytes.min(workable), ..limits }
+}
+
+/// Listens for `serve` or `watch`.
+pub async fn listen(address: IpAddr, port: u16) -> Result<TcpListener, Failure> {
+    TcpListener::bind((address, port)).await.map_err(|e| {
+        let place = SocketAddr::from((address, port));
+        Failure::usage(format!("{place} cannot be listened on ({e}): choose another --port"))
+    })
 }
 
 /// Announces uploads that a crash left unannounced, at the start and again and again.

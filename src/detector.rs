@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
     signals::Signals,
 };
-use connectors::s3::S3;
+use ports::Store;
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::sync::Semaphore;
 
@@ -27,7 +27,7 @@ pub async fn vision(args: VisionArgs) -> Result<(), Failure> {
     let store = connections::s3(&s3, &keys).await?;
     confinement::check(&confinement::helper(), &data).await?;
     let place = Place { data: &data, listen: (listen, port).into(), keys: Some(&keys) };
-    let server = start(place, &detector, &tools, &store).await?;
+    let server = start(place, &detector, &tools, Arc::new(store)).await?;
     let mut signals = Signals::new()?;
     println!("REELMILL_REKOGNITION={}", server.url());
     signals.any().await;
@@ -50,7 +50,7 @@ pub async fn start(
     place: Place<'_>,
     args: &DetectorArgs,
     tools: &Tools,
-    store: &S3,
+    store: Arc<dyn Store>,
 ) -> Result<vision::Server, Failure> {
     let options = vision::ServerOptions {
         listen: place.listen,
@@ -60,7 +60,7 @@ pub async fn start(
         }),
         data: place.data.to_owned(),
         models: Arc::clone(&tools.models),
-        store: Arc::new(store.clone()),
+        store,
         permits: Arc::clone(&tools.permits),
         threads: THREADS,
         helper: confinement::helper(),

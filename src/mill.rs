@@ -1,9 +1,9 @@
 //! Starting and stopping the mill, whole (`up`) or in parts (`run`).
 
 use crate::{
-    cli::{EndpointArgs, MillArgs, RunArgs, UpArgs},
+    cli::{EndpointArgs, KeyArgs, MillArgs, RunArgs, UpArgs},
     confinement,
-    connections::{self, Connections, announce_orphans, create_topics, data_directory, database},
+    connections::{Connections, announce_orphans, create_topics, data_directory, database},
     detector::{self, Tools},
     embedded::Embedded,
     failure::Failure,
@@ -52,31 +52,32 @@ pub async fn up(args: UpArgs) -> Result<(), Failure> {
     std::fs::remove_file(&published).or_else(ignore_missing)?;
     let eyes = &args.mill.detector;
     let tools = Tools::find(eyes)?;
-    let keys = &args.real.keys;
-    let (vision, rekognition) = match &args.real.rekognition {
-        Some(real) => (None, real.clone()),
-        None => {
-            let store = connections::s3(&embedded.s3, keys).await?;
-            let (data, listen) = (&data.join("vision"), (Ipv4Addr::LOCALHOST, args.vision_port));
-            let place = detector::Place { data, listen: listen.into(), keys: None };
-            let vision = detector::start(place, eyes, &tools, &store).await?;
-            let url = vision.url();
-            (Some(vision), url)
-        }
-    };
     let endpoints = EndpointArgs {
         kafka: embedded.kafka.clone(),
         registry: embedded.registry_url.clone(),
         s3: embedded.s3.clone(),
-        keys: keys.clone(),
+        keys: args.real.keys.clone(),
     };
     let kafka_at = &endpoints.kafka;
     create_topics(kafka_at, embedded.partitions())
         .await
         .map_err(|e| Failure::outside("kafka", kafka_at, "--kafka", &e))?;
 
+    let connections = Connections::open(&data, &endpoints, &args.mill.shared).await?;
+    let (vision, rekognition) = match &args.real.rekognition {
+        Some(real) => (None, real.clone()),
+        None => {
+            let store = Arc::clone(&connections.store);
+            let (data, listen) = (&data.join("vision"), (Ipv4Addr::LOCALHOST, args.vision_port));
+            let place = detector::Place { data, listen: listen.into(), keys: None };
+            let vision = detector::start(place, eyes, &tools, store).await?;
+            let url = vision.url();
+            (Some(vision), url)
+        }
+    };
     let (data, only, mill) = (&data, &[][..], &args.mill);
-    let plan = Plan { data, endpoints: &endpoints, rekognition: &rekognition, only, args: mill };
+    let (keys, connections) = (&endpoints.keys, &connections);
+    let plan = Plan { data, connections, rekognition: &rekognition, keys, only, args: mill };
     let mill = Mill::start(plan, tools).await?;
     let listener = TcpListener::bind(("127.0.0.1", args.port)).await.map_err(|e| {
         Failure::usage(format!("port {} is not free ({e}): choose another with --port", args.port))
@@ -84,7 +85,7 @@ pub async fn up(args: UpArgs) -> Result<(), Failure> {
     let url = format!("http://{}", listener.local_addr()?);
     let signals = Signals::new()?;
     publish(&published, &url, &endpoints, &rekognition)?;
-    // Here only: the catalogue of a part of a mill does not know all videos.
+    // Not in `run`: the catalogue of a part of a mill need not know all videos.
     tokio::spawn(announce_orphans(Arc::clone(&mill.services), args.mill.shared.orphan_age));
     tracing::info!(ready_ms = started.elapsed().as_millis() as u64, %url, "the mill is up");
 
@@ -113,10 +114,12 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
     database(&data, &mill.shared)?;
     index::settings(&mill.shared.index)?;
     let tools = Tools::find(&mill.detector)?;
+    let connections = Connections::open(&data, &endpoints, &mill.shared).await?;
     let plan = Plan {
         data: &data,
-        endpoints: &endpoints,
+        connections: &connections,
         rekognition: &rekognition,
+        keys: &endpoints.keys,
         only: &only,
         args: &mill,
     };
@@ -129,8 +132,9 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
 /// What to run, and where its ports are.
 struct Plan<'a> {
     data: &'a Path,
-    endpoints: &'a EndpointArgs,
+    connections: &'a Connections,
     rekognition: &'a str,
+    keys: &'a KeyArgs,
     /// All processors, where empty.
     only: &'a [String],
     args: &'a MillArgs,
@@ -149,8 +153,7 @@ type Readiness = Arc<Mutex<BTreeMap<&'static str, String>>>;
 
 impl Mill {
     async fn start(plan: Plan<'_>, tools: Tools) -> Result<Self, Failure> {
-        let Plan { data, endpoints, rekognition, only, args } = plan;
-        let connections = Connections::open(data, endpoints, &args.shared).await?;
+        let Plan { data, connections, rekognition, keys, only, args } = plan;
         let Connections { store, registry, catalog, search, kafka } = connections.clone();
         let scratch = Scratch::open(data.join("scratch"), args.shared.scratch_max_bytes)
             .map_err(|e| Failure::start("the scratch directory", &e))?;
@@ -171,8 +174,8 @@ impl Mill {
         let eyes = Rekognition::new(RekognitionConfig {
             endpoint: Some(rekognition.to_owned()),
             region: "us-east-1".to_owned(),
-            access_key: Some(endpoints.keys.access_key.clone()),
-            secret_key: Some(endpoints.keys.secret_key.clone()),
+            access_key: Some(keys.access_key.clone()),
+            secret_key: Some(keys.secret_key.clone()),
             ..RekognitionConfig::default()
         })
         .await?;

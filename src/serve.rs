@@ -10,7 +10,6 @@ use crate::{
 use api::{Health, Reach};
 use engine::{CancellationToken, Metrics};
 use std::sync::Arc;
-use tokio::net::TcpListener;
 
 /// Serves until a signal comes.
 pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
@@ -42,20 +41,12 @@ pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
         Health { metrics: Arc::new(move || metrics.gather()), readiness: Arc::new(Vec::new) };
     let services = connections.services(&shared, health, shutdown.clone());
 
-    let listener = TcpListener::bind((listen, port)).await.map_err(|e| {
-        Failure::usage(format!(
-            "{listen}:{port} cannot be listened on ({e}): choose another --port"
-        ))
-    })?;
-    let mut signals = Signals::new()?;
+    let listener = connections::listen(listen, port).await?;
+    let signals = Signals::new()?;
     println!("REELMILL_URL=http://{}", listener.local_addr()?);
     let orphans = connections::announce_orphans(Arc::clone(&services), shared.orphan_age);
     tokio::spawn(orphans);
-    let stop = shutdown.clone();
-    tokio::spawn(async move {
-        signals.any().await;
-        stop.cancel();
-    });
+    signals.cancel(shutdown.clone());
     let served = api::serve(listener, api::router(services), reach, shutdown.cancelled_owned());
     served.await.map_err(|e| Failure::start("the api", &e))
 }

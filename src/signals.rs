@@ -1,6 +1,7 @@
 //! When to stop.
 
 use crate::failure::Failure;
+use engine::CancellationToken;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Ctrl-C and SIGTERM, from the moment this is made: whoever reads that the mill is up may stop it.
@@ -16,6 +17,14 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
+    }
+
+    /// Cancels `shutdown` once one has come.
+    pub fn cancel(mut self, shutdown: CancellationToken) {
+        tokio::spawn(async move {
+            self.any().await;
+            shutdown.cancel();
+        });
     }
 
     /// Returns once one has come.

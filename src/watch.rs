@@ -10,7 +10,6 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::net::TcpListener;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(5);
@@ -24,12 +23,8 @@ pub async fn watch(args: WatchArgs) -> Result<(), Failure> {
     let specs: Vec<_> = shape().specs().cloned().collect();
     let watch = Watch::new(&client, specs)?;
     let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
-    let listener = TcpListener::bind((listen, port)).await.map_err(|e| {
-        Failure::usage(format!(
-            "{listen}:{port} cannot be listened on ({e}): choose another --port"
-        ))
-    })?;
-    let mut signals = Signals::new()?;
+    let listener = connections::listen(listen, port).await?;
+    let signals = Signals::new()?;
     println!("REELMILL_WATCH=http://{}", listener.local_addr()?);
 
     let shutdown = CancellationToken::new();
@@ -44,11 +39,7 @@ pub async fn watch(args: WatchArgs) -> Result<(), Failure> {
             reason.map(|reason| Unready { part: "watch".to_owned(), reason }).into_iter().collect()
         }),
     };
-    let stop = shutdown.clone();
-    tokio::spawn(async move {
-        signals.any().await;
-        stop.cancel();
-    });
+    signals.cancel(shutdown.clone());
     let served =
         api::serve(listener, api::watching(health), Reach::Everyone, shutdown.cancelled_owned());
     served.await.map_err(|e| Failure::start("the api", &e))
