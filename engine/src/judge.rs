@@ -246,6 +246,7 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
         limit: Duration,
     ) -> Result<<P::Effect as Effect>::Answer, Trouble> {
         let started = Instant::now();
+        let under_way = self.context.metrics.begun(P::NAME);
         let answer = select! {
             biased;
             answer = self.connector.perform(effect) => answer,
@@ -254,6 +255,7 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
                 Err(Trouble::transient("timed_out", detail))
             }
         };
+        drop(under_way);
         let outcome = match &answer {
             Ok(_) => "answered",
             Err(Trouble::Refused(_)) => "refused",

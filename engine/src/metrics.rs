@@ -2,8 +2,8 @@
 
 use crate::{Fatal, Verdict};
 use prometheus::{
-    CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
+    CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ pub struct Metrics {
     event_seconds: HistogramVec,
     event_age: HistogramVec,
     effect_seconds: HistogramVec,
+    effects_running: IntGaugeVec,
     frames: IntCounterVec,
     media_seconds: CounterVec,
     work_lag: IntGaugeVec,
@@ -88,6 +89,13 @@ impl Metrics {
                 "one try of an effect, by outcome",
                 &["processor", "outcome"],
                 &SECONDS,
+            )?,
+            effects_running: enter(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new("reelmill_effects_running", "tries of effects begun and not ended"),
+                    &["processor"],
+                ),
             )?,
             frames: counter("reelmill_frames_total", "frames, by what was done", &["kind"])?,
             media_seconds: enter(
@@ -148,8 +156,25 @@ impl Metrics {
         self.event_age.with_label_values(&[processor]).observe(seconds(age_ms));
     }
 
+    /// A try of an effect has begun.
+    pub(crate) fn begun(&self, processor: &str) -> UnderWay {
+        let running = self.effects_running.with_label_values(&[processor]);
+        running.inc();
+        UnderWay(running)
+    }
+
     pub(crate) fn performed(&self, processor: &str, outcome: &str, took: Duration) {
         self.effect_seconds.with_label_values(&[processor, outcome]).observe(took.as_secs_f64());
+    }
+}
+
+/// A try of an effect that runs until this is dropped: one that is abandoned or panics ends too.
+#[derive(Debug)]
+pub(crate) struct UnderWay(IntGauge);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -191,6 +216,21 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_try_of_an_effect_is_running_from_its_beginning_to_its_end() {
+        let metrics = Metrics::new().unwrap();
+        let running = |n| {
+            let line = format!("reelmill_effects_running{{processor=\"cut\"}} {n}\n");
+            assert!(metrics.gather().contains(&line), "{line} is not in\n{}", metrics.gather());
+        };
+        let (first, second) = (metrics.begun("cut"), metrics.begun("cut"));
+        running(2);
+        drop(first);
+        running(1);
+        drop(second);
+        running(0);
     }
 
     #[test]

@@ -271,11 +271,25 @@ fn nothing_lost_nothing_doubled(mill: &Mill, accepted: &[String], whole: usize) 
         assert!(doubled.is_empty(), "doubled on {topic}: {doubled:?}");
         for video in &ids {
             let parts = events.keys().filter(|(of, _)| of == video).count();
-            assert!(parts > 0, "nothing of {video} on {topic}");
+            let expected = if CLIP_TOPICS.contains(&topic) { clips(mill, &keys, video) } else { 1 };
+            assert_eq!(parts, expected, "events of {video} on {topic}");
         }
     }
     let letters = mill.run(&["dead-letters", "list"]);
     assert_eq!(String::from_utf8_lossy(&letters.stdout), "no dead letters\n");
+}
+
+/// How many clips a video has, by the manifest of its one run.
+fn clips(mill: &Mill, keys: &[String], video: &str) -> usize {
+    let is_manifest = |key: &&String| key.contains(video) && key.ends_with("/manifest.json");
+    let manifests: Vec<_> = keys.iter().filter(is_manifest).collect();
+    let [manifest] = manifests[..] else { panic!("{video} has not one run: {manifests:?}") };
+    let file = mill.data().join("store/objects/reelmill").join(manifest);
+    let manifest: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let clips = manifest["clips"].as_array().unwrap().len();
+    // Several, or the count would say nothing.
+    assert!(clips > 1, "{manifest:#}");
+    clips
 }
 
 fn is_temporary(key: &str) -> bool {

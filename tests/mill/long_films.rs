@@ -1,5 +1,6 @@
-//! What a stop and a crash cost in the middle of a long film: what was done is not done again. What was
-//! under way is, and is not counted here: a clip of each stage for each core at most.
+//! What a stop and a crash cost in the middle of a long film. A stop finishes or abandons what is in
+//! hand; a kill throws away, of each stage, the tries that had begun and had no result yet, one for each
+//! core at most, and the result of a clip whose commit it came before.
 
 use crate::support::{Mill, ffmpeg, footage};
 use std::{
@@ -14,16 +15,28 @@ const CLIP_STAGES: [&str; 3] = ["detect", "label", "blur"];
 /// What is asked once.
 const VIDEO_STAGES: [&str; 4] = ["cut", "stitch", "verify", "thumbnail"];
 
-/// Effects that processors have finished.
+const FINISHED: &str = "reelmill_effect_seconds_count{outcome=\"answered\",processor=\"";
+/// Begun, and neither finished nor failed.
+const UNDER_WAY: &str = "reelmill_effects_running{processor=\"";
+
+/// How many effects a processor has under way at most: as many as cores, and two to eight.
+fn at_once() -> u64 {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8) as u64)
+}
+
+/// Effects by processor, counted in some way.
 #[derive(Debug, Clone, Default)]
 struct Effects(BTreeMap<String, u64>);
 
 impl Effects {
-    /// Since this mill was started.
+    /// Those that were finished since this mill was started.
     fn of(mill: &Mill) -> Self {
-        let metrics = mill.text("/metrics");
+        Self::told(&mill.text("/metrics"), FINISHED)
+    }
+
+    /// The lines of a metric that begin in this way and go on with the processor.
+    fn told(metrics: &str, start: &str) -> Self {
         let counts = metrics.lines().filter_map(|line| {
-            let start = "reelmill_effect_seconds_count{outcome=\"answered\",processor=\"";
             let (processor, count) = line.strip_prefix(start)?.split_once("\"} ")?;
             Some((processor.to_owned(), count.parse().ok()?))
         });
@@ -56,7 +69,7 @@ fn blurred(mill: &Mill, before: &Effects, clips: u64) -> Effects {
 }
 
 #[test]
-fn a_stop_at_half_and_a_kill_at_nine_tenths_of_a_film_redo_one_clip_at_most() {
+fn a_kill_of_a_long_film_redoes_one_finished_clip_and_what_each_core_had_in_hand_at_most() {
     let long = std::env::var_os("REELMILL_LONG").is_some();
     let clips = if long { 60 } else { 10 };
     let mut mill = Mill::start(&["--clip-seconds", &CLIP_SECONDS.to_string()]);
@@ -73,23 +86,36 @@ fn a_stop_at_half_and_a_kill_at_nine_tenths_of_a_film_redo_one_clip_at_most() {
     assert!(mill.stop().success());
     let stopped = stopping.elapsed();
     println!("stopped in {stopped:?} with work under way");
-    // Ten seconds, and what a machine may add that is busy with other tests.
-    assert!(stopped < Duration::from_secs(12), "{stopped:?}\n{}", mill.log());
+    // The goal. What is not over by then is left behind after 9.5 seconds, which clocks count and not
+    // the load of the machine.
+    assert!(stopped < Duration::from_secs(10), "{stopped:?}\n{}", mill.log());
     mill.start_again();
 
-    let before_kill = blurred(&mill, &before_stop, clips * 9 / 10);
-    mill.kill_and_restart();
+    blurred(&mill, &before_stop, clips * 9 / 10);
+    // One page for both: what is finished in it is not under way.
+    let metrics = mill.text("/metrics");
+    mill.kill();
+    let before_kill = Effects::told(&metrics, FINISHED).and(&before_stop);
+    let in_hand = Effects::told(&metrics, UNDER_WAY);
+    mill.start_again();
     mill.ready(&video);
     mill.thumbnail(&video);
     let all = Effects::of(&mill).and(&before_kill);
     println!("up to the stop {before_stop:?}, up to the kill {before_kill:?}, in all {all:?}");
+    println!("begun and not finished at the kill: {in_hand:?}");
 
-    // What was in hand at the kill had no result to be kept, and is not counted.
+    assert!(!in_hand.0.is_empty(), "nothing tells what is under way: {metrics}");
     for stage in CLIP_STAGES {
+        // With a result, which was lost.
         let redone = all.get(stage).saturating_sub(clips);
         assert!(redone <= 1, "{stage} was done {redone} times too often: {all:?}");
+        // Without one yet.
+        let lost = in_hand.get(stage);
+        assert!(lost <= at_once(), "{stage} lost {lost} clips in hand: {in_hand:?}");
     }
     for stage in VIDEO_STAGES {
         assert_eq!(all.get(stage), 1, "{stage}: {all:?}");
+        assert!(in_hand.get(stage) <= 1, "{stage} has one effect for a video: {in_hand:?}");
     }
+    assert_eq!(in_hand.get("cut"), 0, "it was done long before: {in_hand:?}");
 }
