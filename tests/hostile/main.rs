@@ -35,6 +35,11 @@ const TABLE: &str = "docs/hostile-inputs.md";
 /// Computing time in which every file is refused; the clock would measure the machine's load.
 const SECONDS: u64 = 10;
 
+/// MiB to which the table rounds up. Memory differs from machine to machine, and by threads.
+const STEP: u64 = 64;
+/// MiB by which what is measured may differ from what the table tells.
+const TOLERANCE: u64 = 2 * STEP;
+
 /// The helper's first work on an upload, as this side knows it.
 #[derive(Serialize, Deserialize)]
 struct PlanClips {
@@ -162,6 +167,7 @@ impl Place {
         fate
     }
 
+    /// Since it was last asked.
     fn connections(&self) -> usize {
         std::iter::from_fn(|| self.listener.accept().ok()).count()
     }
@@ -171,6 +177,52 @@ fn told(failure: &Failure) -> String {
     assert!(failure.blames_input(), "{failure}");
     eprintln!("  {failure}");
     failure.reason().to_owned()
+}
+
+/// A row of the table: what was seen of a file.
+#[derive(Debug, PartialEq, Eq)]
+struct Measured {
+    /// Its name, and how it is made.
+    file: String,
+    reason: String,
+    /// MiB, rounded up.
+    memory: u64,
+    opened: usize,
+    contacted: usize,
+}
+
+impl Measured {
+    fn new(row: &Row, fate: &Fate, connections: usize) -> Self {
+        let calls = |of: fn(&Seen) -> usize| fate.seen.iter().map(of).sum::<usize>();
+        Self {
+            file: format!("{} | {}", row.name, row.how),
+            reason: fate.reason.clone(),
+            memory: (fate.usage.memory >> 20).next_multiple_of(STEP).max(STEP),
+            opened: calls(|seen| seen.opened.len()),
+            contacted: calls(|seen| seen.network.len()) + connections,
+        }
+    }
+
+    fn line(&self) -> String {
+        let Self { file, reason, memory, opened, contacted } = self;
+        format!("| {file} | `{reason}` | {memory} | {opened} | {contacted} |")
+    }
+
+    /// From a line of the table.
+    fn read(line: &str) -> Option<Self> {
+        let line = line.strip_prefix("| ")?.strip_suffix(" |")?;
+        let mut cells = line.rsplitn(5, " | ");
+        let (contacted, opened) = (cells.next()?.parse().ok()?, cells.next()?.parse().ok()?);
+        let memory = cells.next()?.parse().ok()?;
+        let reason = cells.next()?.trim_matches('`').to_owned();
+        Some(Self { file: cells.next()?.to_owned(), reason, memory, opened, contacted })
+    }
+
+    /// Whether a row tells the same; of memory, nearly.
+    fn is_told_by(&self, told: &Self) -> bool {
+        let exact = |row: &Self| (row.file.clone(), row.reason.clone(), row.opened, row.contacted);
+        exact(self) == exact(told) && self.memory.abs_diff(told.memory) <= TOLERANCE
+    }
 }
 
 /// What is wrong with a row's fate; empty where all is well.
@@ -194,16 +246,17 @@ fn complaints(row: &Row, fate: &Fate, connections: usize) -> String {
     complaints
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[Measured]) -> String {
     let mut text = format!(
         "# Hostile inputs\n\n\
          Every file below goes through `cut`'s and, where it is not refused there, `detect`'s confined\n\
          work under strace, in `tests/hostile` (`cargo test --test hostile`), which also writes this\n\
          table. *Reason* is the word in the dead letter and in the video's status; `plays` means that\n\
          the film is an ordinary one and what it refers to is not followed. Every file is done with\n\
-         in less than {SECONDS} s of computing time and within the memory given (the helper's highest\n\
-         resident size). *Opened* counts files outside of the work's directory, *contacted* calls on\n\
-         sockets and connections to a listener on loopback. An ordinary film is worked on right after\n\
+         in less than {SECONDS} s of computing time. The last three columns are measured: *MiB* is the\n\
+         helper's highest resident size, rounded up to the next {STEP}; *opened* counts files outside\n\
+         of the work's directory, *contacted* calls on sockets and connections to a listener on\n\
+         loopback. An ordinary film is worked on right after\n\
          each. Those that play, and some of the others, also go through one running mill with all its\n\
          works, traced as a whole. The files follow from the code alone: there is no seed. Where a header \"says so\", that of\n\
          a small film was changed: to encode a picture of 16000x16000 takes x264 4 GB and x265 6 GB, and\n\
@@ -212,8 +265,7 @@ fn table(rows: &[Row]) -> String {
          |--|--|--|--|--|--|\n"
     );
     for row in rows {
-        let (name, how, reason, memory) = (&row.name, row.how, row.reason, row.memory);
-        writeln!(text, "| {name} | {how} | `{reason}` | < {memory} | 0 | 0 |").unwrap();
+        writeln!(text, "{}", row.line()).unwrap();
     }
     text
 }
@@ -230,7 +282,7 @@ fn hostile_files_are_refused_in_seconds_and_open_nothing() {
     let ordinary = maker.ordinary();
     let mut rows = Vec::new();
     let mut wrong = String::new();
-    for mut row in Maker::GROUPS.iter().flat_map(|group| group(&maker)) {
+    for row in Maker::GROUPS.iter().flat_map(|group| group(&maker)) {
         let fate = place.fate(&row.bytes);
         eprintln!(
             "{}: {} {:?} {} MiB",
@@ -239,15 +291,15 @@ fn hostile_files_are_refused_in_seconds_and_open_nothing() {
             fate.usage.time,
             fate.usage.memory >> 20
         );
-        wrong += &complaints(&row, &fate, place.connections());
+        let connections = place.connections();
+        wrong += &complaints(&row, &fate, connections);
+        rows.push(Measured::new(&row, &fate, connections));
         let plan =
             PlanClips { source: place.path("job/source"), clip_seconds: 60.0, margin_seconds: 1.0 };
         std::fs::write(place.path("job/source"), &ordinary).unwrap();
         let (planned, ..) =
             place.work(plan, Allowance::reading(place.path("job"), ordinary.len() as u64));
         assert!(planned.is_ok(), "an ordinary film after {}: {planned:?}", row.name);
-        row.bytes = Vec::new();
-        rows.push(row);
     }
     assert!(wrong.is_empty(), "{wrong}");
 
@@ -256,7 +308,39 @@ fn hostile_files_are_refused_in_seconds_and_open_nothing() {
         std::fs::write(&file, table(&rows)).unwrap();
     }
     let written = std::fs::read_to_string(&file).unwrap_or_default();
-    assert_eq!(written, table(&rows), "{TABLE} is old: run with REELMILL_WRITE_TABLES=1");
+    let old = "is old: run with REELMILL_WRITE_TABLES=1";
+    assert!(written.starts_with(&table(&[])), "{TABLE} {old}");
+    let told: Vec<_> = written.lines().filter_map(Measured::read).collect();
+    assert_eq!(told.len(), rows.len(), "{TABLE} {old}");
+    for (measured, told) in rows.iter().zip(&told) {
+        assert!(measured.is_told_by(told), "{TABLE} {old}: {told:?}, and now {measured:?}");
+    }
+}
+
+#[test]
+fn a_row_of_the_table_tells_what_was_measured_and_of_memory_nearly() {
+    let row = Measured {
+        file: "SVG | image by path".to_owned(),
+        reason: "not_media".to_owned(),
+        memory: 64,
+        opened: 0,
+        contacted: 2,
+    };
+    assert_eq!(row.line(), "| SVG | image by path | `not_media` | 64 | 0 | 2 |");
+    let read = |line: &str| Measured::read(line).unwrap();
+    assert_eq!(read(&row.line()), row);
+    assert!(row.is_told_by(&read("| SVG | image by path | `not_media` | 192 | 0 | 2 |")));
+    for other in [
+        "| SVG | image by path | `not_media` | 256 | 0 | 2 |",
+        "| SVG | image by path | `broken` | 64 | 0 | 2 |",
+        "| SVG | image by path | `not_media` | 64 | 1 | 2 |",
+        "| SVG | image by path | `not_media` | 64 | 0 | 0 |",
+        "| SVG | | `not_media` | 64 | 0 | 2 |",
+    ] {
+        assert!(!row.is_told_by(&read(other)), "{other}");
+    }
+    let head = table(&[]);
+    assert_eq!(head.lines().filter_map(Measured::read).count(), 0, "{head}");
 }
 
 #[test]
