@@ -28,10 +28,12 @@ pub enum ClientError {
     #[error("{}: {cause}", path.display())]
     File { path: PathBuf, cause: io::Error },
     #[error(
-        "{} has {bytes} bytes and the mill takes {max_bytes}: cut it into parts, or raise the \
-         limit of the mill", path.display()
+        "{} has {bytes} bytes and the mill takes {max_bytes}: cut it into parts, or start the mill \
+         with a higher --scratch-max-bytes", path.display()
     )]
     TooLarge { path: PathBuf, bytes: u64, max_bytes: u64 },
+    #[error("{} is a directory: name the video files in it", .0.display())]
+    Directory(PathBuf),
     #[error("{} is already there: name another file with -o, or remove it", .0.display())]
     AlreadyThere(PathBuf),
     #[error("video {video_id} failed: {reason}: {detail}")]

@@ -61,6 +61,9 @@ pub struct DeadLetter {
     pub processor: String,
     pub reason: String,
     pub detail: String,
+    /// When it was sent back to its processor, in ms since 1970.
+    #[serde(default)]
+    pub redriven_at_ms: Option<i64>,
 }
 
 /// How far a stage is; times in ms since 1970.

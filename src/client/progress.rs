@@ -108,6 +108,8 @@ pub(crate) fn describe(stage: &Stage) -> String {
     let mut text = match stage.total {
         Some(1) if stage.done == 1 => "done".to_owned(),
         Some(1) => "waiting".to_owned(),
+        // Whether it works on clips or on the whole is not told before there are clips.
+        None if stage.done == 0 => "waiting".to_owned(),
         _ => format!("{}/{total} clips", stage.done),
     };
     if stage.frames > 0 {
@@ -148,5 +150,7 @@ mod tests {
         assert_eq!(describe(&stage), "2/3 clips, 600 frames, 12.1 s");
         stage.total = None;
         assert_eq!(describe(&stage), "2/? clips, 600 frames, 12.1 s");
+        (stage.done, stage.frames, stage.last_at_ms) = (0, 0, None);
+        assert_eq!(describe(&stage), "waiting");
     }
 }

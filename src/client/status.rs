@@ -3,7 +3,7 @@
 use super::{
     Out,
     error::ClientError,
-    http::{Client, Links, Overdue, State, Video},
+    http::{Client, Links, Overdue, Stage, State, Video},
     progress::describe,
     text::{clock, plain, seconds},
 };
@@ -116,7 +116,10 @@ fn one(
     if !video.assessment.is_empty() {
         writeln!(out, "assessment  {}", plain(&video.assessment))?;
     }
-    writeln!(out, "state       {}", word(video))?;
+    match failed_in(video) {
+        Some(stage) => writeln!(out, "state       failed in {}", plain(stage))?,
+        None => writeln!(out, "state       {}", word(video))?,
+    }
     if let Some(reason) = &video.reason {
         let detail = video.detail.as_deref().unwrap_or_default();
         writeln!(out, "reason      {}: {}", plain(reason), plain(detail))?;
@@ -128,11 +131,12 @@ fn one(
         writeln!(out, "duration    {}", clock(duration_ms))?;
     }
     for (index, stage) in video.stages.iter().enumerate() {
-        let mut line = describe(stage);
-        if let Some(took) = took(video, index) {
-            line = format!("{line}, {}", seconds(took));
+        if let Some(mut line) = progress(video.state, stage) {
+            if let Some(took) = took(video, index) {
+                line = format!("{line}, {}", seconds(took));
+            }
+            writeln!(out, "  {:8}  {line}", plain(&stage.stage))?;
         }
-        writeln!(out, "  {:8}  {line}", plain(&stage.stage))?;
     }
     match receipt {
         Some(Ok(receipt)) => checked(&receipt, &mut *out)?,
@@ -147,7 +151,72 @@ fn one(
             writeln!(out, "{name:10}  {}", plain(link))?;
         }
     }
+    if video.state == State::Failed {
+        writeln!(out, "next        {}", next_step(video))?;
+    }
     Ok(())
+}
+
+/// The processor whose dead letter keeps a failed video from its recording.
+fn failed_in(video: &Video) -> Option<&str> {
+    let waiting = || video.dead_letters.iter().filter(|dead| dead.redriven_at_ms.is_none());
+    let told = waiting().find(|dead| {
+        video.reason.as_ref() == Some(&dead.reason) && video.detail.as_ref() == Some(&dead.detail)
+    });
+    let dead = told.or_else(|| waiting().next()).filter(|_| video.state == State::Failed);
+    dead.map(|dead| dead.processor.as_str())
+}
+
+/// How far a stage is. Of a video that failed, only what was done: nothing else is under way.
+fn progress(state: State, stage: &Stage) -> Option<String> {
+    match state {
+        State::Processing | State::Ready => Some(describe(stage)),
+        State::Failed if stage.done == 0 => None,
+        State::Failed if stage.total == Some(stage.done) => Some(describe(stage)),
+        State::Failed => {
+            let total = stage.total.map(|total| format!(" of {total}")).unwrap_or_default();
+            Some(format!("stopped after {}{total} clips", stage.done))
+        }
+    }
+}
+
+/// Reasons of failures that each try would meet again: the film itself is at fault, or what was made
+/// of it.
+const OF_THE_FILM: [&str; 19] = [
+    // Of the decoder and its confinement.
+    "empty",
+    "not_media",
+    "playlist",
+    "truncated",
+    "no_video",
+    "unsupported",
+    "too_large",
+    "broken",
+    "media_memory",
+    "media_crashed",
+    "media_timeout",
+    "media_space",
+    // Of `cut` and of Rekognition.
+    "too_long",
+    "undetectable_media",
+    // Of `verify`.
+    "verify_frames",
+    "verify_duration",
+    "verify_sound",
+    "verify_masks",
+    "verify_leak",
+];
+
+fn next_step(video: &Video) -> String {
+    match video.reason.as_deref() {
+        Some(reason) if OF_THE_FILM.contains(&reason) => {
+            "upload another file, as the reason says: this one would fail in the same way again"
+                .to_owned()
+        }
+        _ => {
+            format!("mend what the reason names, then `reelmill retry {}`", plain(&video.video_id))
+        }
+    }
 }
 
 /// Milliseconds a stage of one part took. Its one event tells no beginning: that is the end of
@@ -175,4 +244,29 @@ fn checked(receipt: &Receipt, out: Out<'_>) -> io::Result<()> {
     writeln!(out, "  sound     {}", plain(sound))?;
     writeln!(out, "  detected  {detected}")?;
     writeln!(out, "  leaks     {}", checks.leaks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_decoder_blames_on_the_film_is_not_tried_again() {
+        let of_the_world = ["io", "internal", "cancelled"];
+        for reason in media::MediaError::REASONS {
+            let blamed = OF_THE_FILM.contains(&reason);
+            assert_ne!(blamed, of_the_world.contains(&reason), "{reason}");
+        }
+        for failure in [
+            confine::Failure::Crashed { how: String::new() },
+            confine::Failure::Memory { mebibytes: 0 },
+            confine::Failure::Time { allowed: std::time::Duration::ZERO },
+            confine::Failure::Space { allowed: 0 },
+            confine::Failure::Stalled { waited: std::time::Duration::ZERO },
+            confine::Failure::Killed,
+        ] {
+            let reason = failure.reason();
+            assert_eq!(OF_THE_FILM.contains(&reason), failure.blames_input(), "{reason}");
+        }
+    }
 }

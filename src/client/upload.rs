@@ -48,17 +48,31 @@ pub async fn upload(
     options: UploadOptions,
     out: Out<'_>,
 ) -> Result<Vec<Uploaded>, ClientError> {
-    let limits: Limits = client.read(client.json(&["api", "uploads", "config"], &[]).await?)?;
     let progress = Progress::new(options.quiet);
     let mut uploaded = Vec::new();
     let mut failures = Vec::new();
+    // A mill need not be asked about a file that cannot be read.
+    let mut limits: Option<Limits> = None;
     for file in files {
-        match send(client, file, &options, limits.max_bytes, &progress).await {
+        let sent = async {
+            check(file).await?;
+            let max_bytes = match &limits {
+                Some(limits) => limits.max_bytes,
+                None => {
+                    let answer = client.json(&["api", "uploads", "config"], &[]).await?;
+                    limits.insert(client.read(answer)?).max_bytes
+                }
+            };
+            send(client, file, &options, max_bytes, &progress).await
+        };
+        match sent.await {
             Ok(video) => {
                 let line = format!("uploaded {} as {}", plain(&video.title), video.video_id);
                 progress.say(&mut *out, &line)?;
                 uploaded.push(video);
             }
+            // It is away for all files alike.
+            Err(failure @ ClientError::NoMill(_)) if uploaded.is_empty() => return Err(failure),
             Err(failure) => {
                 if files.len() > 1 {
                     let line = format!("{} was not uploaded: {failure}", file.display());
@@ -73,6 +87,18 @@ pub async fn upload(
     }
     ClientError::of_several(files.len(), failures)?;
     Ok(uploaded)
+}
+
+/// Whether there is a file that can be read. A pipe is only read once, and so not opened here.
+async fn check(path: &Path) -> Result<(), ClientError> {
+    let about = tokio::fs::metadata(path).await.map_err(ClientError::file(path))?;
+    if about.is_dir() {
+        return Err(ClientError::Directory(path.to_owned()));
+    }
+    if about.is_file() {
+        File::open(path).await.map_err(ClientError::file(path))?;
+    }
+    Ok(())
 }
 
 async fn send(

@@ -123,6 +123,7 @@ mod tests {
             processor: (*processor).to_owned(),
             reason: format!("{processor}_failed"),
             detail: "no space".to_owned(),
+            redriven_at_ms: None,
         });
         Video {
             video_id: "v".to_owned(),
