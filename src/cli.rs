@@ -4,8 +4,9 @@ mod settings;
 mod values;
 
 pub use settings::{
-    DetectorArgs, EndpointArgs, IndexArgs, KeyArgs, LOCAL_KEY, LOCAL_SECRET, Mask, MillArgs,
-    RealArgs, RunArgs, ServeArgs, SharedArgs, UpArgs, VisionArgs, WatchArgs,
+    DetectorArgs, EndpointArgs, IndexArgs, KafkaArgs, KeyArgs, LOCAL_KEY, LOCAL_SECRET, Mask,
+    MillArgs, RealArgs, RegistryArgs, RunArgs, ServeArgs, SharedArgs, UpArgs, VisionArgs,
+    WatchArgs,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -161,10 +162,10 @@ pub enum DeadLettersCommand {
     Show {
         /// PROCESSOR/PARTITION/OFFSET
         id: String,
-        #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
-        kafka: String,
-        #[arg(long, env = "REELMILL_REGISTRY", default_value = "http://127.0.0.1:8081")]
-        registry: String,
+        #[command(flatten)]
+        kafka: KafkaArgs,
+        #[command(flatten)]
+        registry: RegistryArgs,
     },
     /// Send some back to the processors that gave them up; each goes back once
     Redrive {
@@ -190,8 +191,8 @@ pub struct ChosenArgs {
     /// For one reason, e.g. timed_out
     #[arg(long)]
     pub reason: Option<String>,
-    #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
-    pub kafka: String,
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -218,15 +219,9 @@ pub struct RebuildArgs {
 #[derive(Debug, Subcommand)]
 pub enum TopicsCommand {
     /// Create the mill's topics where they are missing
-    Create {
-        #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
-        kafka: String,
-    },
+    Create(KafkaArgs),
     /// List the topics there are
-    List {
-        #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
-        kafka: String,
-    },
+    List(KafkaArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -234,13 +229,13 @@ pub enum EventCommand {
     /// One JSON object on standard input to one Kafka message on standard output
     Encode {
         topic: String,
-        #[arg(long, env = "REELMILL_REGISTRY", default_value = "http://127.0.0.1:8081")]
-        registry: String,
+        #[command(flatten)]
+        registry: RegistryArgs,
     },
     /// One Kafka message on standard input to JSON on standard output
     Decode {
         topic: String,
-        #[arg(long, env = "REELMILL_REGISTRY", default_value = "http://127.0.0.1:8081")]
-        registry: String,
+        #[command(flatten)]
+        registry: RegistryArgs,
     },
 }

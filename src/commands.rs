@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{BlurChoice, Cli, Command, EventCommand, IndexCommand, TopicsCommand},
-    client::{self, Client},
+    client::{self, Client, plain},
     connections, event,
     failure::Failure,
     index, letters, pipeline,
@@ -48,26 +48,38 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         }
         Command::DeadLetters(command) => letters::run(command, &mut out).await?,
         Command::Index(IndexCommand::Rebuild(args)) => index::rebuild(*args, &mut out).await?,
-        Command::Topics(TopicsCommand::Create { kafka }) => {
-            connections::create_topics(&kafka, None).await?
+        Command::Topics(TopicsCommand::Create(kafka)) => {
+            let created = connections::create_topics(&kafka.at, None).await;
+            created.map_err(|e| connections::no_kafka(&kafka, &e))?;
         }
-        Command::Topics(TopicsCommand::List { kafka }) => {
-            for topic in connections::kafka(&kafka, "cli").list_topics().await? {
+        Command::Topics(TopicsCommand::List(kafka)) => {
+            let topics = connections::kafka(&kafka.at, "cli").list_topics().await;
+            for topic in topics.map_err(|e| connections::no_kafka(&kafka, &e))? {
                 writeln!(out, "{} {}", topic.name, topic.partitions)?;
             }
         }
         Command::Event(EventCommand::Encode { topic, registry }) => {
-            out.write_all(&event::encode(&topic, &stdin()?, &registry).await?)?;
+            out.write_all(&event::encode(&topic, &stdin()?, &registry.at).await?)?;
         }
         Command::Event(EventCommand::Decode { topic, registry }) => {
-            writeln!(out, "{}", event::decode(&topic, &stdin()?, &registry).await?)?;
+            writeln!(out, "{}", event::decode(&topic, &stdin()?, &registry.at).await?)?;
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "reelmill", &mut out);
+            // It panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "reelmill", &mut script);
+            out.write_all(&script)?;
         }
         Command::Man { directory } => {
-            std::fs::create_dir_all(&directory)?;
-            clap_mangen::generate_to(Cli::command(), &directory)?;
+            let made = std::fs::create_dir_all(&directory)
+                .and_then(|()| clap_mangen::generate_to(Cli::command(), &directory));
+            made.map_err(|e| {
+                let shown = plain(&directory.display().to_string());
+                Failure::usage(format!(
+                    "the manual pages cannot be written into {shown} ({e}): name a directory that \
+                     can be made and written"
+                ))
+            })?;
         }
         Command::Pipeline => write!(out, "{}", pipeline::drawing())?,
         Command::Up(_)

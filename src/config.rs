@@ -1,8 +1,12 @@
 //! The configuration file: the same settings as flags and environment variables, as keys of one
 //! TOML file. A flag wins over its variable, that over the file, that over the default.
 
-use crate::{cli::Cli, failure::Failure};
-use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, parser::ValueSource};
+use crate::{cli::Cli, client::plain, failure::Failure};
+use clap::{
+    Arg, ArgMatches, Command, CommandFactory, FromArgMatches,
+    error::{ContextKind, ContextValue},
+    parser::ValueSource,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
@@ -25,12 +29,15 @@ pub enum Asked {
 pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Unread> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut command = Cli::command();
+    let mut kept = Kept::default();
     if let Some(file) = file(&command, &arguments) {
-        command = configured(command, &file)?;
+        kept = Kept::read(&command, &file)?;
+        command = kept.as_defaults(command);
     }
-    let matches = command.clone().try_get_matches_from(arguments)?;
+    let matches = command.clone().try_get_matches_from(arguments);
+    let matches = matches.map_err(|error| without_secrets(error, &command))?;
     if matches.get_flag("print_config") {
-        return Ok(Asked::Print(printed(&command, &matches)));
+        return Ok(Asked::Print(printed(&command, &matches, &kept)));
     }
     Ok(Asked::Run(Box::new(Cli::from_arg_matches(&matches)?)))
 }
@@ -72,8 +79,32 @@ fn file(command: &Command, arguments: &[OsString]) -> Option<File> {
     path.is_file().then_some(File { path, named: false })
 }
 
-/// The command with the file's values as its defaults.
-fn configured(command: Command, file: &File) -> Result<Command, Failure> {
+/// What a configuration file says.
+#[derive(Default)]
+struct Kept {
+    path: PathBuf,
+    /// By key.
+    values: BTreeMap<String, Vec<String>>,
+}
+
+impl Kept {
+    /// Every value can be read by each command that has it.
+    fn read(command: &Command, file: &File) -> Result<Self, Failure> {
+        let values = values(command, file)?;
+        check(command, &values, &file.path)?;
+        Ok(Self { path: file.path.clone(), values })
+    }
+
+    /// The command with these values as its defaults.
+    fn as_defaults(&self, command: Command) -> Command {
+        over_subcommands(command, &|arg| match self.values.get(arg.get_id().as_str()) {
+            Some(words) if is_setting(&arg) => arg.default_values(words.clone()),
+            _ => arg,
+        })
+    }
+}
+
+fn values(command: &Command, file: &File) -> Result<BTreeMap<String, Vec<String>>, Failure> {
     let shown = file.path.display();
     let text = std::fs::read_to_string(&file.path).map_err(|e| {
         let remedy = if file.named { "correct --config" } else { "make it readable, or move it" };
@@ -88,7 +119,7 @@ fn configured(command: Command, file: &File) -> Result<Command, Failure> {
             e.message()
         ))
     })?;
-    let known = settings(&command);
+    let known = settings(command);
     let mut values = BTreeMap::new();
     for (key, value) in &table {
         if !known.contains(key) {
@@ -104,11 +135,7 @@ fn configured(command: Command, file: &File) -> Result<Command, Failure> {
         })?;
         values.insert(key.clone(), words);
     }
-    check(&command, &values, &file.path)?;
-    Ok(over_subcommands(command, &|arg| match values.get(arg.get_id().as_str()) {
-        Some(words) if is_setting(&arg) => arg.default_values(words.clone()),
-        _ => arg,
-    }))
+    Ok(values)
 }
 
 /// Every value by its own parser, so that a mistake names the file and not a flag nobody gave.
@@ -117,7 +144,7 @@ fn check(
     values: &BTreeMap<String, Vec<String>>,
     path: &Path,
 ) -> Result<(), Failure> {
-    for subcommand in command.get_subcommands() {
+    for subcommand in below(command) {
         for (arg, words) in subcommand
             .get_arguments()
             .filter(|arg| is_setting(arg))
@@ -129,7 +156,7 @@ fn check(
             let flag = format!("--{}", arg.get_long().unwrap_or_default());
             let given = words.iter().map(|word| format!("{flag}={word}"));
             if let Err(error) = alone.try_get_matches_from_mut(given) {
-                let text = error.to_string();
+                let text = without_secrets(error, command).to_string();
                 let cause = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
                 return Err(Failure::usage(format!("{}: {cause}", path.display())));
             }
@@ -145,9 +172,28 @@ fn is_setting(arg: &Arg) -> bool {
 }
 
 fn settings(command: &Command) -> BTreeSet<String> {
-    let subcommands = command.get_subcommands();
+    let subcommands = below(command).into_iter();
     let all = subcommands.flat_map(|c| c.get_arguments().filter(|a| is_setting(a)));
     all.map(|arg| arg.get_id().to_string()).collect()
+}
+
+/// All commands of a command, those of its commands too.
+fn below(command: &Command) -> Vec<&Command> {
+    let subcommands = command.get_subcommands();
+    subcommands.flat_map(|subcommand| [vec![subcommand], below(subcommand)].concat()).collect()
+}
+
+/// clap quotes a value that it refuses.
+fn without_secrets(mut error: clap::Error, command: &Command) -> clap::Error {
+    let of = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(arg)) => arg.clone(),
+        _ => return error,
+    };
+    let mut arguments = below(command).into_iter().flat_map(|c| c.get_arguments());
+    if arguments.any(|arg| arg.is_hide_env_values_set() && arg.to_string() == of) {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
+    }
+    error
 }
 
 fn words(value: &Value) -> Option<Vec<String>> {
@@ -174,16 +220,23 @@ fn over_subcommands(command: Command, change: &impl Fn(Arg) -> Arg) -> Command {
 }
 
 /// The settings in effect, each with where it came from.
-fn printed(command: &Command, matches: &ArgMatches) -> String {
-    let Some((name, matches)) = matches.subcommand() else { return String::new() };
-    let Some(subcommand) = command.find_subcommand(name) else { return String::new() };
-    let mut text = format!("# settings of `reelmill {name}`\n");
-    for arg in subcommand.get_arguments().filter(|arg| is_setting(arg)) {
+fn printed(command: &Command, matches: &ArgMatches, kept: &Kept) -> String {
+    let (mut command, mut matches, mut names) = (command, matches, vec!["reelmill"]);
+    while let Some((name, below)) = matches.subcommand()
+        && let Some(subcommand) = command.find_subcommand(name)
+    {
+        (command, matches) = (subcommand, below);
+        names.push(name);
+    }
+    let file = plain(&format!("file {}", kept.path.display()));
+    let mut text = format!("# settings of `{}`\n", names.join(" "));
+    for arg in command.get_arguments().filter(|arg| is_setting(arg)) {
         let id = arg.get_id().as_str();
         let source = match matches.value_source(id) {
             Some(ValueSource::CommandLine) => "flag",
             Some(ValueSource::EnvVariable) => "environment",
-            Some(_) => "file or default",
+            Some(_) if kept.values.contains_key(id) => &file,
+            Some(_) => "default",
             None => "not set",
         };
         let values: Vec<_> = matches

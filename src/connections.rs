@@ -2,7 +2,7 @@
 
 use crate::{
     announce::Announcer,
-    cli::{EndpointArgs, KeyArgs, SharedArgs},
+    cli::{EndpointArgs, KafkaArgs, KeyArgs, SharedArgs},
     failure::Failure,
     index,
     letters::Redriver,
@@ -28,8 +28,8 @@ use std::{
 use tokio::net::TcpListener;
 
 /// Scratch a step may need, in sizes of the source, and a floor.
-const SCRATCH_PER_SOURCE: u64 = 3;
-const SCRATCH_FLOOR: u64 = 1 << 30;
+pub(crate) const SCRATCH_PER_SOURCE: u64 = 3;
+pub(crate) const SCRATCH_FLOOR: u64 = 1 << 30;
 /// The user of a machine without accounts.
 const LOCAL_OWNER: &str = "local";
 /// How often unannounced uploads are looked for, at least.
@@ -53,13 +53,13 @@ impl Connections {
         shared: &SharedArgs,
     ) -> Result<Self, Failure> {
         let store: Arc<dyn Store> = Arc::new(s3(&endpoints.s3, &endpoints.keys).await?);
-        let registry = Arc::new(ConfluentRegistry::new(&endpoints.registry)?);
+        let registry = Arc::new(ConfluentRegistry::new(&endpoints.registry.at)?);
         let subjects: Vec<_> =
             ALL.iter().map(|kind| (format!("{}-value", kind.topic), kind.schema)).collect();
         let subjects: Vec<_> =
             subjects.iter().map(|(name, schema)| (name.as_str(), *schema)).collect();
-        let outside =
-            |e| Failure::outside("the schema registry", &endpoints.registry, "--registry", &e);
+        let registry_at = &endpoints.registry.at;
+        let outside = |e| Failure::outside("the schema registry", registry_at, "--registry", &e);
         for (subject, _) in &subjects {
             registry.set_compatibility(subject, "FULL_TRANSITIVE").await.map_err(outside)?;
         }
@@ -71,7 +71,8 @@ impl Connections {
         })?;
         let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(data, shared).await?);
         let search = index::open(data, &shared.index).await?;
-        let kafka = Arc::new(kafka(&endpoints.kafka, shared.instance.as_deref().unwrap_or("0")));
+        let instance = shared.instance.as_deref().unwrap_or("0");
+        let kafka = Arc::new(kafka(&endpoints.kafka.at, instance));
         Ok(Self { store, registry, catalog, search, kafka })
     }
 
@@ -156,6 +157,19 @@ pub fn kafka(bootstrap: &str, instance: &str) -> Kafka {
         extra: BTreeMap::new(),
         instance: instance.to_owned(),
     })
+}
+
+/// A Kafka client of a command; somebody answers it.
+pub async fn reached(at: &KafkaArgs, instance: &str) -> Result<Kafka, Failure> {
+    let client = kafka(&at.at, instance);
+    client.list_topics().await.map_err(|e| no_kafka(at, &e))?;
+    Ok(client)
+}
+
+/// Why Kafka cannot be used, where it is and what to look at.
+#[must_use]
+pub fn no_kafka(at: &KafkaArgs, cause: &Trouble) -> Failure {
+    Failure::outside("kafka", &at.at, "--kafka", cause)
 }
 
 /// A client of an object store.

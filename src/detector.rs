@@ -4,6 +4,7 @@ use crate::{
     cli::{DetectorArgs, KeyArgs, LOCAL_SECRET, VisionArgs},
     confinement, connections,
     failure::Failure,
+    output,
     signals::Signals,
 };
 use ports::Store;
@@ -29,7 +30,7 @@ pub async fn vision(args: VisionArgs) -> Result<(), Failure> {
     let place = Place { data: &data, listen: (listen, port).into(), keys: Some(&keys) };
     let server = start(place, &detector, &tools, Arc::new(store)).await?;
     let mut signals = Signals::new()?;
-    println!("REELMILL_REKOGNITION={}", server.url());
+    output::publish(&format!("REELMILL_REKOGNITION={}\n", server.url()))?;
     signals.any().await;
     tracing::info!("stopping: unfinished jobs run again at the next start");
     server.stop().await;

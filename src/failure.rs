@@ -1,25 +1,36 @@
 //! How a command fails.
 
-use crate::client::{ClientError, plain};
+use crate::{
+    client::{ClientError, plain},
+    output,
+};
 use engine::Trouble;
 use std::fmt;
 
 /// Why a command failed, in words; and whose mistake it was, as an exit code.
 #[derive(Debug)]
 pub struct Failure {
-    usage: bool,
+    kind: Kind,
     message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Usage,
+    Trouble,
+    /// Nobody reads the output any more.
+    Closed,
 }
 
 impl Failure {
     /// The command line or the configuration is wrong.
     pub fn usage(message: impl fmt::Display) -> Self {
-        Self { usage: true, message: message.to_string() }
+        Self { kind: Kind::Usage, message: message.to_string() }
     }
 
     /// A part did not start.
     pub fn start(part: &str, cause: &dyn fmt::Display) -> Self {
-        Self { usage: false, message: format!("{part} did not start: {cause}") }
+        Self { kind: Kind::Trouble, message: format!("{part} did not start: {cause}") }
     }
 
     /// Something outside does not do what it should; `option` says where it is.
@@ -28,13 +39,24 @@ impl Failure {
         let message = format!(
             "{what} at {at} cannot be used: {cause}; is it running, and is {option} right?"
         );
-        Self { usage: false, message }
+        Self { kind: Kind::Trouble, message }
     }
 
-    /// 64 for wrong usage, else 1.
+    /// Whether there is nobody to tell: the reader of the output has gone away.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.kind == Kind::Closed
+    }
+
+    /// 64 for wrong usage; where the reader has gone away, 141, as a shell gives it to a program that
+    /// SIGPIPE ends; else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if self.usage { 64 } else { 1 }
+        match self.kind {
+            Kind::Usage => 64,
+            Kind::Trouble => 1,
+            Kind::Closed => 141,
+        }
     }
 }
 
@@ -46,19 +68,24 @@ impl fmt::Display for Failure {
 
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
-        Self { usage: false, message: trouble.to_string() }
+        Self { kind: Kind::Trouble, message: trouble.to_string() }
     }
 }
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
+        let kind = match &error {
+            ClientError::Output(cause) if output::is_closed(cause) => Kind::Closed,
+            _ => Kind::Trouble,
+        };
         // It may quote a file's name, or a mill that is none.
-        Self { usage: false, message: plain(&error.to_string()) }
+        Self { kind, message: plain(&error.to_string()) }
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self { usage: false, message: error.to_string() }
+        let kind = if output::is_closed(&error) { Kind::Closed } else { Kind::Trouble };
+        Self { kind, message: error.to_string() }
     }
 }

@@ -1,7 +1,7 @@
 //! `reelmill dead-letters`: what could not be worked on, and its way back.
 
 use crate::{
-    cli::{ChosenArgs, DeadLettersCommand},
+    cli::{ChosenArgs, DeadLettersCommand, KafkaArgs},
     client::{Out, plain},
     connections,
     failure::Failure,
@@ -25,6 +25,10 @@ pub struct Redriver {
 
 #[async_trait]
 impl api::DeadLetters for Redriver {
+    fn processors(&self) -> &[&'static str] {
+        NAMES
+    }
+
     async fn redrive(
         &self,
         processor: &str,
@@ -56,7 +60,9 @@ pub async fn run(command: DeadLettersCommand, out: Out<'_>) -> Result<(), Failur
             }
             Ok(())
         }
-        DeadLettersCommand::Show { id, kafka, registry } => show(&id, &kafka, &registry, out).await,
+        DeadLettersCommand::Show { id, kafka, registry } => {
+            show(&id, &kafka, &registry.at, out).await
+        }
         DeadLettersCommand::Redrive { ids, all, chosen } => redrive(&ids, all, &chosen, out).await,
     }
 }
@@ -110,9 +116,10 @@ fn is_chosen(chosen: &ChosenArgs, processor: &str, record: &Record) -> bool {
 }
 
 async fn letters(chosen: &ChosenArgs) -> Result<Vec<(&'static str, Letter)>, Failure> {
-    let kafka = connections::kafka(&chosen.kafka, "cli");
+    let processors = processors(chosen)?;
+    let kafka = connections::reached(&chosen.kafka, "cli").await?;
     let mut found = Vec::new();
-    for processor in processors(chosen)? {
+    for processor in processors {
         let letters = kafka.dead_letters(processor).await?;
         let letters = letters.into_iter().filter(|l| is_chosen(chosen, processor, &l.record));
         found.extend(letters.map(|letter| (processor, letter)));
@@ -155,9 +162,9 @@ fn row(processor: &str, letter: &Letter, out: Out<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn show(name: &str, kafka: &str, registry: &str, out: Out<'_>) -> Result<(), Failure> {
+async fn show(name: &str, kafka: &KafkaArgs, registry: &str, out: Out<'_>) -> Result<(), Failure> {
     let (processor, position) = parse_id(name)?;
-    let letters = connections::kafka(kafka, "cli").dead_letters(processor).await?;
+    let letters = connections::reached(kafka, "cli").await?.dead_letters(processor).await?;
     let found = letters.into_iter().find(|l| l.record.position.as_ref() == Some(&position));
     let letter = found.ok_or_else(|| {
         Failure::usage(format!("no dead letter is at {name}: see `reelmill dead-letters list`"))
@@ -201,9 +208,10 @@ async fn redrive(
              --reason, or --all",
         ));
     }
-    let kafka = connections::kafka(&chosen.kafka, "cli");
+    let processors = processors(chosen)?;
+    let kafka = connections::reached(&chosen.kafka, "cli").await?;
     let mut total = Redriven::default();
-    for processor in processors(chosen)? {
+    for processor in processors {
         let wanted = |record: &Record| {
             let is_named =
                 named.is_empty() || named.iter().any(|(_, p)| record.position.as_ref() == Some(p));

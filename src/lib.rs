@@ -1,5 +1,8 @@
 //! reelmill: footage in; a verified blurred recording and answers out.
 
+// They panic where the reader has gone away.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod announce;
 pub mod cli;
 pub mod client;
@@ -14,6 +17,7 @@ pub mod failure;
 pub mod index;
 pub mod letters;
 pub mod mill;
+pub mod output;
 pub mod pipeline;
 pub mod rules;
 pub mod serve;

@@ -1,16 +1,29 @@
 //! The process: arguments in, exit code out.
 
+// They panic where the reader has gone away.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use reelmill::{
     cli::Command,
     commands,
     config::{self, Asked, Unread},
-    confinement, detector, mill, serve, watch,
+    confinement, detector,
+    failure::Failure,
+    mill, serve, watch,
 };
-use std::{os::unix::process::CommandExt, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    os::unix::process::CommandExt,
+    process::ExitCode,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Wrong usage or configuration (sysexits' EX_USAGE).
 const USAGE: u8 = 64;
+/// What is logged where `REELMILL_LOG` says nothing else. The store's library calls each answer that is
+/// no success an error, also one that was asked for, such as that there is no such object.
+const LOGGED: &str = "info,s3s::ops=off";
 
 fn main() -> ExitCode {
     // Before any thread is started: the fence must be around all of them.
@@ -20,31 +33,32 @@ fn main() -> ExitCode {
     let cli = match config::read(std::env::args_os()) {
         Ok(Asked::Run(cli)) => cli,
         Ok(Asked::Print(settings)) => {
-            print!("{settings}");
-            return ExitCode::SUCCESS;
+            let mut out = io::stdout();
+            let written = out.write_all(settings.as_bytes()).and_then(|()| out.flush());
+            return ended(written.map_err(Failure::from));
         }
         Err(Unread::Arguments(answer)) => {
             // Help and version are no mistakes.
             let code = if answer.use_stderr() { USAGE } else { 0 };
-            return if answer.print().is_ok() { ExitCode::from(code) } else { ExitCode::FAILURE };
+            return match answer.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(unwritten) => ended(Err(unwritten.into())),
+            };
         }
-        Err(Unread::File(failure)) => {
-            eprintln!("reelmill: {failure}");
-            return ExitCode::from(failure.exit_code());
-        }
+        Err(Unread::File(failure)) => return ended(Err(failure)),
     };
     if matches!(cli.command, Command::Up(_) | Command::Run(_) | Command::Vision(_))
         && let Err(e) = begin_silent()
     {
-        eprintln!("reelmill: cannot start itself again without ONNX Runtime's telemetry: {e}");
+        complain(&format_args!("cannot start itself again without ONNX Runtime's telemetry: {e}"));
         return ExitCode::FAILURE;
     }
-    let filter = EnvFilter::try_from_env("REELMILL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("REELMILL_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(e) => {
-            eprintln!("reelmill: cannot start threads: {e}");
+            complain(&format_args!("cannot start threads: {e}"));
             return ExitCode::FAILURE;
         }
     };
@@ -60,13 +74,24 @@ fn main() -> ExitCode {
     });
     // Threads of a stopped mill may hang in a C library; nothing they do matters any more.
     runtime.shutdown_background();
+    ended(result)
+}
+
+fn ended(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("reelmill: {failure}");
+            if !failure.is_quiet() {
+                complain(&failure);
+            }
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// The exit code tells it too, where nobody reads this.
+fn complain(cause: &dyn Display) {
+    writeln!(io::stderr(), "reelmill: {cause}").ok();
 }
 
 /// Starts this program anew, as the same process, with the variable that keeps ONNX Runtime from

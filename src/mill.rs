@@ -1,15 +1,17 @@
 //! Starting and stopping the mill, whole (`up`) or in parts (`run`).
 
 use crate::{
-    cli::{EndpointArgs, KeyArgs, MillArgs, RunArgs, UpArgs},
+    cli::{EndpointArgs, KafkaArgs, KeyArgs, MillArgs, RegistryArgs, RunArgs, UpArgs},
     confinement,
-    connections::{Connections, announce_orphans, create_topics, data_directory, database},
+    connections::{
+        Connections, announce_orphans, create_topics, data_directory, database, no_kafka,
+    },
     detector::{self, Tools},
     embedded::Embedded,
     failure::Failure,
-    index,
+    index, output,
     pipeline::{World, pipeline, shape},
-    rules::cut_rules,
+    rules::{self, cut_rules},
     signals::Signals,
 };
 use api::{Health, Reach, Services, Unready};
@@ -23,11 +25,13 @@ use engine::{CancellationToken, Context, Metrics, Policy, Running, SystemClock};
 use std::{
     collections::BTreeMap,
     net::Ipv4Addr,
+    os::unix::ffi::OsStrExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 /// Effects at once per processor: `detect` and `label` together stay below the detector's 20 jobs.
 const MOST_EFFECTS: usize = 8;
@@ -40,9 +44,14 @@ const STOP_WITHIN: Duration = Duration::from_millis(8500);
 const STOP_PORTS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The whole mill in one process.
-pub async fn up(args: UpArgs) -> Result<(), Failure> {
+pub async fn up(mut args: UpArgs) -> Result<(), Failure> {
     let started = Instant::now();
+    rules::check(&args.mill)?;
     let data = data_directory(args.data.clone())?;
+    if args.real.kafka.is_some() {
+        // Other mills may work there too. One with a broker of its own is alone.
+        args.mill.shared.instance.get_or_insert_with(|| instance_on(&host_name(), &data));
+    }
     // Mistakes to hear of before anything is started.
     database(&data, &args.mill.shared)?;
     index::settings(&args.mill.shared.index)?;
@@ -53,15 +62,13 @@ pub async fn up(args: UpArgs) -> Result<(), Failure> {
     let eyes = &args.mill.detector;
     let tools = Tools::find(eyes)?;
     let endpoints = EndpointArgs {
-        kafka: embedded.kafka.clone(),
-        registry: embedded.registry_url.clone(),
+        kafka: KafkaArgs { at: embedded.kafka.clone() },
+        registry: RegistryArgs { at: embedded.registry_url.clone() },
         s3: embedded.s3.clone(),
         keys: args.real.keys.clone(),
     };
-    let kafka_at = &endpoints.kafka;
-    create_topics(kafka_at, embedded.partitions())
-        .await
-        .map_err(|e| Failure::outside("kafka", kafka_at, "--kafka", &e))?;
+    let kafka = &endpoints.kafka;
+    create_topics(&kafka.at, embedded.partitions()).await.map_err(|e| no_kafka(kafka, &e))?;
 
     let connections = Connections::open(&data, &endpoints, &args.mill.shared).await?;
     let (vision, rekognition) = match &args.real.rekognition {
@@ -108,6 +115,7 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
     let RunArgs { only, data, port, listen, endpoints, rekognition, mut mill } = args;
     // Every container of a deployment has a host name of its own.
     mill.shared.instance.get_or_insert_with(host_name);
+    rules::check(&mill)?;
     // A name that is not there is a mistake to hear of before anything is contacted.
     shape().only(&only).map_err(Failure::usage).map(drop)?;
     let data = data_directory(data)?;
@@ -291,9 +299,9 @@ fn publish(
 ) -> Result<(), Failure> {
     let text = format!(
         "REELMILL_URL={url}\nREELMILL_KAFKA={}\nREELMILL_REGISTRY={}\nREELMILL_S3={}\nREELMILL_REKOGNITION={rekognition}\n",
-        endpoints.kafka, endpoints.registry, endpoints.s3
+        endpoints.kafka.at, endpoints.registry.at, endpoints.s3
     );
-    print!("{text}");
+    output::publish(&text)?;
     let whole = file.with_extension("tmp");
     std::fs::write(&whole, text)?;
     Ok(std::fs::rename(whole, file)?)
@@ -303,6 +311,34 @@ fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// Tells apart the mills of one host, which have a data directory each, and is the same after a
+/// restart.
+fn instance_on(host: &str, data: &Path) -> String {
+    // The same however it is named.
+    let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    let mark = Uuid::new_v5(&Uuid::NAMESPACE_URL, data.as_os_str().as_bytes()).simple().to_string();
+    format!("{host}-{}", &mark[..8])
+}
+
 fn ignore_missing(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mills_on_one_kafka_have_names_of_their_own_and_keep_them() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        for data in [&one, &two] {
+            std::fs::create_dir(data).unwrap();
+        }
+        let name = instance_on("host", &one);
+        assert!(name.starts_with("host-"), "{name}");
+        assert_eq!(name, instance_on("host", &two.join("../one")), "the same directory");
+        assert_ne!(name, instance_on("host", &two), "another directory");
+        assert_ne!(name, instance_on("other", &one), "another host");
+    }
 }

@@ -1,12 +1,30 @@
 //! What the settings mean for a run.
 
-use crate::cli::{Mask, MillArgs};
+use crate::{
+    cli::{Mask, MillArgs},
+    failure::Failure,
+};
 use processors::cut::Cut;
 use schemas::{Blur, Masking};
 
 /// Seen on both sides of a clip, at least: a track may be extended by as much.
 const MARGIN_SECONDS: f64 = 1.0;
 const EXTEND_MS: i64 = 1000;
+
+/// Refuses settings that contradict each other.
+///
+/// The check must not look for faces that masking passes over: each of them would keep a recording
+/// back that was masked as wished.
+pub fn check(args: &MillArgs) -> Result<(), Failure> {
+    let (face, verify) = (args.detector.face_threshold, args.verify_threshold);
+    if verify < face {
+        return Err(Failure::usage(format!(
+            "--verify-threshold {verify} is below --face-threshold {face}: recordings would be kept \
+             back for faces that nothing masks; set --verify-threshold to {face} at least"
+        )));
+    }
+    Ok(())
+}
 
 /// What `cut` decides for every run.
 #[must_use]

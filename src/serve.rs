@@ -4,7 +4,7 @@ use crate::{
     cli::ServeArgs,
     connections::{self, Connections},
     failure::Failure,
-    index,
+    index, output,
     signals::Signals,
 };
 use api::{Health, Reach};
@@ -43,7 +43,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
 
     let listener = connections::listen(listen, port).await?;
     let signals = Signals::new()?;
-    println!("REELMILL_URL=http://{}", listener.local_addr()?);
+    output::publish(&format!("REELMILL_URL=http://{}\n", listener.local_addr()?))?;
     let orphans = connections::announce_orphans(Arc::clone(&services), shared.orphan_age);
     tokio::spawn(orphans);
     signals.cancel(shutdown.clone());

@@ -1,6 +1,8 @@
 //! `watch`: how much work waits for each processor, for those that decide how many should run.
 
-use crate::{cli::WatchArgs, connections, failure::Failure, pipeline::shape, signals::Signals};
+use crate::{
+    cli::WatchArgs, connections, failure::Failure, output, pipeline::shape, signals::Signals,
+};
 use api::{Health, Reach, Unready};
 use connectors::kafka::{Waiting, Watch};
 use engine::{CancellationToken, Clock, Metrics, SystemClock};
@@ -17,15 +19,14 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Serves `reelmill_work_lag` and the age of the oldest waiting event until a signal comes.
 pub async fn watch(args: WatchArgs) -> Result<(), Failure> {
     let WatchArgs { kafka, port, listen } = args;
-    let client = connections::kafka(&kafka, "watch");
     // Mistakes to hear of now rather than in a log.
-    client.list_topics().await.map_err(|e| Failure::outside("kafka", &kafka, "--kafka", &e))?;
+    let client = connections::reached(&kafka, "watch").await?;
     let specs: Vec<_> = shape().specs().cloned().collect();
     let watch = Watch::new(&client, specs)?;
     let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
     let listener = connections::listen(listen, port).await?;
     let signals = Signals::new()?;
-    println!("REELMILL_WATCH=http://{}", listener.local_addr()?);
+    output::publish(&format!("REELMILL_WATCH=http://{}\n", listener.local_addr()?))?;
 
     let shutdown = CancellationToken::new();
     let trouble: Arc<Mutex<Option<String>>> = Arc::new(Mutex::new(Some("no look yet".to_owned())));

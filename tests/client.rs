@@ -318,6 +318,8 @@ async fn a_file_that_is_missing_or_too_large_is_not_sent() {
     for (file, named) in [
         (mill.folder.path().join("none.mp4"), "none.mp4: No such file"),
         (mill.file("large.mp4", "nine bytes"), "10 bytes and the mill takes 8"),
+        (mill.file("larger.mp4", "eleven bytes"), "with a higher --scratch-max-bytes"),
+        (mill.folder.path().to_owned(), "is a directory: name the video files in it"),
     ] {
         let options = UploadOptions::default();
         let error = client::upload(&mill.client, &[file], options, &mut Vec::new()).await;
@@ -438,11 +440,75 @@ async fn status_lists_videos_and_shows_one_with_its_stages_and_reason() {
     assert_eq!(said(None, false).await, "v  ready       a [2Jtalk\nw  failed        not_a_video\n");
     let one = said(Some("w"), false).await;
     assert!(one.contains("reason      not_a_video: the file is a text\n"), "{one}");
-    assert!(one.contains("  cut       waiting\n"), "{one}");
+    assert!(!one.contains("  cut"), "nothing of it was done, and nothing is under way: {one}");
     let one = said(Some("v"), false).await;
     assert!(one.contains(&format!("recording   {}/api/videos/v/recording", mill.base)), "{one}");
     let json: serde_json::Value = serde_json::from_str(&said(Some("w"), true).await).unwrap();
     assert_eq!(json["reason"], "not_a_video");
+}
+
+#[tokio::test]
+async fn status_of_a_failed_video_tells_where_it_failed_what_was_done_and_what_to_do() {
+    let mill = Mill::start().await;
+    let stage = |name: &str, done, total| StageRow {
+        stage: name.to_owned(),
+        done,
+        total,
+        frames: 0,
+        first_at_ms: (done > 0).then_some(1000),
+        last_at_ms: (done > 0).then_some(990 + 10 * done),
+    };
+    let stages = vec![
+        stage("cut", 1, Some(1)),
+        stage("detect", 2, Some(3)),
+        stage("blur", 0, Some(3)),
+        stage("stitch", 0, None),
+    ];
+    let letter = |video: &str, processor: &str, reason: &str, redriven_at_ms| DeadLetterRow {
+        topic: format!("reelmill.dead.{processor}"),
+        partition: 0,
+        offset: 0,
+        processor: processor.to_owned(),
+        video_id: Some(video.to_owned()),
+        reason: reason.to_owned(),
+        detail: "for eight attempts".to_owned(),
+        at_ms: 7,
+        redriven_at_ms,
+    };
+    for (video, reason) in [("world", "throttled"), ("film", "broken")] {
+        mill.catalog.add(VideoRow {
+            state: VideoState::Failed,
+            reason: Some(reason.to_owned()),
+            detail: Some("for eight attempts".to_owned()),
+            uploaded_at_ms: 0,
+            stages: stages.clone(),
+            ..video_row(video)
+        });
+        let letters = [
+            // The newest first: neither of these is why.
+            letter(video, "cut", reason, Some(8)),
+            letter(video, "label", "disk_full", None),
+            letter(video, "detect", reason, None),
+        ];
+        mill.catalog.letters.lock().unwrap().extend(letters);
+    }
+    let told = async |video| {
+        let mut out = Vec::new();
+        client::status(&mill.client, Some(video), false, &mut out).await.unwrap();
+        text(out)
+    };
+    let world = told("world").await;
+    let shown = "
+state       failed in detect
+reason      throttled: for eight attempts
+  cut       done, 1.0 s
+  detect    stopped after 2 of 3 clips
+next        mend what the reason names, then `reelmill retry world`
+";
+    assert!(world.ends_with(shown), "{world}");
+    let film = told("film").await;
+    let next = "\nnext        upload another file, as the reason says: ";
+    assert!(film.contains(next) && !film.contains("retry"), "{film}");
 }
 
 #[tokio::test]
@@ -466,6 +532,9 @@ async fn retry_says_what_is_tried_again_and_nothing_more_than_once() {
     client::retry(&mill.client, "v", Some("blur"), &mut out).await.unwrap();
     let said = text(out);
     assert!(said.starts_with("blur: 2 tried again\n"), "{said}");
+    let unknown = client::retry(&mill.client, "v", Some("blurr"), &mut Vec::new()).await;
+    let unknown = unknown.unwrap_err().to_string();
+    assert!(unknown.contains("there is no stage `blurr`; did you mean `blur`?"), "{unknown}");
     let nothing = client::retry(&mill.client, "v", Some("blur"), &mut Vec::new()).await;
     assert!(nothing.unwrap_err().to_string().contains("not sent back already"));
 }

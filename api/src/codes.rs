@@ -246,7 +246,8 @@ impl Code {
                 413,
                 "the upload is too large",
                 "the body is declared, or grows, larger than `max_bytes`; nothing was kept",
-                "cut the film into parts, or start the mill with a higher limit",
+                "cut the film into parts, or start the mill with a higher --scratch-max-bytes: an \
+                 upload may have a third of what is more than 1 GiB of it, and 10 GiB at most",
             ),
             Self::UriTooLong => row(
                 414,

@@ -24,7 +24,7 @@ const MOST_LETTERS: u32 = 10_000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct RetryParameters {
-    /// Only what failed in this stage.
+    /// Only what failed in this stage, or in another processor of the mill.
     #[param(example = "detect")]
     stage: Option<String>,
 }
@@ -65,8 +65,11 @@ pub(crate) async fn retry(
     Variable(VideoId { id }): Variable<VideoId>,
     Parameters(parameters): Parameters<RetryParameters>,
 ) -> Result<(StatusCode, Json<Retried>), Problem> {
-    let row = row(&services, &id).await?;
     let stage = filter(parameters.stage);
+    if let Some(stage) = &stage {
+        check_stage(stage, services.letters.processors())?;
+    }
+    let row = row(&services, &id).await?;
     let letters = services.catalog.dead_letters(Some(&id), MOST_LETTERS).await?;
     let mut wanted: BTreeMap<String, BTreeSet<Position>> = BTreeMap::new();
     for letter in letters {
@@ -114,6 +117,17 @@ pub(crate) async fn retry(
         }
     }
     Ok((StatusCode::ACCEPTED, Json(done)))
+}
+
+fn check_stage(stage: &str, known: &[&'static str]) -> Result<(), Problem> {
+    if known.contains(&stage) {
+        return Ok(());
+    }
+    let nearest = schemas::nearest(stage, known.iter().copied());
+    Err(Problem::bad_parameter(
+        format!("there is no stage `{stage}`"),
+        format!("did you mean `{nearest}`? there are {}", known.join(", ")),
+    ))
 }
 
 fn nothing_to_retry(id: &str, stage: Option<&str>, state: VideoState) -> Problem {

@@ -36,6 +36,9 @@ pub struct Redriven {
 /// Sends dead letters back to the processors that gave them up.
 #[async_trait]
 pub trait DeadLetters: Debug + Send + Sync {
+    /// The names of all processors that may give an event up.
+    fn processors(&self) -> &[&'static str];
+
     /// Sends those of one processor back, each once however often it is asked for.
     async fn redrive(
         &self,

@@ -1,6 +1,6 @@
 //! What `up`, `run`, `serve` and `vision` are told.
 
-use super::values::{seconds, share, sync, url};
+use super::values::{face_threshold, permits, scratch, seconds, sync, url, verify_threshold};
 use broker::Sync;
 use clap::{Args, ValueEnum};
 use std::{fmt, net::IpAddr, path::PathBuf};
@@ -14,8 +14,14 @@ pub struct MillArgs {
     /// How to hide a face
     #[arg(long, env = "REELMILL_MASK", value_enum, default_value_t = Mask::Pixelate)]
     pub mask: Mask,
-    /// The published recording must show no face the detector is surer of than this (0 to 1)
-    #[arg(long, env = "REELMILL_VERIFY_THRESHOLD", default_value_t = 0.6, value_parser = share)]
+    /// The published recording must show no face the detector is surer of than this (0.1 to 0.8, and
+    /// not below --face-threshold)
+    #[arg(
+        long,
+        env = "REELMILL_VERIFY_THRESHOLD",
+        default_value_t = 0.6,
+        value_parser = verify_threshold
+    )]
     pub verify_threshold: f32,
     /// Further buckets footage may come from
     #[arg(long, env = "REELMILL_ALLOWED_BUCKETS", value_delimiter = ',')]
@@ -53,14 +59,20 @@ pub struct SharedArgs {
     #[arg(long, env = "REELMILL_BUCKET", default_value = "reelmill")]
     pub bucket: String,
     /// Names this process among those that run the same processor; part of the transactional id
-    /// [default: the host's name for `run`, else 0]
+    /// [default: the host's name for `run`; that and a mark of --data for `up` with --kafka; else 0]
     #[arg(long, env = "REELMILL_INSTANCE")]
     pub instance: Option<String>,
     /// Announce an upload again that is so many seconds old and still unknown: a crash came between
     #[arg(long, env = "REELMILL_ORPHAN_AGE", default_value_t = 600)]
     pub orphan_age: u64,
-    /// Bytes the working directory may hold
-    #[arg(long, env = "REELMILL_SCRATCH_MAX_BYTES", default_value_t = 20_000_000_000)]
+    /// Bytes the working directory may hold, 1275068416 at least. An upload may have a third of what
+    /// is more than 1 GiB
+    #[arg(
+        long,
+        env = "REELMILL_SCRATCH_MAX_BYTES",
+        default_value_t = 20_000_000_000,
+        value_parser = scratch
+    )]
     pub scratch_max_bytes: u64,
 }
 
@@ -80,14 +92,19 @@ impl Default for SharedArgs {
 /// How the work that reads pictures is done.
 #[derive(Debug, Clone, Args)]
 pub struct DetectorArgs {
-    /// Faces the detector is less sure of than this are not masked (0 to 1)
-    #[arg(long, env = "REELMILL_FACE_THRESHOLD", default_value_t = 0.3, value_parser = share)]
+    /// Faces the detector is less sure of than this are not masked (0.1 to 0.7)
+    #[arg(
+        long,
+        env = "REELMILL_FACE_THRESHOLD",
+        default_value_t = 0.3,
+        value_parser = face_threshold
+    )]
     pub face_threshold: f32,
     /// ONNX Runtime's shared library; searched for beside the program and in the cache otherwise
     #[arg(long, env = "REELMILL_ONNXRUNTIME")]
     pub onnxruntime: Option<PathBuf>,
-    /// Video jobs at once, and threads of each; the number of cores otherwise
-    #[arg(long, env = "REELMILL_PERMITS")]
+    /// Video jobs at once, and threads of each, from 1; the number of cores otherwise
+    #[arg(long, env = "REELMILL_PERMITS", value_parser = permits)]
     pub permits: Option<usize>,
 }
 
@@ -298,9 +315,8 @@ pub struct VisionArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
-    /// Kafka's bootstrap servers
-    #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
-    pub kafka: String,
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
     /// Metrics and health (0: any free port)
     #[arg(long, env = "REELMILL_PORT", default_value_t = 9464)]
     pub port: u16,
@@ -309,15 +325,43 @@ pub struct WatchArgs {
     pub listen: IpAddr,
 }
 
+/// Where Kafka is.
+#[derive(Debug, Clone, Args)]
+pub struct KafkaArgs {
+    /// Kafka's bootstrap servers
+    #[arg(
+        id = "kafka",
+        long = "kafka",
+        env = "REELMILL_KAFKA",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:9092"
+    )]
+    pub at: String,
+}
+
+/// Where the schema registry is.
+#[derive(Debug, Clone, Args)]
+pub struct RegistryArgs {
+    /// Schema registry
+    #[arg(
+        id = "registry",
+        long = "registry",
+        env = "REELMILL_REGISTRY",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8081",
+        value_parser = url,
+        hide_env_values = true
+    )]
+    pub at: String,
+}
+
 /// Where the ports are.
 #[derive(Debug, Clone, Args)]
 pub struct EndpointArgs {
-    /// Kafka's bootstrap servers
-    #[arg(long, env = "REELMILL_KAFKA", default_value = "127.0.0.1:9092")]
-    pub kafka: String,
-    /// Schema registry
-    #[arg(long, env = "REELMILL_REGISTRY", default_value = "http://127.0.0.1:8081", value_parser = url, hide_env_values = true)]
-    pub registry: String,
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
     /// S3 endpoint
     #[arg(long, env = "REELMILL_S3", default_value = "http://127.0.0.1:9000", value_parser = url)]
     pub s3: String,

@@ -1,7 +1,8 @@
 //! Texts of the command line, read into values.
 
+use crate::connections::{SCRATCH_FLOOR, SCRATCH_PER_SOURCE};
 use broker::Sync;
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 pub(super) fn sync(text: &str) -> Result<Sync, String> {
     match (text, text.parse::<u32>()) {
@@ -31,9 +32,61 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn share(text: &str) -> Result<f32, String> {
+/// Below 0.1 every patch of a picture is a face.
+const LEAST_THRESHOLD: f32 = 0.1;
+/// Photographs, where nobody is hidden, are looked at from 0.7: masking must not see less.
+const MOST_MASKING: f32 = 0.7;
+/// Beyond it the detector is sure of clear, upright faces only, and the check would find nothing.
+const MOST_VERIFYING: f32 = 0.8;
+
+pub(super) fn face_threshold(text: &str) -> Result<f32, String> {
+    between(text, LEAST_THRESHOLD..=MOST_MASKING)
+}
+
+pub(super) fn verify_threshold(text: &str) -> Result<f32, String> {
+    between(text, LEAST_THRESHOLD..=MOST_VERIFYING)
+}
+
+fn between(text: &str, bounds: RangeInclusive<f32>) -> Result<f32, String> {
     match text.parse::<f32>() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("must be a number from 0 to 1".to_owned()),
+        Ok(number) if bounds.contains(&number) => Ok(number),
+        _ => Err(format!("must be a number from {} to {}", bounds.start(), bounds.end())),
+    }
+}
+
+/// More would be a slip of the finger; a semaphore takes no arbitrary number.
+const MOST_PERMITS: usize = 1024;
+
+pub(super) fn permits(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(permits) if (1..=MOST_PERMITS).contains(&permits) => Ok(permits),
+        _ => Err(format!("must be a number from 1 to {MOST_PERMITS}")),
+    }
+}
+
+/// An upload that each mill takes: a short film of a phone.
+const SMALL_UPLOAD: u64 = 64 << 20;
+/// With less a mill would start and take in nothing, or next to nothing.
+const LEAST_SCRATCH: u64 = SCRATCH_FLOOR + SCRATCH_PER_SOURCE * SMALL_UPLOAD;
+
+pub(super) fn scratch(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(bytes) if bytes >= LEAST_SCRATCH => Ok(bytes),
+        _ => Err(format!(
+            "must be a number of bytes from {LEAST_SCRATCH}, with which uploads of {} MiB are taken",
+            SMALL_UPLOAD >> 20
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_tells_the_least_scratch() {
+        assert_eq!(LEAST_SCRATCH, 1_275_068_416);
+        assert_eq!(scratch("1275068416"), Ok(LEAST_SCRATCH));
+        assert!(scratch("1275068415").is_err());
     }
 }

@@ -3,7 +3,11 @@
 use crate::support::{Mill, ffmpeg, footage};
 use media::{Limits, Region, Track};
 use serde_json::Value;
-use std::{ops::ControlFlow, path::Path};
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    time::{Duration, Instant},
+};
 use vision::{FaceDetector, Models};
 
 /// Surer than the mask's threshold: what the detector is surely able to see.
@@ -248,10 +252,28 @@ fn the_mill_stops_when_asked_and_says_that_it_is_alive_until_then() {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(mill.get(path).0, 200, "{path}");
     }
-    let started = std::time::Instant::now();
-    assert!(mill.stop().success());
-    let stopped = started.elapsed();
-    // Twice the goal: the machine may be busy with other tests.
-    assert!(stopped < std::time::Duration::from_secs(4), "{stopped:?}");
-    assert!(!mill.data().join("endpoints.env").exists());
+    // The machine may be busy with other tests: one stop of three shows what the mill itself takes.
+    let mut took = Vec::new();
+    loop {
+        let started = Instant::now();
+        assert!(mill.stop().success());
+        took.push(started.elapsed());
+        assert!(!mill.data().join("endpoints.env").exists());
+        if took.last().is_some_and(|took| *took < Duration::from_secs(2)) {
+            break;
+        }
+        assert!(took.len() < 3, "{took:?}\n{}", mill.log());
+        mill.start_again();
+    }
+}
+
+#[test]
+fn a_request_that_the_store_refuses_is_no_error_of_the_mills_in_its_log() {
+    let mill = Mill::start(&[]);
+    let store = &mill.endpoints["REELMILL_S3"];
+    let answer = reqwest::blocking::get(format!("{store}/reelmill/recordings/none.mp4")).unwrap();
+    assert_eq!(answer.status(), 403);
+    let log = mill.log();
+    assert!(log.contains("the mill is up"), "{log}");
+    assert!(!log.contains("ERROR"), "{log}");
 }

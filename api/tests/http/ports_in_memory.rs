@@ -334,6 +334,10 @@ pub(crate) struct MemoryLetters {
 
 #[async_trait]
 impl DeadLetters for MemoryLetters {
+    fn processors(&self) -> &[&'static str] {
+        &["cut", "detect", "label", "blur", "stitch", "verify", "thumbnail", "index", "sweep"]
+    }
+
     async fn redrive(&self, _: &str, letters: &BTreeSet<Position>) -> Result<Redriven, Trouble> {
         if self.down.load(Ordering::SeqCst) {
             return Err(Trouble::transient("broker_unavailable", "no broker answers"));

@@ -59,6 +59,20 @@ async fn one_stage_alone_can_be_retried() {
 }
 
 #[tokio::test]
+async fn a_stage_that_there_is_none_of_is_refused_with_the_nearest_name() {
+    let mill = failed(&[letter("blur", 3)]).await;
+    for (word, nearest) in [("blurr", "blur"), ("Detect", "detect")] {
+        let path = format!("/api/videos/v/retry?stage={word}");
+        let told = problem(mill.post(&path, ""), 400, "bad_parameter").await;
+        assert_eq!(told["detail"], format!("there is no stage `{word}`"));
+        let next = told["next_step"].as_str().unwrap();
+        assert!(next.contains(&format!("did you mean `{nearest}`")), "{next}");
+        assert!(next.contains("thumbnail"), "{next}");
+    }
+    assert!(mill.letters.sent.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_letter_that_somebody_else_sent_back_is_not_counted_as_ours() {
     let mill = failed(&[letter("blur", 3)]).await;
     mill.letters.sent.lock().unwrap().insert(ports::Position {

@@ -142,6 +142,7 @@ async fn a_body_that_grows_too_large_is_refused_and_not_kept() {
     let kept = mill.store.keys();
     let larger = mill.post("/api/videos", chunked(vec!["four", "four", "1"]));
     let told = problem(larger, 413, "too_large").await;
+    assert!(told["next_step"].as_str().unwrap().contains("--scratch-max-bytes"), "{told}");
     assert_eq!(told["max_bytes"], 8);
     assert_eq!(mill.store.keys(), kept);
     assert_eq!(mill.uploads.announced.lock().unwrap().len(), 1);
