@@ -15,6 +15,7 @@ pub mod index;
 pub mod letters;
 pub mod mill;
 pub mod pipeline;
+pub mod privacy;
 pub mod rules;
 pub mod serve;
 pub mod signals;

@@ -4,7 +4,7 @@ use reelmill::{
     cli::Command,
     commands,
     config::{self, Asked, Unread},
-    confinement, detector, mill, serve, watch,
+    confinement, detector, mill, privacy, serve, watch,
 };
 use std::{os::unix::process::CommandExt, process::ExitCode};
 use tracing_subscriber::EnvFilter;
@@ -33,7 +33,11 @@ fn main() -> ExitCode {
             return ExitCode::from(failure.exit_code());
         }
     };
-    if matches!(cli.command, Command::Up(_) | Command::Run(_) | Command::Vision(_))
+    use Command::{Run, Serve, Up, Vision};
+    if matches!(cli.command, Up(_) | Run(_) | Serve(_) | Vision(_)) {
+        privacy::keep_new_files_private();
+    }
+    if matches!(cli.command, Up(_) | Run(_) | Vision(_))
         && let Err(e) = begin_silent()
     {
         eprintln!("reelmill: cannot start itself again without ONNX Runtime's telemetry: {e}");
