@@ -7,6 +7,7 @@ use crate::{
     index,
     letters::Redriver,
     pipeline::shape,
+    privacy,
 };
 use api::{Health, Services, UploadLimits};
 use connectors::{
@@ -200,7 +201,7 @@ async fn open_catalog(data: &Path, args: &SharedArgs) -> Result<Database, Failur
     })
 }
 
-/// `--data` or its default, made if it is not there, as an absolute path.
+/// `--data` or its default, made if it is not there, closed to others, as an absolute path.
 pub fn data_directory(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let data = match chosen {
         Some(data) => data,
@@ -208,7 +209,7 @@ pub fn data_directory(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
             .ok_or_else(|| Failure::usage("there is no home directory: set --data"))?
             .join(".local/share/reelmill"),
     };
-    std::fs::create_dir_all(&data).map_err(|e| {
+    privacy::data_directory(&data).map_err(|e| {
         Failure::usage(format!("{} cannot be made ({e}): choose another --data", data.display()))
     })?;
     // Helpers work in folders of their own.

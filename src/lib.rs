@@ -19,6 +19,7 @@ pub mod letters;
 pub mod mill;
 pub mod output;
 pub mod pipeline;
+pub mod privacy;
 pub mod rules;
 pub mod serve;
 pub mod signals;

@@ -9,7 +9,7 @@ use reelmill::{
     config::{self, Asked, Unread},
     confinement, detector,
     failure::Failure,
-    mill, serve, watch,
+    mill, privacy, serve, watch,
 };
 use std::{
     fmt::Display,
@@ -47,7 +47,11 @@ fn main() -> ExitCode {
         }
         Err(Unread::File(failure)) => return ended(Err(failure)),
     };
-    if matches!(cli.command, Command::Up(_) | Command::Run(_) | Command::Vision(_))
+    use Command::{Run, Serve, Up, Vision};
+    if matches!(cli.command, Up(_) | Run(_) | Serve(_) | Vision(_)) {
+        privacy::keep_new_files_private();
+    }
+    if matches!(cli.command, Up(_) | Run(_) | Vision(_))
         && let Err(e) = begin_silent()
     {
         complain(&format_args!("cannot start itself again without ONNX Runtime's telemetry: {e}"));

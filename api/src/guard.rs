@@ -5,12 +5,12 @@
 use crate::{codes::Code, problem::Problem};
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::Authority},
+    http::{HeaderName, HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
-use std::{net::IpAddr, panic::AssertUnwindSafe};
+use std::panic::AssertUnwindSafe;
 
 /// What may be asked under any name.
 const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
@@ -38,13 +38,14 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
 
 fn check(request: &Request) -> Result<(), Problem> {
     let watches = request.method().is_safe() && WATCHED.contains(&request.uri().path());
-    if !watches && !host_is_loopback(request.uri(), request.headers()) {
+    if !watches && doors::check_host(request.uri(), request.headers()).is_err() {
         return Err(Problem::new(
             Code::ForeignHost,
             "the host header names no loopback address, which is how dns rebinding looks",
         ));
     }
-    if !request.method().is_safe() && !from_own_page(request.headers()) {
+    // Links to here may stand on any page.
+    if !request.method().is_safe() && doors::check_page(request.headers()).is_err() {
         return Err(Problem::new(
             Code::ForeignOrigin,
             "the origin header names a page that does not come from this machine",
@@ -66,85 +67,4 @@ fn check(request: &Request) -> Result<(), Problem> {
         ));
     }
     Ok(())
-}
-
-fn host_is_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
-    let mut named = headers
-        .get_all(header::HOST)
-        .iter()
-        .map(|host| host.to_str().ok()?.parse::<Authority>().ok())
-        .chain(uri.authority().cloned().map(Some))
-        .peekable();
-    named.peek().is_some() && named.all(|host| host.is_some_and(|host| is_loopback(&host)))
-}
-
-fn from_own_page(headers: &HeaderMap) -> bool {
-    let cross_site = |value: &HeaderValue| value.as_bytes() == b"cross-site";
-    // Programs send no origin; sandboxed pages send `null`, which is nobody's.
-    headers.get_all(header::ORIGIN).iter().all(|origin| {
-        let uri = origin.to_str().ok().and_then(|text| text.parse::<Uri>().ok());
-        uri.is_some_and(|uri| uri.scheme().is_some() && uri.authority().is_some_and(is_loopback))
-    }) && !headers.get_all("sec-fetch-site").iter().any(cross_site)
-}
-
-fn is_loopback(authority: &Authority) -> bool {
-    if authority.as_str().contains('@') {
-        return false;
-    }
-    let host = authority.host();
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || address.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_and_addresses_of_loopback_are_ours() {
-        for ours in ["localhost", "LocalHost:8080", "127.0.0.1:1", "127.9.9.9", "[::1]:8080"] {
-            assert!(is_loopback(&ours.parse().unwrap()), "{ours}");
-        }
-        for foreign in [
-            "example.org",
-            "localhost.example.org",
-            "127.0.0.1.nip.io",
-            "10.0.0.1",
-            "0.0.0.0",
-            "[::]:80",
-            "user@localhost",
-        ] {
-            assert!(!is_loopback(&foreign.parse().unwrap()), "{foreign}");
-        }
-    }
-
-    #[test]
-    fn a_request_without_a_host_is_refused_and_every_host_counts() {
-        let uri = Uri::from_static("/");
-        let mut headers = HeaderMap::new();
-        assert!(!host_is_loopback(&uri, &headers));
-        headers.append(header::HOST, HeaderValue::from_static("localhost"));
-        assert!(host_is_loopback(&uri, &headers));
-        assert!(!host_is_loopback(&Uri::from_static("http://example.org/"), &headers));
-        headers.append(header::HOST, HeaderValue::from_static("example.org"));
-        assert!(!host_is_loopback(&uri, &headers));
-    }
-
-    #[test]
-    fn programs_and_local_pages_may_post_and_foreign_or_sandboxed_pages_may_not() {
-        let with = |name: &'static str, value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.append(name, HeaderValue::from_static(value));
-            from_own_page(&headers)
-        };
-        assert!(from_own_page(&HeaderMap::new()));
-        assert!(with("origin", "http://localhost:3000"));
-        assert!(with("origin", "http://[::1]:8080"));
-        assert!(!with("origin", "https://example.org"));
-        assert!(!with("origin", "null"));
-        assert!(!with("origin", "localhost"));
-        assert!(!with("sec-fetch-site", "cross-site"));
-        assert!(with("sec-fetch-site", "same-origin"));
-    }
 }

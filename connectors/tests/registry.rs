@@ -87,6 +87,22 @@ async fn ask(server: &EmbeddedRegistry, method: &str, path: &str, body: Value) -
     (status, answer.json().await.unwrap())
 }
 
+/// A schema sent with these headers: the status and the code of the error, if it is one.
+async fn register_with(server: &EmbeddedRegistry, headers: &[(&str, &str)]) -> (u16, Value) {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let body = json!({ "schema": CLIP }).to_string();
+    let mut request = http.post(format!("{}/subjects/a-value/versions", server.url())).body(body);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "application/vnd.schemaregistry.v1+json");
+    let status = answer.status().as_u16();
+    let mut told: Value = answer.json().await.unwrap();
+    assert_eq!(told["message"].is_string(), status != 200, "{told}");
+    (status, told["error_code"].take())
+}
+
 async fn register(server: &EmbeddedRegistry, subject: &str, schema: &str) -> (u16, Value) {
     let path = format!("/subjects/{subject}/versions");
     ask(server, "POST", &path, json!({ "schema": schema, "schemaType": "AVRO" })).await
@@ -300,6 +316,57 @@ async fn errors_have_confluents_codes() {
         let (answered, error) = ask(&server, method, path, body).await;
         assert_eq!((answered, &error["error_code"]), (status, &json!(code)), "{method} {path}");
         assert!(error["message"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_neither_writes_nor_reads() {
+    let data = tempfile::tempdir().unwrap();
+    let (server, _) = start(data.path()).await;
+    let json = ("content-type", "application/json");
+    let foreign = [
+        ("host", "evil.example"),
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+    ];
+    for header in foreign {
+        let refused = register_with(&server, &[json, header]).await;
+        assert_eq!(refused, (403, json!(40301)), "{header:?}");
+    }
+    let (_, subjects) = ask(&server, "GET", "/subjects", Value::Null).await;
+    assert_eq!(subjects, json!([]));
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let rebound = http.get(format!("{}/subjects", server.url())).header("host", "evil.example");
+    let refused = rebound.send().await.unwrap();
+    assert_eq!(refused.status(), 403);
+    let told: Value = refused.json().await.unwrap();
+    assert!(told["message"].as_str().unwrap().contains("use http://127.0.0.1"), "{told}");
+    let own = [json, ("host", "localhost:8081"), ("origin", "http://localhost:3000")];
+    assert_eq!(register_with(&server, &own).await, (200, Value::Null));
+}
+
+#[tokio::test]
+async fn what_is_sent_must_call_itself_json_which_no_form_of_a_page_can() {
+    let data = tempfile::tempdir().unwrap();
+    let (server, _) = start(data.path()).await;
+    // What a page may send across sites without asking, and what calls itself nothing.
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""] {
+        let refused = register_with(&server, &[("content-type", kind)]).await;
+        assert_eq!(refused, (415, json!(415)), "{kind}");
+    }
+    assert_eq!(register_with(&server, &[]).await, (415, json!(415)));
+    let (_, subjects) = ask(&server, "GET", "/subjects", Value::Null).await;
+    assert_eq!(subjects, json!([]));
+    // As clients say it: Confluent's in Java, Python and C, and those that know JSON only.
+    for kind in [
+        "application/vnd.schemaregistry.v1+json",
+        "application/vnd.schemaregistry+json",
+        "application/json",
+        "Application/JSON; charset=utf-8",
+    ] {
+        let taken = register_with(&server, &[("content-type", kind)]).await;
+        assert_eq!(taken, (200, Value::Null), "{kind}");
     }
 }
 

@@ -279,6 +279,52 @@ async fn strangers_are_refused(owner: &S3, stranger: &S3, endpoint: &str, bucket
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_whose_name_was_rebound_to_loopback_reads_nothing_even_with_the_keys() {
+    let (_data, store, owner) = start().await;
+    let source = object("uploads/ann/talk.mp4");
+    owner.write(&source, Bytes::from_static(b"faces"), Put::default()).await.unwrap();
+    // What such a page can do: its name leads here, and it knows the keys.
+    let rebound = format!("http://evil.example:{}", store.address().port());
+    let page = client_of(rebound, "local-secret").await;
+    let link = page.signed_url(&source, Duration::from_secs(60)).await.unwrap();
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .resolve("evil.example", store.address())
+        .build()
+        .unwrap();
+    let refused = http.get(link).send().await.unwrap();
+    assert_eq!(refused.status(), 403);
+    assert_eq!(refused.headers()["content-type"], "application/xml");
+    let told = refused.text().await.unwrap();
+    assert!(told.contains("<Code>AccessDenied</Code>"), "{told}");
+    assert!(told.contains("dns rebinding") && told.contains("http://localhost"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_site_reads_nothing_and_one_of_this_machine_does() {
+    let (_data, store, owner) = start().await;
+    let source = object("uploads/ann/talk.mp4");
+    owner.write(&source, Bytes::from_static(b"faces"), Put::default()).await.unwrap();
+    let link = owner.signed_url(&source, Duration::from_secs(60)).await.unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for (name, value) in
+        [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")]
+    {
+        let refused = http.get(&link).header(name, value).send().await.unwrap();
+        assert_eq!(refused.status(), 403, "{name}: {value}");
+        let told = refused.text().await.unwrap();
+        assert!(told.contains("<Code>AccessDenied</Code>"), "{told}");
+        assert!(told.contains("web page"), "{told}");
+    }
+    let own = [("origin", store.endpoint()), ("sec-fetch-site", "same-origin".to_owned())];
+    for (name, value) in own {
+        let read = http.get(&link).header(name, &value).send().await.unwrap();
+        assert_eq!(read.status(), 200, "{name}: {value}");
+        assert_eq!(read.text().await.unwrap(), "faces");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_taken_port_and_a_bad_bucket_name_say_what_to_do() {
     let (data, store, _client) = start().await;
     let taken = EmbeddedOptions { port: store.address().port(), ..options(data.path()) };

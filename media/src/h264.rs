@@ -3,11 +3,21 @@
 //!
 //! avcC is ISO 14496-15, 5.3.3.1; parameter sets are ITU-T H.264, 7.3.2.
 
+use h264_reader::nal::{Nal, RefNal, sps::SeqParameterSet};
+
 use crate::MediaError;
 
+const NAL_SLICE: u8 = 1;
 const NAL_IDR: u8 = 5;
+const NAL_SEI: u8 = 6;
 const NAL_SPS: u8 = 7;
 const NAL_PPS: u8 = 8;
+const NAL_DELIMITER: u8 = 9;
+const NAL_FILLER: u8 = 12;
+/// An encoder's banner, captions and times of one picture are some hundred bytes.
+const MOST_WORDS: usize = 4096;
+/// Coded pictures are whole macroblocks of so many px, of which less than one is cropped away.
+const MACROBLOCK: u32 = 16;
 
 /// The decoder configuration of an H.264 track.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +100,24 @@ impl AvcConfig {
             _ => None,
         }
     }
+
+    /// Whether the only SPS crops away more of the coded picture than fills up its last macroblocks:
+    /// footage that nobody sees, and that every copied packet carries. True where it cannot be read.
+    pub(crate) fn hides_picture(&self) -> bool {
+        let [sps] = self.sps.as_slice() else { return true };
+        hidden(sps).is_none_or(|(width, height)| width >= MACROBLOCK || height >= MACROBLOCK)
+    }
+}
+
+/// Columns and rows that are coded and not displayed, px.
+fn hidden(sps: &[u8]) -> Option<(u32, u32)> {
+    if sps.is_empty() {
+        return None;
+    }
+    let sps = SeqParameterSet::from_bits(RefNal::new(sps, &[], true).rbsp_bits()).ok()?;
+    let (width, height) = sps.pixel_dimensions().ok()?;
+    let whole = SeqParameterSet { frame_cropping: None, ..sps }.pixel_dimensions().ok()?;
+    Some((whole.0.checked_sub(width)?, whole.1.checked_sub(height)?))
 }
 
 fn take_sets(rest: &mut &[u8], count: u8) -> Option<Vec<Vec<u8>>> {
@@ -125,11 +153,15 @@ fn exp_golomb(bytes: &[u8]) -> Option<u32> {
 pub(crate) struct AccessUnit {
     pub(crate) has_idr: bool,
     pub(crate) has_parameter_sets: bool,
+    /// Something that is neither the picture nor some words about it: another view, a transparency
+    /// plane, parts of slices, or data of any kind.
+    pub(crate) has_more: bool,
 }
 
 /// Walks the NAL units of a packet; `None` when their lengths do not add up.
 pub(crate) fn access_unit(mut bytes: &[u8]) -> Option<AccessUnit> {
     let mut unit = AccessUnit::default();
+    let mut words = 0;
     while !bytes.is_empty() {
         let (length, after) = bytes.split_first_chunk::<4>()?;
         let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
@@ -137,10 +169,13 @@ pub(crate) fn access_unit(mut bytes: &[u8]) -> Option<AccessUnit> {
         match nal.first()? & 31 {
             NAL_IDR => unit.has_idr = true,
             NAL_SPS | NAL_PPS => unit.has_parameter_sets = true,
-            _ => {}
+            NAL_SLICE => {}
+            NAL_SEI | NAL_DELIMITER | NAL_FILLER => words += length,
+            _ => unit.has_more = true,
         }
         bytes = after;
     }
+    unit.has_more |= words > MOST_WORDS;
     Some(unit)
 }
 
@@ -193,5 +228,29 @@ mod tests {
     fn access_units_with_wrong_lengths_are_none() {
         assert!(access_unit(&[0, 0, 0, 9, 0x65]).is_none());
         assert!(access_unit(&[0, 0, 0, 1, 0x65]).unwrap().has_idr);
+    }
+
+    #[test]
+    fn what_is_not_the_picture_is_seen() {
+        let unit = |kind: u8, length: usize| {
+            let mut bytes = (length as u32).to_be_bytes().to_vec();
+            bytes.push(kind);
+            bytes.resize(4 + length, 0);
+            access_unit(&bytes).unwrap().has_more
+        };
+        assert!(!unit(0x61, 9000) && !unit(0x65, 9000));
+        for kind in [6, 9, 12] {
+            assert!(!unit(kind, MOST_WORDS) && unit(kind, MOST_WORDS + 1), "{kind}");
+        }
+        for kind in [2, 3, 4, 13, 14, 15, 19, 20, 21, 24, 31] {
+            assert!(unit(kind, 1), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_set_that_cannot_be_read_may_hide_anything() {
+        assert!(config(0x80).hides_picture());
+        let none = AvcConfig { sps: vec![Vec::new()], ..config(0x80) };
+        assert!(none.hides_picture());
     }
 }

@@ -19,6 +19,14 @@ pub struct RgbImage {
     pub data: Vec<u8>,
 }
 
+impl RgbImage {
+    /// A pixel inside the picture; black outside.
+    pub(crate) fn pixel(&self, x: u32, y: u32) -> [u8; 3] {
+        let at = (y as usize * self.width as usize + x as usize) * 3;
+        self.data.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
+    }
+}
+
 /// A packed 8-bit brightness (luma) picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LumaImage {

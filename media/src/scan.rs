@@ -40,6 +40,7 @@ struct H264Scan {
     has_key_without_idr: bool,
     has_inner_parameter_sets: bool,
     has_odd_lengths: bool,
+    has_more_than_pictures: bool,
 }
 
 impl Scan {
@@ -143,7 +144,8 @@ impl Scan {
 
     /// Whether clips of this source may stand bit for bit beside re-encoded ones, or why not.
     pub(crate) fn smart(&self, facts: &StreamFacts, codec: Id) -> Result<(), &'static str> {
-        let one_set = AvcConfig::parse(&facts.extradata).and_then(|config| config.only_id());
+        let config = AvcConfig::parse(&facts.extradata);
+        let one_set = config.as_ref().and_then(AvcConfig::only_id);
         if codec != Id::H264 {
             Err("the video is not H.264")
         } else if !matches!(
@@ -155,6 +157,10 @@ impl Scan {
             Err("the video is interlaced, or does not say that it is not")
         } else if one_set.is_none() {
             Err("the video has several parameter sets, or none in its header")
+        } else if config.is_none_or(|config| config.hides_picture()) {
+            Err("a part of the picture is cropped away by the header")
+        } else if self.h264.has_more_than_pictures {
+            Err("packets hold more than pictures")
         } else if self.h264.has_inner_parameter_sets {
             Err("parameter sets are repeated inside the video")
         } else if self.h264.has_key_without_idr || self.has_open_gop() {
@@ -202,6 +208,7 @@ impl H264Scan {
             Some(unit) => {
                 self.has_key_without_idr |= packet.is_key() != unit.has_idr;
                 self.has_inner_parameter_sets |= unit.has_parameter_sets;
+                self.has_more_than_pictures |= unit.has_more;
             }
             None => self.has_odd_lengths = true,
         }

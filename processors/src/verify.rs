@@ -61,11 +61,15 @@ pub fn statement(manifest: &Manifest) -> String {
     }
 }
 
+/// Encoding stays below a third of it (measured over the films of the tests); another picture of
+/// the same scene is above.
+const MOST_DIFFERENCE: f32 = 40.0;
+
 /// May a film with these figures be published?
 ///
 /// # Errors
-/// Poison `verify_frames`, `verify_duration`, `verify_sound`, `verify_masks` or `verify_leak`: the
-/// first check that failed.
+/// Poison `verify_frames`, `verify_duration`, `verify_sound`, `verify_picture`, `verify_masks` or
+/// `verify_leak`: the first check that failed.
 pub fn judge(manifest: &Manifest, checks: &Checks) -> Result<(), Poison> {
     let failed = |reason, what: String| {
         Err(Poison::new(
@@ -107,6 +111,15 @@ pub fn judge(manifest: &Manifest, checks: &Checks) -> Result<(), Poison> {
                 "the sound is {:?} and should be {:?}",
                 checks.sound.as_deref().unwrap_or("absent"),
                 wanted.unwrap_or("absent")
+            ),
+        );
+    }
+    if checks.difference.is_nan() || checks.difference > MOST_DIFFERENCE {
+        return failed(
+            "verify_picture",
+            format!(
+                "outside of masks the picture differs from its source by {} levels in some place",
+                checks.difference
             ),
         );
     }
@@ -226,6 +239,7 @@ mod tests {
             detections_under_mask: 31,
             detections_unconfirmed: 2,
             leaks: 0,
+            difference: 7.5,
         }
     }
 
@@ -247,6 +261,8 @@ mod tests {
         assert_eq!(verdict(|c| c.duration_output_ms = i64::MIN), "verify_duration");
         assert_eq!(verdict(|c| c.sound = None), "verify_sound");
         assert_eq!(verdict(|c| c.sound = Some("transcoded".into())), "verify_sound");
+        assert_eq!(verdict(|c| c.difference = MOST_DIFFERENCE + 1.0), "verify_picture");
+        assert_eq!(verdict(|c| c.difference = f32::NAN), "verify_picture");
         assert_eq!(verdict(|c| c.boxes_masked = 399), "verify_masks");
         assert_eq!(verdict(|c| c.leaks = 1), "verify_leak");
     }
@@ -267,7 +283,8 @@ mod tests {
         let clear = manifest(Blur::None, AudioPlan::Copy);
         let checks = Checks { boxes_masked: 0, leaks: 9, ..checks() };
         assert!(judge(&clear, &checks).is_ok());
-        assert!(judge(&clear, &Checks { frames_output: 0, ..checks }).is_err());
+        assert!(judge(&clear, &Checks { frames_output: 0, ..checks.clone() }).is_err());
+        assert!(judge(&clear, &Checks { difference: 99.0, ..checks }).is_err());
         assert!(!statement(&clear).contains("verified"));
         let masked = statement(&manifest(Blur::All, AudioPlan::Copy));
         assert_eq!(masked, "verified against detector yunet_s@640 at threshold 0.6");

@@ -1,6 +1,10 @@
 //! What goes wrong goes wrong for that one video, with a reason, and holds nothing else up.
 
-use crate::support::{Mill, ffmpeg, footage};
+use crate::{
+    foreign_clients::put,
+    support::{Mill, ffmpeg, footage},
+};
+use ports::Put;
 use std::{fs, path::PathBuf, time::Duration};
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -52,6 +56,25 @@ fn a_bad_file_fails_with_its_reason_and_nothing_else_waits_for_it() {
         assert_eq!(mill.get(&format!("/api/videos/{video}/recording")).0, 409);
     }
     mill.ready(&good);
+}
+
+#[test]
+fn a_source_that_is_replaced_while_its_video_is_worked_on_is_not_published() {
+    let mill = Mill::start(&[]);
+    let video = mill.upload(&footage("talk_360p.mp4"), "filename=a.mp4");
+    let (mut keys, since) = (Vec::new(), std::time::Instant::now());
+    while !keys.iter().any(|key: &String| key.ends_with("/manifest.json")) {
+        assert!(since.elapsed() < PATIENCE, "it is not cut: {keys:?}");
+        std::thread::sleep(Duration::from_millis(50));
+        keys = mill.keys();
+    }
+    let source = keys.iter().find(|key| key.starts_with("uploads/")).unwrap();
+    put(&mill, &footage("talk_720p.mp4"), source, Put::default());
+    let row = mill.settled(&video, PATIENCE);
+    assert_eq!((&row["state"], &row["reason"]), (&"failed".into(), &"source_changed".into()));
+    assert_eq!(mill.get(&format!("/api/videos/{video}/recording")).0, 409);
+    let keys = mill.keys();
+    assert!(!keys.iter().any(|key| key.starts_with("recordings/")), "{keys:?}");
 }
 
 #[test]

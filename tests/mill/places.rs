@@ -94,6 +94,35 @@ fn a_data_directory_that_cannot_be_written_is_refused_with_the_cause() {
     assert!(words.contains(&*data.to_string_lossy()), "{words}");
 }
 
+/// Files and directories, the first of them included, that group or others may do anything with;
+/// and how many were looked at.
+fn open_to_others(path: &Path, open: &mut Vec<String>) -> usize {
+    // Some are gone before they are looked at.
+    let Ok(found) = fs::symlink_metadata(path) else { return 0 };
+    let mode = found.permissions().mode();
+    if mode & 0o077 != 0 {
+        open.push(format!("{} {mode:o}", path.display()));
+    }
+    let inside = fs::read_dir(path).into_iter().flatten().flatten();
+    1 + inside.map(|entry| open_to_others(&entry.path(), open)).sum::<usize>()
+}
+
+#[test]
+fn what_a_mill_keeps_is_closed_to_other_users_and_is_closed_again_where_it_was_left_open() {
+    let mut mill = Mill::start(&[]);
+    mill.ready(&mill.upload(&footage("signing-again.mkv"), "title=private"));
+    let mut open = Vec::new();
+    let looked_at = open_to_others(&mill.data(), &mut open);
+    assert!(looked_at > 30, "only {looked_at} files and directories");
+    assert!(open.is_empty(), "{open:#?}");
+
+    mill.kill();
+    fs::set_permissions(mill.data(), fs::Permissions::from_mode(0o755)).unwrap();
+    mill.start_again();
+    assert_eq!(fs::metadata(mill.data()).unwrap().permissions().mode() & 0o7777, 0o700);
+    assert!(mill.log().contains("closed it to them"), "{}", mill.log());
+}
+
 #[test]
 fn the_detectors_runtime_keeps_no_usage_data_and_can_send_none() {
     let mill = Mill::start(&[]);

@@ -9,6 +9,7 @@
 mod boto3;
 mod memory;
 mod signatures;
+mod strangers;
 mod support;
 
 use aws_sdk_rekognition::{

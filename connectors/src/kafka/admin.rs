@@ -1,6 +1,6 @@
 //! Topics, and a look at all of a topic.
 
-use super::{Kafka, blame, records::record_of};
+use super::{Kafka, blame, records::record_of, writer::farewell};
 use ports::{Record, Trouble};
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -40,6 +40,16 @@ pub struct TopicInfo {
 }
 
 impl Kafka {
+    /// Whether a broker is there. Blocks.
+    pub(super) fn answers(&self, within: Duration) -> bool {
+        let client: Result<BaseConsumer, _> = self.with_extra(self.client("hello")).create();
+        client.is_ok_and(|client| {
+            let answered = client.fetch_metadata(None, within).is_ok();
+            farewell(client);
+            answered
+        })
+    }
+
     /// Creates the topics that are not there yet; those that are stay as they are.
     pub async fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), Trouble> {
         let admin: AdminClient<DefaultClientContext> =

@@ -12,7 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::AtomicU64},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -22,6 +22,9 @@ const POLL: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(1);
 /// The longest wait for a consumer to leave its group: a broker that lives takes milliseconds.
 const LEAVE: Duration = Duration::from_secs(2);
+/// A producer with nothing to write for so long is given back: each costs threads that wake every
+/// second for nothing.
+const REST: Duration = Duration::from_secs(10);
 
 /// A consumer group and a transactional producer that always live and die together.
 #[derive(Debug)]
@@ -45,7 +48,10 @@ enum State {
 struct Session {
     reader: Reader,
     inbox: Arc<Inbox>,
-    writer: Arc<Writer>,
+    /// None while there is nothing to write.
+    writer: Option<Arc<Writer>>,
+    /// When the writer was opened or last written with.
+    written: Instant,
 }
 
 impl Session {
@@ -53,10 +59,18 @@ impl Session {
     fn open(kafka: &Kafka, spec: &Spec, epochs: Arc<AtomicU64>) -> Result<Self, Trouble> {
         // The writer first: it ends what a former process left open, so that the reader finds
         // settled offsets.
-        let writer = Arc::new(Writer::open(kafka, spec.name)?);
+        let writer = Some(Arc::new(Writer::open(kafka, spec.name)?));
         let inbox = Arc::new(Inbox::new(epochs));
         let reader = Reader::start(kafka, spec.name, &spec.reads, inbox.clone())?;
-        Ok(Self { reader, inbox, writer })
+        Ok(Self { reader, inbox, writer, written: Instant::now() })
+    }
+
+    fn rest(&mut self) {
+        if self.written.elapsed() > REST
+            && let Some(writer) = self.writer.take()
+        {
+            farewell(writer);
+        }
     }
 
     /// Blocks, within bounds.
@@ -91,8 +105,8 @@ impl KafkaLog {
         }
     }
 
-    /// The open session's inbox, once it is open. Dropping the future loses nothing.
-    async fn inbox(&mut self) -> Result<Option<Arc<Inbox>>, Trouble> {
+    /// The session, once it is open. Dropping the future loses nothing.
+    async fn session(&mut self) -> Result<Option<&mut Session>, Trouble> {
         if let State::Opening(opening) = &mut self.session {
             let Ok(opened) = tokio::time::timeout(POLL, opening).await else { return Ok(None) };
             match opened.map_err(lost)? {
@@ -103,8 +117,8 @@ impl KafkaLog {
                 }
             }
         }
-        match &self.session {
-            State::Open(session) => Ok(Some(session.inbox.clone())),
+        match &mut self.session {
+            State::Open(session) => Ok(Some(session)),
             State::Opening(_) => Ok(None),
         }
     }
@@ -112,7 +126,9 @@ impl KafkaLog {
 
 impl Log for KafkaLog {
     async fn poll(&mut self, want: usize) -> Result<Polled, Trouble> {
-        let Some(inbox) = self.inbox().await? else { return Ok(Polled::Idle) };
+        let Some(session) = self.session().await? else { return Ok(Polled::Idle) };
+        session.rest();
+        let inbox = session.inbox.clone();
         let mut taken = inbox.take(self.epoch, want, &self.held);
         if let Taken::Nothing = taken {
             inbox.wait(POLL).await;
@@ -140,7 +156,7 @@ impl Log for KafkaLog {
     }
 
     async fn commit(&mut self, epoch: u64, settled: Vec<Settled>) -> Result<Committed, Trouble> {
-        let State::Open(Session { inbox, writer, .. }) = &self.session else {
+        let State::Open(Session { inbox, writer, written, .. }) = &mut self.session else {
             return Ok(Committed::Rewound);
         };
         let Some(member) = inbox.member(epoch) else {
@@ -150,28 +166,35 @@ impl Log for KafkaLog {
             }
             return Ok(Committed::Rewound);
         };
-        let (offsets, writer) = (offsets(&settled)?, writer.clone());
+        let offsets = offsets(&settled)?;
+        let (kafka, name, at_hand) = (self.kafka.clone(), self.spec.name, writer.clone());
         let transaction = spawn_blocking(move || {
+            let writer = at_hand.map_or_else(|| Writer::open(&kafka, name).map(Arc::new), Ok)?;
             let outputs: Vec<_> = settled.into_iter().flat_map(|s| s.outputs).collect();
-            writer.transact(&outputs, &offsets, &member)
+            writer.transact(&outputs, &offsets, &member).map_err(|error| blame(&error))?;
+            Ok(writer)
         });
         match transaction.await.map_err(lost)? {
-            Ok(()) => Ok(Committed::Yes),
-            Err(error) => match blame(&error) {
-                fatal @ Trouble::Fatal(_) => Err(fatal),
-                trouble => {
-                    tracing::warn!(processor = self.spec.name, %trouble, "starting over with kafka");
-                    self.start_over();
-                    Ok(Committed::Rewound)
-                }
-            },
+            Ok(used) => {
+                (*writer, *written) = (Some(used), Instant::now());
+                Ok(Committed::Yes)
+            }
+            Err(fatal @ Trouble::Fatal(_)) => Err(fatal),
+            Err(trouble) => {
+                tracing::warn!(processor = self.spec.name, %trouble, "starting over with kafka");
+                self.start_over();
+                Ok(Committed::Rewound)
+            }
         }
     }
 
     async fn answers(&mut self) -> bool {
         let State::Open(Session { writer, .. }) = &self.session else { return false };
-        let writer = writer.clone();
-        let answered = spawn_blocking(move || writer.answers(ANSWER));
+        let (kafka, writer) = (self.kafka.clone(), writer.clone());
+        let answered = spawn_blocking(move || match writer {
+            Some(writer) => writer.answers(ANSWER),
+            None => kafka.answers(ANSWER),
+        });
         // The client keeps to its time; if it should not, the answer is no.
         let answered = tokio::time::timeout(ANSWER * 2, answered).await;
         matches!(answered, Ok(Ok(true)))

@@ -98,7 +98,7 @@ impl Kafka {
             .set("fetch.queue.backoff.ms", "5")
             // What an idle consumer costs is its number of fetches; a partition that is resumed
             // may have to wait for the one under way.
-            .set("fetch.wait.max.ms", "1000")
+            .set("fetch.wait.max.ms", "2000")
             // Pausing a partition throws its prefetched records away: have few.
             .set("queued.min.messages", "64")
             .set("queued.max.messages.kbytes", "4096");

@@ -47,7 +47,10 @@ impl Connector<CutClips> for Studio {
         let job = self.scratch.job(info.bytes * SCRATCH_PER_SOURCE + SCRATCH_FLOOR)?;
         let job = Arc::new(job);
         let source = job.path("source");
-        self.store.download(&effect.source, &source).await?;
+        if self.store.download(&effect.source, &source).await?.etag != info.etag {
+            let what = format!("{} was replaced just now: it is read again", effect.source);
+            return Err(Trouble::transient("source_changed", what));
+        }
         let plan = PlanClips {
             source: source.clone(),
             clip_seconds: effect.clip_seconds,

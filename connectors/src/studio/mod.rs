@@ -9,6 +9,7 @@ mod masking;
 mod publishing;
 mod scratch;
 mod second_look;
+mod sighting;
 mod still;
 mod stitching;
 mod verifying;
@@ -19,7 +20,7 @@ use media::Probe;
 use ports::{ObjectRef, Put, Store};
 use schemas::{Manifest, Tracks};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 pub use scratch::{Job, Scratch};
 
@@ -62,6 +63,26 @@ impl Studio {
 
     fn working<'a>(&'a self, bucket: &'a str, manifest: &'a Manifest) -> WorkingObjects<'a> {
         WorkingObjects::of(&*self.store, bucket, manifest)
+    }
+
+    /// The source of a run, as it was cut.
+    async fn source(&self, manifest: &Manifest, to: &Path) -> Result<(), Trouble> {
+        let at = ObjectRef::new(&manifest.source.bucket, &manifest.source.key);
+        self.store.download(&at, to).await?;
+        let file = to.to_owned();
+        let hash = spawn_blocking(move || media::file_sha256(&file));
+        let hash = hash.await.map_err(|e| Trouble::fatal(e.to_string()))?;
+        let hash = hash.map_err(|e| Trouble::transient("scratch_unreadable", e.to_string()))?;
+        if hash == manifest.source.sha256 {
+            return Ok(());
+        }
+        Err(Trouble::poison(
+            "source_changed",
+            format!(
+                "{at} was replaced while its video was worked on, and nothing of it is published: \
+                 upload each file under a key of its own"
+            ),
+        ))
     }
 
     async fn tracks(&self, bucket: &str, key: &str) -> Result<Tracks, Trouble> {

@@ -29,8 +29,7 @@ impl Studio {
         let bytes = manifest.source.bytes;
         let job = Arc::new(self.scratch.job(bytes * SCRATCH_PER_SOURCE + SCRATCH_FLOOR)?);
         let (source, staged) = (job.path("source"), job.path("staged.mp4"));
-        let source_at = ObjectRef::new(&manifest.source.bucket, &manifest.source.key);
-        self.store.download(&source_at, &source).await?;
+        self.source(manifest, &source).await?;
 
         let mut parts = Vec::new();
         if manifest.render != RenderMode::Copy {

@@ -7,7 +7,8 @@
 
 use super::{
     Studio, footage, masking,
-    second_look::{DETECTOR_WIDTH, TOUCHED},
+    second_look::DETECTOR_WIDTH,
+    sighting::{Eyes, Found, Shot},
 };
 use confine::Work;
 use engine::{Connector, FrameKind, Trouble};
@@ -24,27 +25,13 @@ use std::{
     },
     thread,
 };
-use vision::{FaceBox, FaceDetector, FaceEmbedder, Models, VisionError};
+use vision::{Models, VisionError};
 
 const SCRATCH_FLOOR: u64 = 8 << 20;
 /// Frames the detector may be behind: bounds memory.
 const FRAMES_IN_FLIGHT: usize = 4;
-/// A detection on the output is a leak when no mask touches it. It is one too when less of its box
-/// than this lies inside masks and the source, looked at with the masking threshold, shows a face
-/// there that is not covered: detectors see heads in the edges of masks, but a film shows no face its
-/// source does not show. See docs/decisions/0005.
-const COVERED: f32 = 0.95;
 /// AAC adds a packet or two of priming and padding, of 21 ms each at 48 kHz and 128 ms at 8 kHz.
 const SOUND_TOLERANCE_MS: i64 = 260;
-/// Two boxes that coincide this much (intersection over union) are of one face.
-const SAME_FACE: f32 = 0.3;
-/// A masked face may come as close as 0.49 to itself (measured with six blocks across a face);
-/// the same person unmasked lies between 0.11 and 0.48.
-const RECOGNISED: f32 = 0.45;
-/// Of fewer pixels (a share of the picture's width: 40 px of 640) an embedding says nothing: backs
-/// of heads come as near to each other as 0.2.
-const SMALLEST_RECOGNISABLE: f32 = 40.0 / 640.0;
-
 impl Connector<VerifyRecording> for Studio {
     async fn perform(&self, effect: &VerifyRecording) -> Result<Verified, Trouble> {
         let manifest = self.manifest(&effect.bucket, &effect.manifest_key).await?;
@@ -67,8 +54,7 @@ impl Studio {
         let bytes = manifest.source.bytes + staged.bytes;
         let job = Arc::new(self.scratch.job(bytes + SCRATCH_FLOOR)?);
         let films = Films { source: job.path("source"), output: job.path("staged.mp4") };
-        let source_at = ObjectRef::new(&manifest.source.bucket, &manifest.source.key);
-        self.store.download(&source_at, &films.source).await?;
+        self.source(manifest, &films.source).await?;
         self.store.download(&staged_at, &films.output).await?;
 
         let mut tracks = Vec::new();
@@ -138,21 +124,13 @@ pub(super) struct Inspection {
     runtime: PathBuf,
 }
 
-/// One frame for the detector: both pictures, and where masks were drawn.
-struct Shot {
-    /// Ticks of the source.
-    pts: i64,
-    source: media::RgbImage,
-    output: media::RgbImage,
-    regions: Vec<Region>,
-}
-
-/// What the detector found.
-#[derive(Default)]
-struct Found {
-    under_mask: i64,
-    unconfirmed: i64,
-    leaks: i64,
+/// What a comparison has seen.
+#[derive(Debug, Default)]
+struct Seen {
+    boxes: i64,
+    masked: i64,
+    /// See [`media::difference_outside`].
+    difference: f32,
 }
 
 impl Work for Inspection {
@@ -176,11 +154,11 @@ impl Inspection {
             let detector = scope.spawn(move || {
                 if masked { self.detect(&queue, limits.threads) } else { Ok(Found::default()) }
             });
-            let mut boxes = (0_i64, 0_i64);
+            let mut seen = Seen::default();
             let compared =
                 media::compare(&self.films.source, &self.films.output, limits, &mut |pair| {
+                    let shot = self.look(pair, &mut seen)?;
                     if masked {
-                        let shot = self.look(pair, &mut boxes)?;
                         // A closed queue means that the detector failed; its error is the one to tell.
                         shots.send(shot).map_err(|_| MediaError::Cancelled)?;
                     }
@@ -193,10 +171,10 @@ impl Inspection {
                     detail: "its thread has panicked".to_owned(),
                 })
             });
-            (compared.map(|report| (report, boxes)), found)
+            (compared.map(|report| (report, seen)), found)
         });
         let found = found?;
-        let (report, (boxes, boxes_masked)) = compared?;
+        let (report, seen) = compared?;
         let frames = i64::from(report.frames);
         let output = media::probe(&self.films.output, limits)?;
         let checks = Checks {
@@ -206,8 +184,9 @@ impl Inspection {
             duration_output_ms: output.duration_ms,
             sound: self.sound(limits)?,
             tracks: self.tracks.iter().map(|t| t.tracks.len() as i64).sum(),
-            boxes,
-            boxes_masked,
+            boxes: seen.boxes,
+            boxes_masked: seen.masked,
+            difference: seen.difference,
             detections_under_mask: found.under_mask,
             detections_unconfirmed: found.unconfirmed,
             leaks: found.leaks,
@@ -215,8 +194,8 @@ impl Inspection {
         Ok((checks, media::file_sha256(&self.films.output)?))
     }
 
-    /// Holds the boxes of one moment against their masks; the pictures go on to the detector.
-    fn look(&self, pair: &mut Compared<'_>, boxes: &mut (i64, i64)) -> Result<Shot, MediaError> {
+    /// Holds one moment's boxes against their masks, and the rest against the source.
+    fn look(&self, pair: &mut Compared<'_>, seen: &mut Seen) -> Result<Shot, MediaError> {
         // Before the evidence: it redraws the masks on the source's frame.
         let shot = Shot {
             pts: pair.source.pts(),
@@ -224,10 +203,12 @@ impl Inspection {
             output: pair.output.rgb(DETECTOR_WIDTH)?,
             regions: self.regions(pair.source.pts()),
         };
+        let difference = media::difference_outside(&shot.source, &shot.output, &shot.regions);
+        seen.difference = seen.difference.max(difference);
         let evidence =
             media::mask_evidence(&mut pair.source, &mut pair.output, &shot.regions, self.style)?;
-        boxes.0 += evidence.len() as i64;
-        boxes.1 += evidence.iter().filter(|e| e.is_masked()).count() as i64;
+        seen.boxes += evidence.len() as i64;
+        seen.masked += evidence.iter().filter(|e| e.is_masked()).count() as i64;
         Ok(shot)
     }
 
@@ -242,37 +223,10 @@ impl Inspection {
 
     fn detect(&self, queue: &Receiver<Shot>, threads: usize) -> Result<Found, VisionError> {
         let models = Models::find(Some(&self.runtime))?;
-        let threshold = self.manifest.masking.verify_threshold;
-        let mut eyes = Eyes {
-            detector: FaceDetector::new(&models, threads)?,
-            embedder: None,
-            models: &models,
-            threads,
-            threshold: self.manifest.masking.threshold,
-        };
+        let mut eyes = Eyes::open(&models, threads, &self.manifest.masking)?;
         let mut found = Found::default();
         for shot in queue {
-            for face in eyes.detector.detect(&shot.output, threshold)? {
-                let covered = media::mask_coverage(&masking::region(&face.region), &shot.regions);
-                let region = &face.region;
-                if covered >= COVERED {
-                    if eyes.recognises(&shot, &face)? {
-                        found.leaks += 1;
-                        tracing::warn!(
-                            pts = shot.pts,
-                            ?region,
-                            "a face is recognised under its mask"
-                        );
-                    } else {
-                        found.under_mask += 1;
-                    }
-                } else if covered < TOUCHED || eyes.shows_through(&shot, &face)? {
-                    found.leaks += 1;
-                    tracing::warn!(pts = shot.pts, ?region, covered, "a face is outside masks");
-                } else {
-                    found.unconfirmed += 1;
-                }
-            }
+            eyes.look(&shot, &mut found)?;
         }
         Ok(found)
     }
@@ -298,49 +252,5 @@ impl Inspection {
             AudioPlan::Transcode => "of another length",
         };
         Ok(Some(word.to_owned()))
-    }
-}
-
-/// What looks at single frames.
-struct Eyes<'a> {
-    detector: FaceDetector,
-    /// Loaded when first needed.
-    embedder: Option<FaceEmbedder>,
-    models: &'a Models,
-    threads: usize,
-    /// 0 to 1: the threshold for looking at the source, that of masking.
-    threshold: f32,
-}
-
-impl Eyes<'_> {
-    /// The face of the source at the place of one found on the output.
-    fn clear_face(&mut self, shot: &Shot, found: &FaceBox) -> Result<Option<FaceBox>, VisionError> {
-        let faces = self.detector.detect(&shot.source, self.threshold)?;
-        Ok(faces.into_iter().find(|face| face.region.iou(&found.region) >= SAME_FACE))
-    }
-
-    /// Whether what was found outside masks is a face of the source's.
-    fn shows_through(&mut self, shot: &Shot, found: &FaceBox) -> Result<bool, VisionError> {
-        let clear = self.clear_face(shot, found)?;
-        Ok(clear.is_some_and(|face| {
-            media::mask_coverage(&masking::region(&face.region), &shot.regions) < COVERED
-        }))
-    }
-
-    /// Whether a face found under a mask is still the one the source shows there.
-    fn recognises(&mut self, shot: &Shot, found: &FaceBox) -> Result<bool, VisionError> {
-        let Some(clear) = self.clear_face(shot, found)? else {
-            return Ok(false);
-        };
-        if clear.region.width < SMALLEST_RECOGNISABLE {
-            return Ok(false);
-        }
-        let embedder = match &mut self.embedder {
-            Some(embedder) => embedder,
-            none => none.insert(FaceEmbedder::new(self.models, self.threads)?),
-        };
-        let before = embedder.embed(&shot.source, &clear.landmarks)?;
-        let after = embedder.embed(&shot.output, &found.landmarks)?;
-        Ok(vision::distance(&before, &after) < RECOGNISED)
     }
 }

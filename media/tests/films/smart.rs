@@ -31,9 +31,11 @@ fn clear_clips_are_copied_bit_for_bit_and_the_film_decodes_without_complaint() {
     assert_ne!(before[500..], after[500..]);
     let mut index = 0;
     compare(&source, &film.path, &Limits::default(), &mut |pair| {
-        let difference = difference_outside(&mut pair.source, &mut pair.output, &[FACE])?;
+        let difference =
+            difference_outside(&pair.source.rgb(640)?, &pair.output.rgb(640)?, &[FACE]);
         let is_copied = (250..500).contains(&index);
-        assert!(if is_copied { difference == 0.0 } else { difference < 4.0 }, "frame {index}");
+        let most = if is_copied { 0.0 } else { 8.0 };
+        assert!(difference <= most, "frame {index}: {difference}");
         index += 1;
         Ok(())
     })
@@ -71,7 +73,14 @@ fn a_film_without_any_face_is_the_source() {
 fn what_is_not_safe_to_copy_is_encoded_in_full() {
     let studio = Studio::new();
     let input = "-f lavfi -i testsrc2=size=320x180:rate=25:duration=4 -pix_fmt";
+    let words = format!(
+        "yuv420p -c:v libx264 -g 25 -bsf:v h264_metadata=sei_user_data=\
+         086f3693-b7b3-4f2c-9653-21492feee5b8+{}",
+        "words".repeat(1000)
+    );
     let unsafe_ones = [
+        ("cropped.mp4", "yuv420p -c:v libx264 -g 25 -bsf:v h264_metadata=crop_right=64"),
+        ("words.mp4", words.as_str()),
         ("open.mp4", "yuv420p -c:v libx264 -g 25 -bf 3 -x264-params open-gop=1:b-adapt=0"),
         ("interlaced.mp4", "yuv420p -c:v libx264 -g 25 -flags +ilme+ildct -x264-params tff=1"),
         ("ten.mp4", "yuv420p10le -c:v libx264 -g 25"),
@@ -83,6 +92,35 @@ fn what_is_not_safe_to_copy_is_encoded_in_full() {
         assert!(!found.smart_ok, "{name}");
         let film = studio.whole_way(&source, 2.0, &smart(), &nothing);
         assert!(film.masked.iter().all(|part| !part.copied), "{name}: {}", found.smart_reason);
+    }
+}
+
+#[test]
+fn what_a_header_hides_is_not_in_the_film() {
+    let studio = Studio::new();
+    let source = studio.make(
+        "cropped.mp4",
+        "-f lavfi -i testsrc2=size=320x176:rate=25:duration=4 -pix_fmt yuv420p -c:v libx264 -g 25 \
+         -bsf:v h264_metadata=crop_right=64",
+    );
+    assert_eq!(ffprobe(&source, "v:0", "stream=width,coded_width"), "256,320");
+    let film = studio.whole_way(&source, 2.0, &smart(), &nothing);
+    assert_eq!(ffprobe(&film.path, "v:0", "stream=width,coded_width"), "256,256");
+}
+
+#[test]
+fn rows_that_fill_up_the_last_macroblock_hide_nothing() {
+    let studio = Studio::new();
+    for height in [180, 178, 162] {
+        let source = studio.make(
+            "rows.mp4",
+            &format!(
+                "-f lavfi -i testsrc2=size=320x{height}:rate=25:duration=1 -pix_fmt yuv420p \
+                 -c:v libx264"
+            ),
+        );
+        let found = probe(&source, &Limits::default()).unwrap();
+        assert!(found.smart_ok, "{height}: {}", found.smart_reason);
     }
 }
 

@@ -49,7 +49,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// How to run the server.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// Port 0 takes a free one.
+    /// Port 0 takes a free one. On loopback, web pages of other sites are turned away.
     pub listen: SocketAddr,
     /// Whose requests are taken; those of everybody who signs them, where `None`.
     pub keys: Option<Keys>,
@@ -109,7 +109,7 @@ impl Server {
         worker.resume();
         let services = Arc::new(Services { worker, photos, faces, clock, keys });
 
-        let routes = routes::router(services.clone());
+        let routes = routes::router(services.clone(), address);
         let stop = services.clone();
         let serving = tokio::spawn(async move {
             let serve = axum::serve(listener, routes);

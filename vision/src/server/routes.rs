@@ -12,10 +12,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use doors::Stranger;
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 /// Longest request without a picture, bytes: 4096 face ids have 160 kB.
 const MAX_BODY: usize = 256 << 10;
@@ -27,17 +28,24 @@ const MOST_DROPPED: usize = 64 << 20;
 const PREFIX: &str = "RekognitionService.";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
-pub(super) fn router(services: Arc<Services>) -> Router {
-    Router::new()
-        .route("/", post(answer))
-        // For those who watch.
-        .route("/readyz", get(async || "ready\n"))
-        .with_state(services)
+pub(super) fn router(services: Arc<Services>, listens_on: SocketAddr) -> Router {
+    let router = Router::new().route("/", post(answer)).with_state(services);
+    // For those who watch, under whatever name they know us by.
+    doors::guarded(router, listens_on, turned_away).route("/readyz", get(async || "ready\n"))
 }
 
 async fn answer(State(services): State<Arc<Services>>, headers: HeaderMap, body: Body) -> Response {
+    told(receive(&services, &headers, body).await)
+}
+
+/// The answer to a web page of another site.
+fn turned_away(stranger: Stranger) -> Response {
+    told(Err(Fault::new("AccessDeniedException", stranger.to_string())))
+}
+
+fn told(answer: Result<Value, Fault>) -> Response {
     let request_id = uuid::Uuid::new_v4().to_string();
-    let (status, body) = match receive(&services, &headers, body).await {
+    let (status, body) = match answer {
         Ok(body) => (StatusCode::OK, body),
         Err(fault) => {
             tracing::debug!(?fault, "vision request refused");

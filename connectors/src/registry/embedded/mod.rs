@@ -1,7 +1,8 @@
 //! A schema registry in this process: Confluent's REST API as far as clients use it, on loopback.
 //!
 //! Not modelled: schema references, JSON Schema and Protobuf, deletion, modes, contexts and
-//! accounts. Stricter than Confluent's where a named type moves to an earlier field.
+//! accounts. Stricter than Confluent's where a named type moves to an earlier field, and towards web
+//! pages: those of other sites are turned away ([`doors`]), and what is sent must call itself JSON.
 
 mod book;
 mod level;
@@ -46,6 +47,7 @@ impl EmbeddedRegistry {
             .map_err(|cause| EmbeddedError::Port { port, cause })?;
         let address = listener.local_addr().map_err(|cause| EmbeddedError::Port { port, cause })?;
         let router = rest::router(Book::open(data)?);
+        let router = doors::guarded(router, address, rest::turned_away);
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(async move {
             // The sender's end, by a message or by a drop, is the signal.

@@ -7,11 +7,13 @@ use super::{
 use axum::{
     Router,
     body::Bytes,
-    extract::{Path, Query, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    extract::{Path, Query, Request, State},
+    http::{HeaderValue, Method, StatusCode, header::CONTENT_TYPE},
+    middleware::{Next, from_fn},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use doors::Stranger;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -95,8 +97,33 @@ pub(super) fn router(book: Book) -> Router {
         .route("/compatibility/subjects/{subject}/versions/{version}", post(check_against))
         .route("/config", get(level).put(set_level))
         .route("/config/{subject}", get(subject_level).put(set_subject_level))
+        .route_layer(from_fn(wants_json))
         .fallback(async || Rest::new(StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"))
         .with_state(Registry(Arc::new(Mutex::new(book))))
+}
+
+/// The answer to a web page of another site.
+pub(super) fn turned_away(stranger: Stranger) -> Response {
+    Rest::new(StatusCode::FORBIDDEN, 40301, stranger.to_string()).into_response()
+}
+
+/// Web pages may send other kinds of bodies to other sites without asking first.
+async fn wants_json(request: Request, next: Next) -> Response {
+    let has_body = matches!(*request.method(), Method::POST | Method::PUT);
+    if !has_body || request.headers().get(CONTENT_TYPE).is_some_and(is_json) {
+        return next.run(request).await;
+    }
+    let wanted = "HTTP 415 Unsupported Media Type: send content-type \
+                  application/vnd.schemaregistry.v1+json or application/json";
+    Rest::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, 415, wanted).into_response()
+}
+
+/// `application/json` and `application/vnd.schemaregistry*+json`, with parameters or without.
+fn is_json(content_type: &HeaderValue) -> bool {
+    let text = content_type.to_str().unwrap_or_default();
+    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let of_the_registry = kind.strip_prefix("application/vnd.schemaregistry");
+    kind == "application/json" || of_the_registry.is_some_and(|rest| rest.ends_with("+json"))
 }
 
 async fn schema_by_id(State(registry): State<Registry>, Path(id): Path<String>) -> Answered<Value> {
@@ -241,7 +268,6 @@ struct Posted {
     references: Option<Vec<Value>>,
 }
 
-/// Whatever the content type says: clients differ in it.
 fn posted_schema(body: &[u8]) -> Result<String, Rest> {
     let not_a_schema = |why: String| {
         Rest::new(StatusCode::UNPROCESSABLE_ENTITY, 42201, format!("invalid schema: {why}"))

@@ -3,18 +3,22 @@
 //! It speaks S3's protocol, so that the client is the same as in production. Not modelled: copies,
 //! versions, tags, policies, life cycles and listing of unfinished uploads; those left by a crash
 //! are removed at the start. Writes survive the process; they are not synced to the disk one by
-//! one, so a power cut may lose the last ones.
+//! one, so a power cut may lose the last ones. Web pages of other sites are turned away, with the
+//! right keys too ([`doors`]).
 
 mod folder;
 mod guard;
 
+use doors::Stranger;
 use folder::Folder;
 use guard::Guard;
+use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::{conn::auto::Builder, graceful::GracefulShutdown},
 };
 use s3s::{
+    Body, HttpError, HttpResponse, S3Error, S3ErrorCode,
     auth::SimpleAuth,
     service::{S3Service, S3ServiceBuilder},
 };
@@ -132,6 +136,7 @@ impl Drop for EmbeddedStore {
 async fn serve(listener: TcpListener, service: S3Service, mut stopped: oneshot::Receiver<()>) {
     let http = Builder::new(TokioExecutor::new());
     let graceful = GracefulShutdown::new();
+    let service = service_fn(move |request| answer(service.clone(), request));
     loop {
         let socket = tokio::select! {
             _ = &mut stopped => break,
@@ -157,4 +162,18 @@ async fn serve(listener: TcpListener, service: S3Service, mut stopped: oneshot::
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("the embedded store stopped with requests under way");
     }
+}
+
+async fn answer(service: S3Service, request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
+    // Before anything else of the request is read.
+    match doors::check(request.uri(), request.headers()) {
+        Ok(()) => service.call(request.map(Body::from)).await,
+        Err(stranger) => turned_away(stranger),
+    }
+}
+
+fn turned_away(stranger: Stranger) -> Result<HttpResponse, HttpError> {
+    S3Error::with_message(S3ErrorCode::AccessDenied, stranger.to_string())
+        .to_http_response()
+        .map_err(|error| HttpError::new(Box::new(error)))
 }

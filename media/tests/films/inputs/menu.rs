@@ -133,6 +133,11 @@ pub(super) fn pictures() -> Vec<Input> {
             &["PICTURE -c:v libx264 -preset veryfast -g 25 -pix_fmt yuvj420p full.mp4"],
         ),
         noted(
+            "H.264, a part of the picture cropped away by its header",
+            &["LARGER H264 -bsf:v h264_metadata=crop_right=64 cropped.mp4"],
+            "the hidden part is gone",
+        ),
+        noted(
             "H.264 interlaced",
             &["PICTURE H264 -flags +ilme+ildct -x264-params tff=1 interlaced.mp4"],
             "both fields in one frame",
