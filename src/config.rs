@@ -189,8 +189,10 @@ fn without_secrets(mut error: clap::Error, command: &Command) -> clap::Error {
         Some(ContextValue::String(arg)) => arg.clone(),
         _ => return error,
     };
+    // `--name <VALUE>`. An argument of a command that is not built yet cannot be printed.
+    let name = of.split_whitespace().next().and_then(|flag| flag.strip_prefix("--"));
     let mut arguments = below(command).into_iter().flat_map(|c| c.get_arguments());
-    if arguments.any(|arg| arg.is_hide_env_values_set() && arg.to_string() == of) {
+    if arguments.any(|arg| arg.is_hide_env_values_set() && arg.get_long() == name) {
         error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
     }
     error

@@ -156,33 +156,26 @@ mod tests {
         FaceBox { region, confidence: 90.0, landmarks: [(0.0, 0.0); 5] }
     }
 
-    /// A mask whose ellipse holds a box.
-    fn mask(of: &BoundingBox) -> Region {
-        Region {
-            left: of.left - of.width / 2.0,
-            top: of.top - of.height / 2.0,
-            width: of.width * 2.0,
-            height: of.height * 2.0,
-        }
-    }
-
     #[test]
     fn a_face_without_a_mask_is_clear_whatever_the_source_shows() {
         let place = at(0.4, 0.2);
         assert_eq!(Cover::of(&place, &[], &[]), Cover::Clear);
-        assert_eq!(Cover::of(&place, &[face(place)], &[mask(&at(0.0, 0.1))]), Cover::Clear);
+        assert_eq!(
+            Cover::of(&place, &[face(place)], &[masking::region(&at(0.0, 0.1))]),
+            Cover::Clear
+        );
     }
 
     #[test]
     fn a_face_under_a_mask_is_hidden() {
         let place = at(0.4, 0.2);
-        assert_eq!(Cover::of(&place, &[face(place)], &[mask(&place)]), Cover::Hidden);
+        assert_eq!(Cover::of(&place, &[face(place)], &[masking::region(&place)]), Cover::Hidden);
     }
 
     #[test]
     fn a_head_seen_in_the_edge_of_a_mask_is_doubtful_until_the_source_shows_it_beside_the_mask() {
         let (masked, seen) = (at(0.3, 0.2), at(0.5, 0.2));
-        let masks = [mask(&masked)];
+        let masks = [masking::region(&masked)];
         assert_eq!(Cover::of(&seen, &[], &masks), Cover::Doubtful);
         assert_eq!(Cover::of(&seen, &[face(masked)], &masks), Cover::Doubtful);
         assert_eq!(Cover::of(&seen, &[face(seen)], &masks), Cover::Clear);
@@ -192,7 +185,7 @@ mod tests {
     fn a_covered_face_excuses_no_uncovered_one_that_overlaps_it_in_whatever_order() {
         let (covered, uncovered) = (at(0.36, 0.2), at(0.5, 0.2));
         let seen = at(0.44, 0.2);
-        let masks = [mask(&covered)];
+        let masks = [masking::region(&covered)];
         for faces in [[covered, uncovered], [uncovered, covered]] {
             let faces = faces.map(face);
             assert!(faces.iter().all(|face| face.region.iou(&seen) >= SAME_FACE), "both overlap");
