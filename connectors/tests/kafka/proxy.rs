@@ -43,6 +43,8 @@ struct Shared {
 #[derive(Default)]
 struct Commits {
     seen: u64,
+    /// While one is parked.
+    passed: u64,
     parked: Option<Parked>,
     released: Vec<i16>,
 }
@@ -165,8 +167,14 @@ impl Shared {
     fn is_to_be_parked(&self) -> bool {
         let mut commits = self.commits.lock().unwrap();
         if commits.parked.is_some() {
-            return false;
+            commits.passed += 1;
+            if commits.passed <= self.park_every {
+                return false;
+            }
+            // Whoever sent it has begun anew instead of sending it again.
+            commits.parked = None;
         }
+        commits.passed = 0;
         commits.seen += 1;
         self.park_every > 0 && commits.seen.is_multiple_of(self.park_every)
     }
