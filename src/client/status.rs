@@ -182,7 +182,7 @@ fn progress(state: State, stage: &Stage) -> Option<String> {
 
 /// Reasons of failures that each try would meet again: the film itself is at fault, or what was made
 /// of it.
-const OF_THE_FILM: [&str; 19] = [
+const OF_THE_FILM: [&str; 21] = [
     // Of the decoder and its confinement.
     "empty",
     "not_media",
@@ -198,11 +198,13 @@ const OF_THE_FILM: [&str; 19] = [
     "media_space",
     // Of `cut` and of Rekognition.
     "too_long",
+    "source_changed",
     "undetectable_media",
     // Of `verify`.
     "verify_frames",
     "verify_duration",
     "verify_sound",
+    "verify_picture",
     "verify_masks",
     "verify_leak",
 ];
@@ -256,6 +258,9 @@ mod tests {
         for reason in media::MediaError::REASONS {
             let blamed = OF_THE_FILM.contains(&reason);
             assert_ne!(blamed, of_the_world.contains(&reason), "{reason}");
+        }
+        for reason in processors::verify::REASONS {
+            assert!(OF_THE_FILM.contains(&reason), "{reason}");
         }
         for failure in [
             confine::Failure::Crashed { how: String::new() },
