@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/reelmill/target
 CACHE := $(HOME)/.cache/reelmill
 BIN := $(CARGO_TARGET_DIR)/debug/reelmill
 
-.PHONY: help setup build demo services test test-all chaos chaos-full lint fmt bench
+.PHONY: help setup build demo services test lane-mill lane-parts test-all chaos chaos-full lint fmt bench
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -21,7 +21,16 @@ services: setup ## Kafka, Apicurio, VersityGW, OpenSearch, PostgreSQL, Prometheu
 	@scripts/services.sh run
 
 test: build ## every test, real services included
-	REELMILL_BIN=$(BIN) PATH="$(CACHE)/python/bin:$$PATH" scripts/services.sh with -- cargo test --workspace --locked
+	REELMILL_BIN=$(BIN) PATH="$(CACHE)/python/bin:$$PATH" scripts/services.sh with -- \
+	  $(MAKE) --no-print-directory --jobs=2 --keep-going lane-mill lane-parts
+
+# Much of a test is waiting, so two lanes run side by side. Their patterns leave no test program out.
+lane-mill:
+	@set -o pipefail; cargo test --workspace --locked --no-fail-fast --test '[hmr]*' 2>&1 | sed -u 's/^/mill  | /'
+
+lane-parts:
+	@set -o pipefail; { cargo test --workspace --locked --no-fail-fast --lib --bins --test '[!hmr]*' && \
+	  cargo test --workspace --locked --doc; } 2>&1 | sed -u 's/^/parts | /'
 
 test-all: export REELMILL_LONG := 1
 test-all: test ## the same with the long forms: more seeds, more data
@@ -44,3 +53,5 @@ fmt: ## format the code
 
 bench: build ## measure against the peers, as ratios in one run
 	@benches/run.sh $(BIN)
+	@benches/events.sh $(dir $(BIN))events
+	@benches/sink.sh $(dir $(BIN))sink

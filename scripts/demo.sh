@@ -35,14 +35,17 @@ if ! "$bin" upload --wait --assessment demo "$footage/talk_720p.mp4" "$footage/o
   exit 1
 fi
 
-mkdir -p "$work/recordings"
+recordings=$work/recordings
+# Those of a demo that ends by itself are kept for a look.
+if [ "${DEMO_ONCE:-}" = 1 ]; then recordings=$(mktemp -d "${TMPDIR:-/tmp}/reelmill-recordings.XXXXXX"); fi
+mkdir -p "$recordings"
 "$bin" status --json | python3 -c '
 import json, sys
 for video in json.load(sys.stdin)["videos"]:
     print(video["video_id"], video["title"])' | while read -r id name; do
   title "$name"
   "$bin" status "$id"
-  "$bin" get "$id" --output "$work/recordings/$name"
+  "$bin" get "$id" --output "$recordings/$name-blurred.mp4"
 done
 
 title "search: person"
@@ -50,7 +53,7 @@ title "search: person"
 title "search: person AND NOT tie"
 "$bin" search 'person AND NOT tie'
 
-title "the recordings are in $work/recordings, the API is at $REELMILL_URL"
+title "the recordings are in $recordings"
 if [ "${DEMO_ONCE:-}" = 1 ]; then exit 0; fi
-echo "Ctrl-C ends the demo and removes them."
+echo "The API is at $REELMILL_URL. Ctrl-C ends the demo and removes them."
 wait "$mill"

@@ -5,8 +5,8 @@ mod values;
 
 pub use settings::{
     DetectorArgs, EndpointArgs, IndexArgs, KafkaArgs, KeyArgs, LOCAL_KEY, LOCAL_SECRET, Mask,
-    MillArgs, RealArgs, RegistryArgs, RunArgs, ServeArgs, SharedArgs, UpArgs, VisionArgs,
-    WatchArgs,
+    MillArgs, PatienceArgs, RealArgs, RegistryArgs, RunArgs, ServeArgs, SharedArgs, UpArgs,
+    VisionArgs, WatchArgs,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -50,6 +50,8 @@ pub enum Command {
     Get(GetArgs),
     /// Try again what failed of a video
     Retry(RetryArgs),
+    /// Work on videos again from a stage on; what there is stays until the new run is verified
+    Replay(ReplayArgs),
     /// Events that could not be worked on: look at them, send them back
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
@@ -144,6 +146,22 @@ pub struct RetryArgs {
     /// Only what failed in this stage, e.g. blur
     #[arg(long)]
     pub stage: Option<String>,
+    #[command(flatten)]
+    pub url: UrlArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "chosen", required = true, multiple = false, args = ["video", "since"])]
+pub struct ReplayArgs {
+    /// The first stage to be done again: what earlier ones found is taken over
+    #[arg(long, value_name = "STAGE", default_value = "cut")]
+    pub from: String,
+    /// This video; may be given several times
+    #[arg(long, value_name = "ID")]
+    pub video: Vec<String>,
+    /// All videos uploaded since then, e.g. 2026-01-31 or 2026-01-31T09:00:00Z (days begin in UTC)
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    pub since: Option<i64>,
     #[command(flatten)]
     pub url: UrlArgs,
 }

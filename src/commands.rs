@@ -46,6 +46,12 @@ pub async fn run(command: Command) -> Result<(), Failure> {
             let client = Client::new(&args.url.url)?;
             client::retry(&client, &args.video, args.stage.as_deref(), &mut out).await?;
         }
+        Command::Replay(args) => {
+            let client = Client::new(&args.url.url)?;
+            let chosen =
+                args.since.map_or(client::Chosen::These(args.video), client::Chosen::Since);
+            client::replay(&client, &chosen, &args.from, &mut out).await?;
+        }
         Command::DeadLetters(command) => letters::run(command, &mut out).await?,
         Command::Index(IndexCommand::Rebuild(args)) => index::rebuild(*args, &mut out).await?,
         Command::Topics(TopicsCommand::Create(kafka)) => {

@@ -2,10 +2,11 @@
 
 use crate::{
     announce::Announcer,
-    cli::{EndpointArgs, KafkaArgs, KeyArgs, SharedArgs},
+    cli::{EndpointArgs, KafkaArgs, KeyArgs, PatienceArgs, SharedArgs},
     failure::Failure,
     index,
     letters::Redriver,
+    patience::patiently,
     pipeline::shape,
     privacy,
 };
@@ -21,6 +22,7 @@ use ports::{Catalog, Search, Store};
 use schemas::ALL;
 use std::{
     collections::BTreeMap,
+    fs::{File, TryLockError},
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
@@ -47,6 +49,16 @@ pub struct Connections {
 }
 
 impl Connections {
+    /// Opens all, and waits for what is away as long as it is told to.
+    pub async fn open_patiently(
+        data: &Path,
+        endpoints: &EndpointArgs,
+        shared: &SharedArgs,
+        patience: &PatienceArgs,
+    ) -> Result<Self, Failure> {
+        patiently(patience.start_timeout, || Self::open(data, endpoints, shared)).await
+    }
+
     /// Opens all; the schemas are registered, the bucket is there. Kafka is asked nothing yet.
     pub async fn open(
         data: &Path,
@@ -197,8 +209,24 @@ async fn open_catalog(data: &Path, args: &SharedArgs) -> Result<Database, Failur
     Database::open(&database(data, args)?).await.map_err(|e| match &args.database {
         // Wrong credentials do not mend themselves; a server that is away may come back.
         Some(_) if e.is_lasting() => Failure::usage(format!("--database: {e}")),
-        _ => Failure::start("the catalogue", &e),
+        Some(_) => Failure::away("the catalogue", &e),
+        None => Failure::start("the catalogue", &e),
     })
+}
+
+/// Keeps other processes away from a data directory for as long as the file is open: they would take
+/// what this one works on for the leftovers of one that was killed.
+pub fn lock(data: &Path) -> Result<File, Failure> {
+    let place = format!("the data directory {}", data.display());
+    let opened = std::fs::create_dir_all(data).and_then(|()| File::create(data.join("lock")));
+    let file = opened.map_err(|e| Failure::start(&place, &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::Error(e)) => Err(Failure::start(&place, &e)),
+        Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
+            "{place} is in use by another reelmill: stop that or choose another with --data"
+        ))),
+    }
 }
 
 /// `--data` or its default, made if it is not there, closed to others, as an absolute path.

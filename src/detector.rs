@@ -24,6 +24,7 @@ pub async fn vision(args: VisionArgs) -> Result<(), Failure> {
         )));
     }
     let data = connections::data_directory(data)?;
+    let _lock = connections::lock(&data)?;
     let tools = Tools::find(&detector)?;
     let store = connections::s3(&s3, &keys).await?;
     confinement::check(&confinement::helper(), &data).await?;

@@ -3,6 +3,7 @@
 
 use crate::{
     cli::{KeyArgs, UpArgs},
+    connections::lock,
     failure::Failure,
 };
 use broker::{Broker, Options};
@@ -10,10 +11,7 @@ use connectors::{
     registry::embedded::EmbeddedRegistry,
     s3::embedded::{EmbeddedOptions, EmbeddedStore},
 };
-use std::{
-    fs::{File, TryLockError},
-    path::Path,
-};
+use std::{fs::File, path::Path};
 
 /// Partitions of a topic on one machine.
 pub const PARTITIONS: i32 = 4;
@@ -83,19 +81,6 @@ impl Embedded {
         if let Some(broker) = self.broker {
             broker.stop().await;
         }
-    }
-}
-
-fn lock(data: &Path) -> Result<File, Failure> {
-    let place = format!("the data directory {}", data.display());
-    let opened = std::fs::create_dir_all(data).and_then(|()| File::create(data.join("lock")));
-    let file = opened.map_err(|e| Failure::start(&place, &e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::Error(e)) => Err(Failure::start(&place, &e)),
-        Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
-            "{place} is in use by another mill: stop that or choose another with --data"
-        ))),
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Failure {
 enum Kind {
     Usage,
     Trouble,
+    /// A service is not there now.
+    Away,
     /// Nobody reads the output any more.
     Closed,
 }
@@ -33,13 +35,25 @@ impl Failure {
         Self { kind: Kind::Trouble, message: format!("{part} did not start: {cause}") }
     }
 
+    /// The same, and the cause may pass.
+    pub fn away(part: &str, cause: &dyn fmt::Display) -> Self {
+        Self { kind: Kind::Away, ..Self::start(part, cause) }
+    }
+
     /// Something outside does not do what it should; `option` says where it is.
     pub fn outside(what: &str, at: &str, option: &str, cause: &Trouble) -> Self {
         let at = connectors::registry::without_secrets(at);
         let message = format!(
             "{what} at {at} cannot be used: {cause}; is it running, and is {option} right?"
         );
-        Self { kind: Kind::Trouble, message }
+        let passing = matches!(cause, Trouble::Transient { .. });
+        Self { kind: if passing { Kind::Away } else { Kind::Trouble }, message }
+    }
+
+    /// Whether waiting may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.kind == Kind::Away
     }
 
     /// Whether there is nobody to tell: the reader of the output has gone away.
@@ -54,7 +68,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Usage => 64,
-            Kind::Trouble => 1,
+            Kind::Trouble | Kind::Away => 1,
             Kind::Closed => 141,
         }
     }

@@ -70,6 +70,6 @@ pub async fn rebuild(args: RebuildArgs, out: &mut impl Write) -> Result<(), Fail
 fn refused(trouble: Trouble) -> Failure {
     match trouble {
         Trouble::Fatal(fatal) => Failure::usage(format!("--opensearch: {fatal}")),
-        passing => Failure::start("the search index", &passing),
+        passing => Failure::away("the search index", &passing),
     }
 }

@@ -18,6 +18,7 @@ pub mod index;
 pub mod letters;
 pub mod mill;
 pub mod output;
+pub mod patience;
 pub mod pipeline;
 pub mod privacy;
 pub mod rules;

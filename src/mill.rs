@@ -4,7 +4,7 @@ use crate::{
     cli::{EndpointArgs, KafkaArgs, KeyArgs, MillArgs, RegistryArgs, RunArgs, UpArgs},
     confinement,
     connections::{
-        Connections, announce_orphans, create_topics, data_directory, database, no_kafka,
+        Connections, announce_orphans, create_topics, data_directory, database, lock, no_kafka,
     },
     detector::{self, Tools},
     embedded::Embedded,
@@ -18,6 +18,7 @@ use api::{Health, Reach, Services, Unready};
 use connectors::{
     cataloguing::Cataloguing,
     indexing::Indexing,
+    known::Known,
     rekognition::{Rekognition, RekognitionConfig},
     studio::{Scratch, Studio},
 };
@@ -112,17 +113,19 @@ pub async fn up(mut args: UpArgs) -> Result<(), Failure> {
 
 /// Some processors, against ports that run elsewhere.
 pub async fn run(args: RunArgs) -> Result<(), Failure> {
-    let RunArgs { only, data, port, listen, endpoints, rekognition, mut mill } = args;
+    let RunArgs { only, data, port, listen, endpoints, rekognition, patience, mut mill } = args;
     // Every container of a deployment has a host name of its own.
     mill.shared.instance.get_or_insert_with(host_name);
     rules::check(&mill)?;
     // A name that is not there is a mistake to hear of before anything is contacted.
     shape().only(&only).map_err(Failure::usage).map(drop)?;
     let data = data_directory(data)?;
+    let _lock = lock(&data)?;
     database(&data, &mill.shared)?;
     index::settings(&mill.shared.index)?;
     let tools = Tools::find(&mill.detector)?;
-    let connections = Connections::open(&data, &endpoints, &mill.shared).await?;
+    let connections =
+        Connections::open_patiently(&data, &endpoints, &mill.shared, &patience).await?;
     let plan = Plan {
         data: &data,
         connections: &connections,
@@ -179,7 +182,7 @@ impl Mill {
             helper,
             metrics: metrics.clone(),
         };
-        let eyes = Rekognition::new(RekognitionConfig {
+        let rekognition = Rekognition::new(RekognitionConfig {
             endpoint: Some(rekognition.to_owned()),
             region: "us-east-1".to_owned(),
             access_key: Some(keys.access_key.clone()),
@@ -187,6 +190,7 @@ impl Mill {
             ..RekognitionConfig::default()
         })
         .await?;
+        let eyes = Known { eyes: rekognition, store: Arc::clone(&store) };
         let indexing = Indexing { store: Arc::clone(&store), search: Arc::clone(&search) };
         let cataloguing = Cataloguing { catalog: Arc::clone(&catalog) };
         let mut pipeline = pipeline(cut_rules(args), World { studio, eyes, indexing, cataloguing });

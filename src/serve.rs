@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// Serves until a signal comes.
 pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
-    let ServeArgs { data, port, listen, without_accounts, endpoints, shared } = args;
+    let ServeArgs { data, port, listen, without_accounts, endpoints, patience, shared } = args;
     let reach = match (listen.is_loopback(), without_accounts) {
         (true, _) => Reach::Loopback,
         (false, true) => Reach::Everyone,
@@ -34,7 +34,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let data = connections::data_directory(data)?;
     connections::database(&data, &shared)?;
     index::settings(&shared.index)?;
-    let connections = Connections::open(&data, &endpoints, &shared).await?;
+    let connections = Connections::open_patiently(&data, &endpoints, &shared, &patience).await?;
     let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
     let shutdown = CancellationToken::new();
     let health =

@@ -1,7 +1,8 @@
 //! `watch`: how much work waits for each processor, for those that decide how many should run.
 
 use crate::{
-    cli::WatchArgs, connections, failure::Failure, output, pipeline::shape, signals::Signals,
+    cli::WatchArgs, connections, failure::Failure, output, patience::patiently, pipeline::shape,
+    signals::Signals,
 };
 use api::{Health, Reach, Unready};
 use connectors::kafka::{Waiting, Watch};
@@ -18,9 +19,10 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// Serves `reelmill_work_lag` and the age of the oldest waiting event until a signal comes.
 pub async fn watch(args: WatchArgs) -> Result<(), Failure> {
-    let WatchArgs { kafka, port, listen } = args;
+    let WatchArgs { kafka, port, listen, patience } = args;
     // Mistakes to hear of now rather than in a log.
-    let client = connections::reached(&kafka, "watch").await?;
+    let reach = || connections::reached(&kafka, "watch");
+    let client = patiently(patience.start_timeout, reach).await?;
     let specs: Vec<_> = shape().specs().cloned().collect();
     let watch = Watch::new(&client, specs)?;
     let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;

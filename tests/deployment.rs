@@ -160,3 +160,18 @@ fn prometheus_scrapes_every_processor() {
     let shape = reelmill::pipeline::shape();
     assert_eq!(names, shape.specs().map(|spec| spec.name).collect());
 }
+
+#[test]
+fn the_image_is_built_from_every_crate_of_the_workspace() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let ignored = read(".dockerignore");
+    let let_in: BTreeSet<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let workspace: toml::Table = read("Cargo.toml").parse().unwrap();
+    let members = workspace["workspace"]["members"].as_array().unwrap();
+    assert!(members.len() > 10, "{members:?}");
+    for member in members {
+        let top = member.as_str().unwrap().split('/').next().unwrap();
+        assert!(let_in.contains(top), "cargo wants {member}: add !{top} to .dockerignore");
+    }
+}

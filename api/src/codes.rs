@@ -28,6 +28,7 @@ pub(crate) enum Code {
     NoThumbnail,
     Failed,
     NothingToRetry,
+    NothingToReplay,
     TooLarge,
     UriTooLong,
     RawBodyWanted,
@@ -241,6 +242,13 @@ impl Code {
                 "nothing of the video waits for a retry",
                 "no event of the video (in that stage) has failed that was not sent back already",
                 "see its state and its dead letters with GET /api/videos/{id}",
+            ),
+            Self::NothingToReplay => row(
+                409,
+                "the video cannot be worked on again from there",
+                "the video is still worked on or was never cut, its source is gone or another one, \
+                 or the faces and labels to be taken over are not all there",
+                "replay from cut; where the source is not what it was, upload it again",
             ),
             Self::TooLarge => row(
                 413,

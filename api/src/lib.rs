@@ -20,6 +20,7 @@ mod printable;
 mod problem;
 mod range;
 mod recording;
+mod replay;
 mod retry;
 mod search;
 mod serve;
@@ -81,6 +82,7 @@ fn routes() -> OpenApiRouter<Arc<Services>> {
         .routes(routes!(thumbnail::thumbnail))
         .routes(routes!(videos::receipt))
         .routes(routes!(retry::retry))
+        .routes(routes!(replay::replay))
         .routes(routes!(search::search))
         .routes(routes!(docs::document))
         .routes(routes!(docs::redirect))

@@ -25,6 +25,7 @@ It listens on loopback only, until accounts exist: whoever is on this machine se
   GET  /api/videos/{id}/thumbnail    a still of it, at a third of its duration (JPEG)
   GET  /api/videos/{id}/receipt      what was verified
   POST /api/videos/{id}/retry        ?stage= : what failed is tried again
+  POST /api/videos/{id}/replay       ?from= : all is done again, from a stage on
   GET  /api/search                   ?q= &owner= &assessment= &page= &page_size=
          words, \"phrases\", AND, OR, NOT, ( ), label: person: place: text: title: after: before:
   GET  /healthz  /readyz  /metrics   for machines that watch

@@ -60,7 +60,7 @@ pub(crate) struct Members {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) max_bytes: Option<u64>,
-    /// `not_ready`, `failed`, `nothing_to_retry`: the state of the video.
+    /// `not_ready`, `failed`, `nothing_to_retry`, `nothing_to_replay`: the state of the video.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) state: Option<VideoState>,

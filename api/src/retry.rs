@@ -119,7 +119,7 @@ pub(crate) async fn retry(
     Ok((StatusCode::ACCEPTED, Json(done)))
 }
 
-fn check_stage(stage: &str, known: &[&'static str]) -> Result<(), Problem> {
+pub(crate) fn check_stage(stage: &str, known: &[&'static str]) -> Result<(), Problem> {
     if known.contains(&stage) {
         return Ok(());
     }

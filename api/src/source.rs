@@ -87,6 +87,8 @@ impl Source {
             visibility: self.visibility.clone(),
             size_bytes: i64::try_from(bytes).ok(),
             replay: 0,
+            faces_of: None,
+            labels_of: None,
         }
     }
 

@@ -14,7 +14,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use ports::{
-    DeadLetterRow, ObjectRef, Overdue, StageRow, VideoFilter, VideoRow, VideoState, Viewer, overdue,
+    DeadLetterRow, NextRun, ObjectRef, Overdue, StageRow, VideoFilter, VideoRow, VideoState,
+    Viewer, overdue,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -85,8 +86,12 @@ pub(crate) struct Video {
     /// The stage that has not done its work in time, if any.
     #[schema(required)]
     overdue: Option<Overdue>,
-    /// In the order of the mill.
+    /// In the order of the mill, of the run that is shown.
     stages: Vec<StageRow>,
+    /// The run that is to replace the recording, where one has begun since. All else is of the run
+    /// that is shown, but for `reason` and `detail`, which tell why this one failed.
+    #[schema(required)]
+    next_run: Option<NextRun>,
     /// Where the verified recording is in the store.
     #[schema(required, example = "s3://reelmill/recordings/local/geography-1700000000000.mp4")]
     recording: Option<String>,
@@ -145,6 +150,7 @@ impl Video {
             duration_ms: row.duration_ms,
             searchable: row.searchable,
             stages: row.stages,
+            next_run: row.next_run,
         }
     }
 }

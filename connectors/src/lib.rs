@@ -5,6 +5,7 @@ pub mod cataloguing;
 pub mod database;
 pub mod indexing;
 pub mod kafka;
+pub mod known;
 pub mod opensearch;
 pub mod registry;
 pub mod reindexing;

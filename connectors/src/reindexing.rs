@@ -4,6 +4,7 @@ use crate::indexing::{Findings, manifest};
 use crate::opensearch::{NewIndex, Switched};
 use engine::Trouble;
 use ports::{Document, Store};
+use processors::index::verification;
 use schemas::{Manifest, keys};
 use std::collections::BTreeSet;
 
@@ -15,7 +16,8 @@ const AT_ONCE: usize = 20;
 pub struct Rebuilt {
     /// Runs that were written; of several runs of a video the newest is found.
     pub runs: usize,
-    /// Runs whose clips have not all been looked at: the mill writes them when they have.
+    /// Runs whose clips have not all been looked at, or that are to replace another and are not
+    /// verified: the mill writes them when they are.
     pub unfinished: usize,
     /// Manifests that could not be read or written, with the reason.
     pub left_out: Vec<(String, String)>,
@@ -101,7 +103,9 @@ async fn one(
     }
     let count = u32::try_from(manifest.clips.len()).unwrap_or(u32::MAX);
     let findings = Findings { bucket, video_id, run_id, count };
-    let mut parts = findings.tracks().into_iter().chain(findings.labels());
+    let replay = i32::try_from(manifest.replay).unwrap_or(i32::MAX);
+    let verified = verification(video_id, run_id, replay);
+    let mut parts = findings.tracks().into_iter().chain(findings.labels()).chain(verified);
     if !parts.all(|part| objects.contains(&part)) {
         return Ok(Found::Unfinished);
     }

@@ -14,8 +14,8 @@ use connectors::rekognition::{Rekognition, RekognitionConfig};
 use engine::Connector;
 use ports::{ObjectRef, Refusal, Trouble};
 use processors::{
-    detect::{FindFaces, SeenFace},
-    label::{FindLabels, SeenLabel},
+    detect::{FindFaces, FoundFaces, SeenFace},
+    label::{FindLabels, FoundLabels, SeenLabel},
 };
 use schemas::BoundingBox;
 use serde_json::{Value, json};
@@ -79,11 +79,19 @@ async fn start(answers: impl IntoIterator<Item = (u16, Value)>) -> (Script, Reko
 }
 
 fn faces() -> FindFaces {
-    FindFaces { clip: ObjectRef::new("media", "work/v/r/clips/0.mp4"), token: "t-0".to_owned() }
+    FindFaces {
+        clip: ObjectRef::new("media", "work/v/r/clips/0.mp4"),
+        token: "t-0".to_owned(),
+        known: None,
+    }
 }
 
 fn labels() -> FindLabels {
-    FindLabels { clip: ObjectRef::new("media", "work/v/r/clips/0.mp4"), token: "t-1".to_owned() }
+    FindLabels {
+        clip: ObjectRef::new("media", "work/v/r/clips/0.mp4"),
+        token: "t-1".to_owned(),
+        known: None,
+    }
 }
 
 fn started() -> (u16, Value) {
@@ -130,7 +138,7 @@ async fn faces_of_every_page_come_back_in_order() {
     let found = rekognition.perform(&faces()).await.unwrap();
     let expected: Vec<SeenFace> =
         [0, 40, 80].map(|at_ms| SeenFace { at_ms, region: BOX, confidence: 99.5 }).to_vec();
-    assert_eq!(found.faces, expected);
+    assert_eq!(found, FoundFaces::Seen(expected));
 
     let start = &script.asked("StartFaceDetection");
     assert_eq!(start.len(), 1);
@@ -170,10 +178,9 @@ async fn labels_have_parents_and_boxes() {
             confidence,
             regions: regions.to_vec(),
         };
-    assert_eq!(
-        found.labels,
-        [label(1000, "Person", &[], 91.5, &[BOX]), label(2000, "Car", &["Vehicle"], 80.0, &[]),]
-    );
+    let person = label(1000, "Person", &[], 91.5, &[BOX]);
+    let car = label(2000, "Car", &["Vehicle"], 80.0, &[]);
+    assert_eq!(found, FoundLabels::Seen(vec![person, car]));
     assert_eq!(script.asked("StartLabelDetection")[0]["ClientRequestToken"], "t-1");
 }
 
@@ -183,7 +190,7 @@ async fn a_running_job_is_looked_at_less_and_less_often() {
         .into_iter()
         .chain([(200, json!({ "JobStatus": "SUCCEEDED", "Faces": [] }))]);
     let (script, rekognition) = start(answers).await;
-    assert_eq!(rekognition.perform(&faces()).await.unwrap().faces, []);
+    assert_eq!(rekognition.perform(&faces()).await.unwrap(), FoundFaces::Seen(vec![]));
     let pauses = script.pauses_ms();
     for (pause, least) in pauses[1..].iter().zip([100, 200, 300, 300, 300]) {
         assert!(*pause >= least, "{pauses:?}");
@@ -215,7 +222,10 @@ async fn a_failed_look_does_not_lose_the_job() {
         (200, json!({ "JobStatus": "SUCCEEDED", "Faces": [face_at(0)] })),
     ];
     let (script, rekognition) = start(answers).await;
-    assert_eq!(rekognition.perform(&faces()).await.unwrap().faces.len(), 1);
+    let FoundFaces::Seen(found) = rekognition.perform(&faces()).await.unwrap() else {
+        panic!("nothing was known")
+    };
+    assert_eq!(found.len(), 1);
     assert_eq!(script.asked("StartFaceDetection").len(), 1);
 }
 

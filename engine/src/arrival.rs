@@ -27,6 +27,10 @@ pub(crate) struct Arrival {
 impl Arrival {
     /// Reads a record that was handed out at `position`.
     pub(crate) fn read(mut record: Record, position: &Position, now_ms: i64) -> Self {
+        let is_retry = |name: &str| name.starts_with(header::RETRY_PREFIX);
+        if !record.headers.0.iter().any(|(name, _)| is_retry(name)) {
+            return Self::first(record, position, now_ms);
+        }
         let number = |name: &str| record.headers.text(name)?.parse::<i64>().ok();
         let origin = match (
             record.headers.text(header::ORIGIN_TOPIC),
@@ -43,15 +47,36 @@ impl Arrival {
         let since_ms = number(header::SINCE).unwrap_or(now_ms);
         let not_before_ms = number(header::NOT_BEFORE).unwrap_or(0);
         let reason = record.headers.text(header::REASON).map(str::to_owned);
-        let id = match record.headers.text("ce_id") {
-            Some(id) if !id.is_empty() => id.to_owned(),
-            _ => ids::foreign(&origin.topic, origin.partition, origin.offset),
-        };
-        record.headers.0.retain(|(name, _)| !name.starts_with(header::RETRY_PREFIX));
+        let id = id_of(&record, &origin);
+        record.headers.0.retain(|(name, _)| !is_retry(name));
         record.topic.clone_from(&origin.topic);
         record.position = Some(origin.clone());
         record.timestamp_ms = Some(at_ms);
         let attempt = attempt.max(1);
         Self { record, origin, id, at_ms, attempt, since_ms, not_before_ms, reason }
+    }
+
+    /// One that was not tried before.
+    fn first(record: Record, position: &Position, now_ms: i64) -> Self {
+        let (origin, at_ms) = (position.clone(), record.timestamp_ms.unwrap_or(now_ms));
+        let id = id_of(&record, &origin);
+        let record = Record { position: Some(origin.clone()), timestamp_ms: Some(at_ms), ..record };
+        Self {
+            record,
+            origin,
+            id,
+            at_ms,
+            attempt: 1,
+            since_ms: now_ms,
+            not_before_ms: 0,
+            reason: None,
+        }
+    }
+}
+
+fn id_of(record: &Record, origin: &Position) -> String {
+    match record.headers.text("ce_id") {
+        Some(id) if !id.is_empty() => id.to_owned(),
+        _ => ids::foreign(&origin.topic, origin.partition, origin.offset),
     }
 }

@@ -2,13 +2,41 @@
 
 use bytes::Bytes;
 use ports::{Headers, Record};
+use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
+
+/// What all events of a processor have in common.
+#[derive(Debug)]
+pub(crate) struct Letterhead {
+    source: Bytes,
+    kind: Bytes,
+    /// The last time that was asked for, ms since 1970, and its text: many events share theirs.
+    time: Mutex<(i64, Bytes)>,
+}
+
+impl Letterhead {
+    pub(crate) fn new(processor: &str, topic: &str) -> Self {
+        Self {
+            source: format!("reelmill/{processor}").into(),
+            kind: type_name(topic).into(),
+            time: Mutex::new((0, rfc3339(0).into())),
+        }
+    }
+
+    fn time(&self, now_ms: i64) -> Bytes {
+        let mut last = self.time.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != now_ms {
+            *last = (now_ms, rfc3339(now_ms).into());
+        }
+        last.1.clone()
+    }
+}
 
 /// An event about to be sent.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {
     pub(crate) id: String,
-    pub(crate) processor: &'static str,
+    pub(crate) letterhead: &'a Letterhead,
     pub(crate) topic: &'static str,
     /// The headers of the event it answers.
     pub(crate) cause: &'a Headers,
@@ -20,23 +48,24 @@ pub(crate) struct Envelope<'a> {
 
 impl Envelope<'_> {
     pub(crate) fn seal(self, key: String, value: Vec<u8>) -> Record {
-        let trace = match self.cause.text("traceparent") {
-            Some(trace) if is_traceparent(trace) => trace.to_owned(),
-            _ => traceparent(self.cause_id),
+        let trace = match self.cause.0.iter().find(|(name, _)| name == "traceparent") {
+            Some((_, trace)) if is_traceparent(trace) => trace.clone(),
+            _ => traceparent(self.cause_id).into(),
         };
-        let headers = Headers::default()
-            .with("ce_specversion", "1.0")
-            .with("ce_id", self.id)
-            .with("ce_source", format!("reelmill/{}", self.processor))
-            .with("ce_type", type_name(self.topic))
-            .with("ce_time", rfc3339(self.now_ms))
-            .with("content-type", "application/avro")
-            .with("traceparent", trace);
+        let headers = [
+            ("ce_specversion", Bytes::from_static(b"1.0")),
+            ("ce_id", self.id.into()),
+            ("ce_source", self.letterhead.source.clone()),
+            ("ce_type", self.letterhead.kind.clone()),
+            ("ce_time", self.letterhead.time(self.now_ms)),
+            ("content-type", Bytes::from_static(b"application/avro")),
+            ("traceparent", trace),
+        ];
         Record {
             topic: self.topic.to_owned(),
             key: Some(Bytes::from(key)),
             value: Some(Bytes::from(value)),
-            headers,
+            headers: Headers(headers.map(|(name, value)| (name.into(), value)).into()),
             timestamp_ms: None,
             position: None,
         }
@@ -55,13 +84,18 @@ fn type_name(topic: &str) -> String {
 }
 
 /// W3C Trace Context, version 00.
-fn is_traceparent(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex = |part: &str, digits: usize| {
-        part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+fn is_traceparent(text: &[u8]) -> bool {
+    let hex = |part: &[u8], digits: usize| {
+        part.len() == digits && part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     };
-    matches!(parts[..], ["00", trace, span, flags] if hex(trace, 32) && hex(span, 16)
-        && hex(flags, 2) && trace != "0".repeat(32) && span != "0".repeat(16))
+    let is_zero = |part: &[u8]| part.iter().all(|b| *b == b'0');
+    let mut parts = text.split(|b| *b == b'-');
+    let (version, trace, span, flags) = (parts.next(), parts.next(), parts.next(), parts.next());
+    version == Some(b"00")
+        && trace.is_some_and(|trace| hex(trace, 32) && !is_zero(trace))
+        && span.is_some_and(|span| hex(span, 16) && !is_zero(span))
+        && flags.is_some_and(|flags| hex(flags, 2))
+        && parts.next().is_none()
 }
 
 /// A trace of its own for an event that came without, the same whenever it comes again.
@@ -98,6 +132,15 @@ mod tests {
         assert_eq!(rfc3339(1_709_210_096_789), "2024-02-29T12:34:56.789Z");
         assert_eq!(rfc3339(1_735_689_599_999), "2024-12-31T23:59:59.999Z");
         assert_eq!(rfc3339(-1), "1969-12-31T23:59:59.999Z");
+        assert_eq!(rfc3339(253_402_300_800_000), "10000-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_letterhead_tells_the_time_it_is_asked_for() {
+        let letterhead = Letterhead::new("label", "labels-detected");
+        for ms in [0, 1, 1, 0, 1_709_210_096_789] {
+            assert_eq!(letterhead.time(ms), rfc3339(ms));
+        }
     }
 
     #[test]
@@ -108,11 +151,14 @@ mod tests {
     #[test]
     fn a_trace_is_passed_on_and_nonsense_is_replaced() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert!(is_traceparent(good));
-        for bad in ["", "00-x-y-01", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
-            assert!(!is_traceparent(bad), "{bad}");
+        assert!(is_traceparent(good.as_bytes()));
+        let zeros = "00-00000000000000000000000000000000-00f067aa0ba902b7-01";
+        for bad in
+            ["", "00-x-y-01", zeros, &good[..52], &format!("{good}-00"), &good.to_uppercase()]
+        {
+            assert!(!is_traceparent(bad.as_bytes()), "{bad}");
         }
-        assert!(is_traceparent(&traceparent("an id")));
+        assert!(is_traceparent(traceparent("an id").as_bytes()));
         assert_eq!(traceparent("an id"), traceparent("an id"));
     }
 }

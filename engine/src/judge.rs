@@ -4,9 +4,10 @@ use crate::{
     Connector, Context, Effect, Events, Fatal, Input, Object, Outcome, Output, Poison, Processor,
     Record, Refusal, Trouble,
     arrival::Arrival,
-    envelope::Envelope,
+    envelope::{Envelope, Letterhead},
     fuse::Sign,
     gather, letters,
+    metrics::{ANSWERED, Meter},
     retry::{Next, Why, insist},
 };
 use futures::FutureExt;
@@ -112,9 +113,17 @@ pub(crate) struct Judge<P, C> {
     pub(crate) processor: P,
     pub(crate) connector: C,
     pub(crate) context: Context,
+    pub(crate) meter: Meter,
+    letterhead: Letterhead,
 }
 
 impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
+    pub(crate) fn new(processor: P, connector: C, context: Context) -> Self {
+        let meter = context.metrics.of(P::NAME);
+        let letterhead = Letterhead::new(P::NAME, P::Out::TOPIC.unwrap_or_default());
+        Self { processor, connector, context, meter, letterhead }
+    }
+
     /// Lives the event's life to its verdict. Only what is our fault has none.
     pub(crate) async fn judge(&self, arrival: &Arrival) -> Result<Judged, Fatal> {
         let life = AssertUnwindSafe(self.live(arrival)).catch_unwind().await;
@@ -214,6 +223,9 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
 
     async fn read(&self, arrival: &Arrival) -> Result<Input<P::In>, End> {
         let record = &arrival.record;
+        if let Some(event) = self.read_directly(record) {
+            return Ok(Input { event, id: arrival.id.clone(), at_ms: arrival.at_ms });
+        }
         let (value, refusal) = match &record.value {
             None => (Err(Malformed("the record has no value".to_owned())), None),
             Some(bytes) => match self.insist(|| self.context.registry.decode(bytes)).await {
@@ -231,6 +243,12 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
         }
     }
 
+    /// Where the schema is at hand, and the event is one of it.
+    fn read_directly(&self, record: &Record) -> Option<P::In> {
+        let (reader, datum) = self.context.registry.reader(record.value.as_ref()?)?;
+        P::In::read_directly(record, &reader, datum)
+    }
+
     async fn pass_over_if_deleted(&self, video: &str) -> Result<(), End> {
         let tombstone = ObjectRef::new(&self.context.bucket, keys::tombstone(video));
         let head = self.insist(|| self.context.store.head(&tombstone)).await;
@@ -246,7 +264,7 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
         limit: Duration,
     ) -> Result<<P::Effect as Effect>::Answer, Trouble> {
         let started = Instant::now();
-        let under_way = self.context.metrics.begun(P::NAME);
+        let under_way = self.meter.begun();
         let answer = select! {
             biased;
             answer = self.connector.perform(effect) => answer,
@@ -257,12 +275,12 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
         };
         drop(under_way);
         let outcome = match &answer {
-            Ok(_) => "answered",
+            Ok(_) => ANSWERED,
             Err(Trouble::Refused(_)) => "refused",
             Err(Trouble::Transient { .. }) => "transient",
             Err(Trouble::Fatal(_)) => "fatal",
         };
-        self.context.metrics.performed(P::NAME, outcome, started.elapsed());
+        self.meter.performed(outcome, started.elapsed());
         answer
     }
 
@@ -276,13 +294,19 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
             let detail = format!("{} emits events but has no topic to send them to", P::NAME);
             return Err(Trouble::fatal(detail)).during(Step::Emit);
         };
-        let value = event.to_value().map_err(|malformed| {
-            End::Bug(Step::Emit, Poison::new("malformed_output", malformed.to_string()))
-        })?;
-        let value = self.encode(topic, value).await.during(Step::Emit)?;
+        let writer = self.context.registry.writer(topic);
+        let value = match writer.and_then(|writer| event.write_directly(&writer)) {
+            Some(value) => value,
+            None => {
+                let value = event.to_value().map_err(|malformed| {
+                    End::Bug(Step::Emit, Poison::new("malformed_output", malformed.to_string()))
+                })?;
+                self.encode(topic, value).await.during(Step::Emit)?
+            }
+        };
         let envelope = Envelope {
             id,
-            processor: P::NAME,
+            letterhead: &self.letterhead,
             topic,
             cause: &arrival.record.headers,
             cause_id: &arrival.id,

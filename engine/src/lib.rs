@@ -22,6 +22,7 @@ mod runner;
 mod swept;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use clock::{Clock, SystemClock, TestClock};
 pub use context::Context;

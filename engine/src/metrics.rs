@@ -2,10 +2,10 @@
 
 use crate::{Fatal, Verdict};
 use prometheus::{
-    CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 /// Seconds an event or an effect may take: from a millisecond to an hour.
 const SECONDS: [f64; 11] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 1200.0, 3600.0];
@@ -149,22 +149,66 @@ impl Metrics {
         self.work_oldest.with_label_values(&[processor]).set(oldest.as_secs_f64());
     }
 
-    pub(crate) fn judged(&self, processor: &str, verdict: Verdict, took_ms: i64, age_ms: i64) {
+    /// Those of one processor.
+    pub(crate) fn of(&self, processor: &'static str) -> Meter {
+        Meter {
+            metrics: self.clone(),
+            processor,
+            emitted: OnceLock::new(),
+            seconds: OnceLock::new(),
+            age: OnceLock::new(),
+            answered: OnceLock::new(),
+            running: OnceLock::new(),
+        }
+    }
+}
+
+/// How an effect ended that was answered.
+pub(crate) const ANSWERED: &str = "answered";
+
+/// A processor's metrics. Those of every event are at hand, since looking them up by their labels
+/// takes longer than to count; none is shown before there is something to count.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    metrics: Metrics,
+    processor: &'static str,
+    emitted: OnceLock<IntCounter>,
+    seconds: OnceLock<Histogram>,
+    age: OnceLock<Histogram>,
+    answered: OnceLock<Histogram>,
+    running: OnceLock<IntGauge>,
+}
+
+impl Meter {
+    pub(crate) fn judged(&self, verdict: Verdict, took_ms: i64, age_ms: i64) {
+        let Self { metrics, processor, .. } = self;
         let (name, reason) = verdict.labels();
-        self.events.with_label_values(&[processor, name, reason]).inc();
-        self.event_seconds.with_label_values(&[processor]).observe(seconds(took_ms));
-        self.event_age.with_label_values(&[processor]).observe(seconds(age_ms));
+        let events = || metrics.events.with_label_values(&[processor, name, reason]);
+        match verdict {
+            Verdict::Emitted => self.emitted.get_or_init(events).inc(),
+            _ => events().inc(),
+        }
+        let took = || metrics.event_seconds.with_label_values(&[processor]);
+        self.seconds.get_or_init(took).observe(seconds(took_ms));
+        let age = || metrics.event_age.with_label_values(&[processor]);
+        self.age.get_or_init(age).observe(seconds(age_ms));
     }
 
     /// A try of an effect has begun.
-    pub(crate) fn begun(&self, processor: &str) -> UnderWay {
-        let running = self.effects_running.with_label_values(&[processor]);
+    pub(crate) fn begun(&self) -> UnderWay {
+        let running = || self.metrics.effects_running.with_label_values(&[self.processor]);
+        let running = self.running.get_or_init(running).clone();
         running.inc();
         UnderWay(running)
     }
 
-    pub(crate) fn performed(&self, processor: &str, outcome: &str, took: Duration) {
-        self.effect_seconds.with_label_values(&[processor, outcome]).observe(took.as_secs_f64());
+    pub(crate) fn performed(&self, outcome: &str, took: Duration) {
+        let effect = || self.metrics.effect_seconds.with_label_values(&[self.processor, outcome]);
+        let took = took.as_secs_f64();
+        match outcome {
+            ANSWERED => self.answered.get_or_init(effect).observe(took),
+            _ => effect().observe(took),
+        }
     }
 }
 
@@ -203,13 +247,22 @@ mod tests {
     #[test]
     fn the_text_names_verdicts_and_reasons() {
         let metrics = Metrics::new().unwrap();
-        metrics.judged("cut", Verdict::Skipped("deleted"), 30, 400);
+        let meter = metrics.of("cut");
+        assert!(!metrics.gather().contains("reelmill_events_total{"));
+        meter.judged(Verdict::Skipped("deleted"), 30, 400);
+        meter.judged(Verdict::Emitted, 30, 400);
+        meter.judged(Verdict::Emitted, 30, 400);
+        meter.performed("refused", Duration::from_millis(3));
+        meter.performed(ANSWERED, Duration::from_millis(3));
         metrics.count_frames(FrameKind::Masked, 7);
         metrics.set_work("cut", 3, Duration::from_secs(2));
         let text = metrics.gather();
         for line in [
             r#"reelmill_events_total{processor="cut",reason="deleted",verdict="skipped"} 1"#,
-            r#"reelmill_event_seconds_bucket{processor="cut",le="0.1"} 1"#,
+            r#"reelmill_events_total{processor="cut",reason="",verdict="emitted"} 2"#,
+            r#"reelmill_event_seconds_bucket{processor="cut",le="0.1"} 3"#,
+            r#"reelmill_effect_seconds_bucket{outcome="refused",processor="cut",le="0.005"} 1"#,
+            r#"reelmill_effect_seconds_bucket{outcome="answered",processor="cut",le="0.005"} 1"#,
             r#"reelmill_event_age_seconds_bucket{processor="cut",le="0.1"} 0"#,
             r#"reelmill_frames_total{kind="masked"} 7"#,
             r#"reelmill_work_lag{processor="cut"} 3"#,
@@ -225,7 +278,8 @@ mod tests {
             let line = format!("reelmill_effects_running{{processor=\"cut\"}} {n}\n");
             assert!(metrics.gather().contains(&line), "{line} is not in\n{}", metrics.gather());
         };
-        let (first, second) = (metrics.begun("cut"), metrics.begun("cut"));
+        let meter = metrics.of("cut");
+        let (first, second) = (meter.begun(), meter.begun());
         running(2);
         drop(first);
         running(1);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use ports::{ObjectRef, Record, Refusal, Trouble};
-use schemas::{AvroValue, Event, Malformed};
+use schemas::{AvroValue, Event, Malformed, Reader, Writer};
 use std::{fmt::Debug, future::Future, ops::Deref, time::Duration};
 
 /// A small, stateless step of the mill.
@@ -69,6 +69,12 @@ pub trait Events: Clone + Debug + PartialEq + Send + Sync + 'static {
     /// From a record and what the registry made of its value. Only the reader of dead letters
     /// looks at a record whose value could not be decoded.
     fn read(record: &Record, value: Result<AvroValue, Malformed>) -> Result<Self, Malformed>;
+
+    /// The same without a value in between, for speed. `None` sends the event the long way, which
+    /// knows what is wrong with it, if anything is.
+    fn read_directly(_record: &Record, _reader: &Reader, _datum: &[u8]) -> Option<Self> {
+        None
+    }
 }
 
 impl<E: Event> Events for E {
@@ -79,6 +85,10 @@ impl<E: Event> Events for E {
     fn read(_: &Record, value: Result<AvroValue, Malformed>) -> Result<Self, Malformed> {
         E::from_value(value?)
     }
+
+    fn read_directly(_: &Record, reader: &Reader, datum: &[u8]) -> Option<Self> {
+        reader.event(datum)
+    }
 }
 
 /// One event type or none: what a processor writes.
@@ -87,6 +97,11 @@ pub trait Output: Debug + Send + Sync + 'static {
     const SCHEMA: &'static str;
     fn key(&self) -> String;
     fn to_value(&self) -> Result<AvroValue, Malformed>;
+
+    /// The bytes without a value in between, for speed. `None` sends the event the long way.
+    fn write_directly(&self, _writer: &Writer) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 impl<E: Event> Output for E {
@@ -99,6 +114,10 @@ impl<E: Event> Output for E {
 
     fn to_value(&self) -> Result<AvroValue, Malformed> {
         Event::to_value(self)
+    }
+
+    fn write_directly(&self, writer: &Writer) -> Option<Vec<u8>> {
+        writer.event(self)
     }
 }
 

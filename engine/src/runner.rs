@@ -2,25 +2,29 @@
 
 use crate::{
     Connector, Context, Fatal, Processor, Trouble,
-    arrival::Arrival,
     fuse::Fuse,
-    judge::{Judge, Judged},
-    lanes::Lanes,
+    judge::{Judge, Judged, Verdict},
+    work::{Arrived, Finished, Joined, Work},
 };
-use ports::{Committed, Log, Polled, Position, Record, Settled};
-use std::{future::pending, sync::Arc, time::Duration};
-use tokio::{
-    select,
-    task::{JoinError, JoinSet},
-};
+use ports::{Committed, Log, Polled, Settled};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
+use tokio::select;
 
 /// A lane holds at least so many records before it is held; more with more effects at once.
 const WINDOW: usize = 32;
+/// The same, and a poll's most records, while effects take no time at all.
+const WIDE_WINDOW: usize = 8192;
+const WIDE_POLL: usize = 1024;
+/// A lane with so many bytes in hand is held even so.
+const WIDE_BYTES: usize = 8 << 20;
+/// Between two transactions under load. What is idle commits at once.
+const COMMIT_EVERY_MS: i64 = 100;
 /// The pause after a poll that failed transiently and asked for none.
 const POLL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Drives one processor: polls steadily, performs up to `concurrency` effects at once, and
-/// commits every lane's settled heads in one transaction as soon as there are any.
+/// commits every lane's settled heads in one transaction: as soon as there are any, or every 100 ms
+/// while more are about to follow at once.
 #[derive(Debug)]
 pub struct Runner<P, C, L> {
     judge: Arc<Judge<P, C>>,
@@ -28,38 +32,10 @@ pub struct Runner<P, C, L> {
     work: Work,
 }
 
-/// What is in hand. Worth nothing once the assignment it came under has changed.
-#[derive(Debug)]
-struct Work {
-    /// Records of older epochs are no longer ours.
-    epoch: u64,
-    lanes: Lanes<Arrived, Finished>,
-    running: JoinSet<(Position, Arrived, Result<Judged, Fatal>)>,
-    held: Vec<(String, i32)>,
-    fuse: Fuse,
-}
-
-/// An event and when it came, ms since 1970.
-#[derive(Debug)]
-struct Arrived {
-    arrival: Arrival,
-    came_ms: i64,
-}
-
-/// A judged event, waiting for its lane's earlier ones.
-#[derive(Debug)]
-struct Finished {
-    judged: Judged,
-    came_ms: i64,
-    at_ms: i64,
-}
-
-type Joined = Result<(Position, Arrived, Result<Judged, Fatal>), JoinError>;
-
 impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
     pub fn new(processor: P, connector: C, log: L, context: Context) -> Self {
         let fuse = Fuse::new(context.policy.fuse);
-        let judge = Arc::new(Judge { processor, connector, context });
+        let judge = Arc::new(Judge::new(processor, connector, context));
         Self { judge, log, work: Work::new(fuse) }
     }
 
@@ -101,11 +77,13 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
 
     async fn turn(&mut self) -> Result<(), Fatal> {
         let Context { clock, shutdown, concurrency, .. } = self.judge.context.clone();
-        let window = WINDOW.max(4 * concurrency);
+        let narrow = WINDOW.max(4 * concurrency);
         while !shutdown.is_cancelled() {
             let now = clock.now_ms();
-            self.start_effects(now);
-            let held = self.work.lanes.full(window);
+            self.work.start_effects(&self.judge, now);
+            let quick = self.work.stride > 1 && self.work.slow == 0;
+            let (window, want) = if quick { (WIDE_WINDOW, WIDE_POLL) } else { (narrow, WINDOW) };
+            let held = self.work.lanes.full(window, (narrow, WIDE_BYTES));
             if held != self.work.held {
                 self.log.hold(held.clone());
                 self.work.held = held;
@@ -118,9 +96,10 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
                 // It starves nobody: what is in hand is finite, and only polling brings more.
                 biased;
                 () = shutdown.cancelled() => break,
+                Some(stuck) = self.work.early.recv() => self.work.take_back(stuck),
                 Some(joined) = self.work.running.join_next() => self.note(joined)?,
                 () = wait_until(due, now, &*clock) => {}
-                polled = self.log.poll(WINDOW) => match polled {
+                polled = self.log.poll(want) => match polled {
                     Ok(polled) => self.take(polled)?,
                     Err(Trouble::Transient { reason, detail, after, .. }) => {
                         tracing::warn!(processor = P::NAME, reason, detail, "cannot read for now");
@@ -134,35 +113,42 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
                     Err(trouble) => return Err(Fatal(trouble.to_string())),
                 },
             }
-            self.commit().await?;
-        }
-        Ok(())
-    }
-
-    /// Gives effects in hand a last chance, commits what is settled and drops the rest: it will
-    /// be delivered again. Nothing is waited for that could not be committed.
-    async fn wind_down(&mut self) -> Result<(), Fatal> {
-        if self.work.running.is_empty() || !self.log.answers().await {
-            return Ok(());
-        }
-        while let Some(joined) = self.work.running.join_next().await {
-            self.note(joined)?;
-            if !self.commit().await? {
-                return Ok(());
+            if !self.more_is_about_to_follow() {
+                self.commit().await?;
             }
         }
         Ok(())
     }
 
-    fn start_effects(&mut self, now: i64) {
-        let concurrency = self.judge.context.concurrency.max(1);
-        while self.work.running.len() < concurrency {
-            let Some((position, arrived)) = self.work.lanes.start_next(now) else { break };
-            let judge = self.judge.clone();
-            self.work.running.spawn(async move {
-                let result = judge.judge(&arrived.arrival).await;
-                (position, arrived, result)
-            });
+    /// Effects take no time, there are more of them, and the last transaction was a moment ago.
+    fn more_is_about_to_follow(&self) -> bool {
+        let Work { stride, slow, lanes, running, committed_ms, .. } = &self.work;
+        let now = self.judge.context.clock.now_ms();
+        let free = running.len() < self.judge.context.concurrency.max(1);
+        *stride > 1
+            && now - committed_ms < COMMIT_EVERY_MS
+            && (running.len() > *slow || (free && lanes.any_ready(now)))
+    }
+
+    /// Gives effects in hand a last chance, commits what is settled and drops the rest: it will
+    /// be delivered again. Nothing is waited for that could not be committed.
+    async fn wind_down(&mut self) -> Result<(), Fatal> {
+        let has_settled = self.work.lanes.any_settled_head();
+        if (self.work.running.is_empty() && !has_settled) || !self.log.answers().await {
+            return Ok(());
+        }
+        loop {
+            if !self.commit().await? {
+                return Ok(());
+            }
+            select! {
+                biased;
+                Some(stuck) = self.work.early.recv() => self.work.take_back(stuck),
+                joined = self.work.running.join_next() => match joined {
+                    Some(joined) => self.note(joined)?,
+                    None => return Ok(()),
+                },
+            }
         }
     }
 
@@ -215,14 +201,13 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
                 P::NAME
             )));
         }
-        let settled = heads
-            .iter()
-            .map(|(done, finished)| Settled {
-                done: done.clone(),
-                outputs: finished.judged.outputs.clone(),
-            })
-            .collect();
-        match self.log.commit(self.work.epoch, settled).await {
+        let mut counted: Vec<Counted> = Vec::with_capacity(heads.len());
+        let mut settled = Vec::with_capacity(heads.len());
+        for (done, Finished { judged, came_ms, at_ms }) in heads {
+            counted.extend(judged.verdict.map(|verdict| (verdict, came_ms, at_ms)));
+            settled.push(Settled { done, outputs: judged.outputs });
+        }
+        match self.commit_and_go_on(settled).await? {
             Ok(Committed::Yes) => self.work.fuse = fuse,
             Ok(Committed::Rewound) => {
                 tracing::warn!(processor = P::NAME, "transaction aborted, work is done again");
@@ -231,45 +216,41 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
             }
             Err(trouble) => return Err(Fatal(trouble.to_string())),
         }
-        let Context { clock, metrics, .. } = &self.judge.context;
-        let now = clock.now_ms();
-        for (_, Finished { judged, came_ms, at_ms }) in heads {
-            if let Some(verdict) = judged.verdict {
-                metrics.judged(P::NAME, verdict, now - came_ms, now - at_ms);
-            }
+        let now = self.judge.context.clock.now_ms();
+        self.work.committed_ms = now;
+        for (verdict, came_ms, at_ms) in counted {
+            self.judge.meter.judged(verdict, now - came_ms, now - at_ms);
         }
         Ok(true)
     }
-}
 
-impl Work {
-    fn new(fuse: Fuse) -> Self {
-        Self { epoch: 0, lanes: Lanes::new(), running: JoinSet::new(), held: Vec::new(), fuse }
-    }
-
-    /// Drops everything of older epochs; dropping the tasks ends them.
-    fn forget_before(&mut self, epoch: u64) {
-        *self = Self { epoch, ..Self::new(self.fuse) };
-    }
-
-    fn take(&mut self, record: Record, now: i64) -> Result<(), Fatal> {
-        let Some(position) = record.position.clone() else {
-            return Err(Fatal(format!("the log gave a record of {} no position", record.topic)));
+    /// Commits, and judges what is in hand meanwhile. It is lost where the commit is.
+    async fn commit_and_go_on(
+        &mut self,
+        settled: Vec<Settled>,
+    ) -> Result<Result<Committed, Trouble>, Fatal> {
+        let Self { judge, log, work } = self;
+        let Context { clock, shutdown, .. } = &judge.context;
+        let mut committing = pin!(log.commit(work.epoch, settled));
+        let mut broken = Ok(());
+        let committed = loop {
+            if broken.is_ok() && !shutdown.is_cancelled() {
+                work.start_effects(judge, clock.now_ms());
+            }
+            select! {
+                biased;
+                committed = &mut committing => break committed,
+                Some(stuck) = work.early.recv() => work.take_back(stuck),
+                // What is wrong with us waits for the commit, which cannot be left alone.
+                Some(joined) = work.running.join_next() => broken = broken.and(work.note(joined)),
+            }
         };
-        let arrival = Arrival::read(record, &position, now);
-        let not_before_ms = arrival.not_before_ms;
-        self.lanes.push(position, Arrived { arrival, came_ms: now }, not_before_ms);
-        Ok(())
-    }
-
-    fn note(&mut self, joined: Joined) -> Result<(), Fatal> {
-        let (position, Arrived { arrival, came_ms }, result) =
-            joined.map_err(|error| Fatal(format!("a task ended by itself: {error}")))?;
-        let finished = Finished { judged: result?, came_ms, at_ms: arrival.at_ms };
-        self.lanes.settle(&position, finished);
-        Ok(())
+        broken.map(|()| committed)
     }
 }
+
+/// A verdict, when its event came, and when it was made.
+type Counted = (Verdict, i64, i64);
 
 async fn wait_until(due: Option<i64>, now: i64, clock: &dyn crate::Clock) {
     match due {

@@ -47,6 +47,21 @@ pub struct VideoRow {
     pub stopped: Vec<String>,
     /// In the order of the mill, see [`crate::STAGES`].
     pub stages: Vec<StageRow>,
+    /// How many runs have got through their first stage.
+    pub runs: u32,
+    /// The run that is to replace the recording, where one has begun since.
+    pub next_run: Option<NextRun>,
+}
+
+/// A run of a video that has a recording of an older one. What is shown of the video is of the older
+/// run until this one is verified.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NextRun {
+    pub run_id: String,
+    /// `processing` or `failed`; never `ready`, since then it is the run that is shown.
+    pub state: VideoState,
+    /// In the order of the mill.
+    pub stages: Vec<StageRow>,
 }
 
 /// How far a stage is.

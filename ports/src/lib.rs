@@ -12,7 +12,7 @@ mod stages;
 mod store;
 
 pub use catalog::{
-    Catalog, DeadLetterRow, Fact, StageRow, VideoFilter, VideoPage, VideoRow, VideoState,
+    Catalog, DeadLetterRow, Fact, NextRun, StageRow, VideoFilter, VideoPage, VideoRow, VideoState,
 };
 pub use failure::{Fatal, Poison, Refusal, Trouble};
 pub use log::{Committed, Header, Headers, Log, Polled, Position, Record, Settled};

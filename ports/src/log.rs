@@ -2,7 +2,7 @@
 
 use crate::Trouble;
 use bytes::Bytes;
-use std::future::Future;
+use std::{borrow::Cow, future::Future};
 
 /// Where a record stands.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,8 +12,8 @@ pub struct Position {
     pub offset: i64,
 }
 
-/// A name and its bytes.
-pub type Header = (String, Bytes);
+/// A name and its bytes. Most names are words of ours.
+pub type Header = (Cow<'static, str>, Bytes);
 
 /// Headers in their order; the first of a name counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,14 +27,15 @@ impl Headers {
     }
 
     /// Replaces every header of that name with one.
-    pub fn set(&mut self, name: &str, value: impl Into<Bytes>) {
-        self.0.retain(|(n, _)| n != name);
-        self.0.push((name.to_owned(), value.into()));
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Bytes>) {
+        let name = name.into();
+        self.0.retain(|(n, _)| *n != name);
+        self.0.push((name, value.into()));
     }
 
     /// The same, in a chain.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Bytes>) -> Self {
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Bytes>) -> Self {
         self.set(name, value);
         self
     }
@@ -50,6 +51,16 @@ pub struct Record {
     /// Milliseconds since 1970, of the log for inputs; `None` lets the log stamp an output.
     pub timestamp_ms: Option<i64>,
     pub position: Option<Position>,
+}
+
+impl Record {
+    /// About what it takes: key, value and the values of its headers.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let headers = self.headers.0.iter().map(|(_, value)| value.len());
+        length(&self.key) + length(&self.value) + headers.sum::<usize>()
+    }
 }
 
 /// What a poll brings.
@@ -84,10 +95,10 @@ pub enum Committed {
 /// [`Log::commit`] is the one way to move on: there is none to send without committing the
 /// offset, or to commit an offset without sending.
 pub trait Log: Send + 'static {
-    /// Waits a short while (at most about 100 ms) for records. Must be called steadily: it never
-    /// waits for work in hand. At most `want` records are handed out per call. Dropping the future
-    /// before it is ready loses no record. Brief outages are ridden out inside; a transient error
-    /// asks to call again later.
+    /// Waits a few seconds at most for records, and returns as soon as there are some. Must be
+    /// called steadily: it never waits for work in hand. At most `want` records are handed out per
+    /// call. Dropping the future before it is ready loses no record. Brief outages are ridden out
+    /// inside; a transient error asks to call again later.
     fn poll(&mut self, want: usize) -> impl Future<Output = Result<Polled, Trouble>> + Send;
 
     /// From the next poll on, hands out nothing of these partitions (topic and number), and of all

@@ -11,8 +11,10 @@
 //! a quote and a backslash. Blank text and `*` mean every video.
 
 use crate::{Match, Query, QueryError};
+use jiff::civil::Date;
 use std::fmt;
-use std::ops::Range;
+
+const EPOCH: Date = Date::constant(1970, 1, 1);
 
 /// The fields of `field:value`. A quoted value of several words means them in order.
 pub const QUERY_FIELDS: [&str; 9] =
@@ -57,37 +59,11 @@ pub fn parse_query(text: &str) -> Result<Query, QueryError> {
 /// `after:DAY` means recorded at or after this instant, `before:DAY` means before it.
 #[must_use]
 pub fn day_start_ms(day: &str) -> Option<i64> {
-    let bytes = day.as_bytes();
-    let well_formed = bytes.len() == 10
-        && bytes.iter().enumerate().all(|(i, byte)| match i {
-            4 | 7 => *byte == b'-',
-            _ => byte.is_ascii_digit(),
-        });
-    if !well_formed {
-        return None;
-    }
-    let number = |range: Range<usize>| day.get(range).and_then(|digits| digits.parse().ok());
-    let (year, month, date): (i64, i64, i64) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let longest = match month {
-        2 if leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    if !(1..=longest).contains(&date) {
-        return None;
-    }
-    // Days since 1970-01-01 in the proleptic Gregorian calendar, counted in years that start in
-    // March so that the leap day is the last one: Howard Hinnant, "chrono-compatible low-level
-    // date algorithms", days_from_civil. Years 0000 to 9999 only.
-    let shifted_year = if month <= 2 { year - 1 } else { year };
-    let era = shifted_year.div_euclid(400);
-    let year_of_era = shifted_year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + date - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some((era * 146_097 + day_of_era - 719_468) * 86_400_000)
+    // Dates have other spellings, too.
+    let is_plain = day.len() == 10 && day.bytes().all(|b| b == b'-' || b.is_ascii_digit());
+    let day = is_plain.then(|| day.parse::<Date>().ok()).flatten()?;
+    // Not by way of an instant: those of jiff end a day before the last date.
+    i64::try_from(day.duration_since(EPOCH).as_millis()).ok()
 }
 
 impl Query {

@@ -28,7 +28,7 @@ pub const STAGES: [Stage; 8] = [
     stage("stitch", false, &["blur"]),
     stage("verify", false, &["stitch"]),
     stage("thumbnail", false, &["verify"]),
-    stage("index", false, &["detect", "label"]),
+    stage("index", false, &["detect", "label", "verify"]),
 ];
 
 /// Every piece of work may take this long, however small it is.
@@ -170,6 +170,8 @@ mod tests {
             retried_at_ms: None,
             stopped: vec![],
             stages: stages.collect(),
+            runs: 0,
+            next_run: None,
         }
     }
 

@@ -30,6 +30,10 @@ pub struct CutClips {
     pub margin_seconds: f64,
     pub masking: Masking,
     pub replay: u32,
+    /// Runs whose faces and labels are taken over. They must have the same source and clips, else it
+    /// is poison `clips_differ`; the faces come with the threshold that they were found with.
+    pub faces_of: Option<String>,
+    pub labels_of: Option<String>,
 }
 
 impl Effect for CutClips {
@@ -41,11 +45,17 @@ impl Effect for CutClips {
 pub fn rules(cut: &CutClips) -> String {
     let Masking { blur, style, detector, threshold, verify_threshold, extend_ms } = &cut.masking;
     // Debug text of strings is quoted and escaped, so no value can look like its neighbour.
-    format!(
+    let mut rules = format!(
         "cut 1, clip {} s, margin {} s, blur {blur:?}, style {style:?}, detector {detector:?}, \
          threshold {threshold}, verified at {verify_threshold}, extend {extend_ms} ms",
         cut.clip_seconds, cut.margin_seconds,
-    )
+    );
+    for (what, run) in [("faces", &cut.faces_of), ("labels", &cut.labels_of)] {
+        if let Some(run) = run {
+            rules += &format!(", {what} of {run:?}");
+        }
+    }
+    rules
 }
 
 /// The processor, with what an operator may set.
@@ -125,6 +135,8 @@ impl Processor for Cut {
             margin_seconds,
             masking,
             replay,
+            faces_of: event.faces_of.clone(),
+            labels_of: event.labels_of.clone(),
         })
     }
 
@@ -190,6 +202,9 @@ impl Cut {
             .max(1),
             face_threshold: manifest.masking.threshold,
             extend_ms: manifest.masking.extend_ms,
+            faces_of: manifest.faces_of.clone(),
+            labels_of: manifest.labels_of.clone(),
+            replay: small(manifest.replay as usize, "replays")?,
         })
     }
 }
@@ -280,6 +295,12 @@ mod tests {
             change(&mut cut);
             rules(&cut.plan(&example(0)).unwrap())
         };
+        let taking = |faces: Option<&str>, labels: Option<&str>| {
+            let mut input = example::<VideoUploaded>(0);
+            input.event.faces_of = faces.map(str::to_owned);
+            input.event.labels_of = labels.map(str::to_owned);
+            rules(&cut().plan(&input).unwrap())
+        };
         let all = [
             plan(&|_| ()),
             plan(&|cut| cut.clip_seconds = 10.0),
@@ -291,11 +312,24 @@ mod tests {
             plan(&|cut| cut.masking.verify_threshold = 0.61),
             plan(&|cut| cut.masking.extend_ms = 999),
             rules(&cut().plan(&example(2)).unwrap()),
+            taking(Some("r"), None),
+            taking(Some("s"), None),
+            taking(None, Some("r")),
+            taking(Some("r"), Some("r")),
         ];
         for (n, one) in all.iter().enumerate() {
             assert!(!all[..n].contains(one), "{one}");
         }
         assert_eq!(plan(&|cut| cut.allowed_buckets.push("more".into())), all[0]);
+    }
+
+    #[test]
+    fn every_clip_tells_what_its_run_takes_over() {
+        let faces_of = Some("older".to_owned());
+        let manifest = Manifest { replay: 3, faces_of: faces_of.clone(), ..manifest() };
+        for event in cut().conclude(example(0), manifest).unwrap().events {
+            assert_eq!((event.replay, &event.faces_of, &event.labels_of), (3, &faces_of, &None));
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use crate::{
     tracks::{self, Sighting},
 };
 use engine::{Effect, Input, Object, Outcome, Processor};
-use ports::{ObjectRef, Refusal};
-use schemas::{BoundingBox, ClipsReady, FacesDetected, TimeBase, Tracks, ids, keys};
+use ports::{ObjectRef, Poison, Refusal};
+use schemas::{BoundingBox, ClipsReady, FacesDetected, TimeBase, Track, Tracks, ids, keys};
 use std::time::Duration;
 
 /// Finds the faces of a clip, margins included.
@@ -15,6 +15,8 @@ pub struct FindFaces {
     pub clip: ObjectRef,
     /// The same for the same question: at most 64 letters, digits, `-` and `_`.
     pub token: String,
+    /// The tracks of an older run, to be taken instead of looked for.
+    pub known: Option<ObjectRef>,
 }
 
 /// A face on one frame.
@@ -27,9 +29,12 @@ pub struct SeenFace {
     pub confidence: f32,
 }
 
+/// The faces of a clip.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FoundFaces {
-    pub faces: Vec<SeenFace>,
+pub enum FoundFaces {
+    Seen(Vec<SeenFace>),
+    /// Those of an older run of the video, linked already.
+    Known(Tracks),
 }
 
 impl Effect for FindFaces {
@@ -54,6 +59,9 @@ impl Processor for Detect {
         Ok(FindFaces {
             clip: ObjectRef::new(&input.bucket, &input.clip_key),
             token: ids::output(&run, Self::NAME, index as usize),
+            known: input.faces_of.as_ref().map(|run_id| {
+                ObjectRef::new(&input.bucket, keys::tracks(&input.video_id, run_id, index))
+            }),
         })
     }
 
@@ -64,17 +72,24 @@ impl Processor for Detect {
     ) -> Result<Outcome<FacesDetected>, Refusal> {
         let event = input.event;
         let time_base = clip_times(&event)?;
-        let sightings = sightings(&event, time_base, &found);
-        let faces = i32::try_from(sightings.len()).unwrap_or(i32::MAX);
-        let linked = tracks::track(
-            sightings,
-            tracks::Rules {
-                longest_gap: time_base.to_ticks(tracks::LONGEST_GAP_MS),
-                frame: event.frame_ticks,
-                extend: time_base.to_ticks(event.extend_ms.clamp(0, tracks::LONGEST_EXTENSION_MS)),
-                follow: time_base.to_ticks(tracks::FOLLOW_MS),
-            },
-        );
+        let (faces, linked) = match found {
+            FoundFaces::Seen(seen) => link(&event, time_base, &seen),
+            FoundFaces::Known(known) => {
+                if (known.index, known.time_base) != (event.index, time_base) {
+                    return Err(Poison::new(
+                        "clips_differ",
+                        format!(
+                            "the faces to be taken over are of clip {} and not of clip {}: replay from cut",
+                            known.index, event.index
+                        ),
+                    )
+                    .into());
+                }
+                let points = known.tracks.iter().flat_map(|track| &track.points);
+                (points.filter(|point| point.confidence > 0.0).count(), known.tracks)
+            }
+        };
+        let faces = i32::try_from(faces).unwrap_or(i32::MAX);
         let count = i32::try_from(linked.len()).unwrap_or(i32::MAX);
         let tracks_key = keys::tracks(&event.video_id, &event.run_id, clip_index(event.index)?);
         let object = Tracks {
@@ -100,6 +115,7 @@ impl Processor for Detect {
             tracks: count,
             faces,
             core_frames: event.core_frames,
+            replay: event.replay,
         })
         .storing(Object {
             to: ObjectRef::new(event.bucket, tracks_key),
@@ -117,12 +133,22 @@ impl Processor for Detect {
     }
 }
 
+/// How many sightings there were, and the tracks they make.
+fn link(event: &ClipsReady, time_base: TimeBase, seen: &[SeenFace]) -> (usize, Vec<Track>) {
+    let sightings = sightings(event, time_base, seen);
+    let rules = tracks::Rules {
+        longest_gap: time_base.to_ticks(tracks::LONGEST_GAP_MS),
+        frame: event.frame_ticks,
+        extend: time_base.to_ticks(event.extend_ms.clamp(0, tracks::LONGEST_EXTENSION_MS)),
+        follow: time_base.to_ticks(tracks::FOLLOW_MS),
+    };
+    (sightings.len(), tracks::track(sightings, rules))
+}
+
 /// What was seen, in the source's time. Only the run's threshold leaves a sighting out.
-fn sightings(event: &ClipsReady, time_base: TimeBase, found: &FoundFaces) -> Vec<Sighting> {
+fn sightings(event: &ClipsReady, time_base: TimeBase, seen: &[SeenFace]) -> Vec<Sighting> {
     let least = event.face_threshold * 100.0;
-    found
-        .faces
-        .iter()
+    seen.iter()
         // A face whose confidence is no number is still a face.
         .filter(|face| face.confidence.is_nan() || face.confidence >= least)
         .map(|face| Sighting {
@@ -155,7 +181,7 @@ mod tests {
 
     /// The tracks a clip's answer comes to.
     fn tracks(input: Input<ClipsReady>, faces: Vec<SeenFace>) -> Tracks {
-        let outcome = Detect.conclude(input, FoundFaces { faces }).unwrap();
+        let outcome = Detect.conclude(input, FoundFaces::Seen(faces)).unwrap();
         let [object] = &outcome.objects[..] else { panic!("{outcome:?}") };
         let tracks = Tracks::from_avro(&object.body).unwrap();
         assert_eq!(object.to.key, outcome.events[0].tracks_key);
@@ -199,7 +225,7 @@ mod tests {
     fn sightings_below_the_threshold_are_left_out_and_no_others() {
         let confidences = [49.0, 50.0, 0.0, 100.0, f32::NAN, 1e9];
         let faces = confidences.map(|confidence| SeenFace { confidence, ..seen(0, 0.3) });
-        let outcome = Detect.conclude(third(), FoundFaces { faces: faces.to_vec() }).unwrap();
+        let outcome = Detect.conclude(third(), FoundFaces::Seen(faces.to_vec())).unwrap();
         assert_eq!(outcome.events[0].faces, 4);
     }
 
@@ -229,8 +255,25 @@ mod tests {
         faces.extend((0..50).map(|n| seen(n * 40, 0.7)));
         let mut reversed = faces.clone();
         reversed.reverse();
-        let bytes = |faces| Detect.conclude(third(), FoundFaces { faces }).unwrap().objects;
+        let bytes = |faces| Detect.conclude(third(), FoundFaces::Seen(faces)).unwrap().objects;
         assert_eq!(bytes(faces), bytes(reversed));
+    }
+
+    #[test]
+    fn the_faces_of_an_older_run_are_taken_over_as_they_are() {
+        let mut input = third();
+        input.event.faces_of = Some("older".to_owned());
+        let effect = Detect.plan(&input).unwrap();
+        let at = keys::tracks(&input.video_id, "older", 2);
+        assert_eq!(effect.known, Some(ObjectRef::new(&input.bucket, at)));
+        let older = tracks(third(), vec![seen(5000, 0.3), seen(5040, 0.3)]);
+        let known = Tracks { run_id: "older".to_owned(), ..older.clone() };
+        let outcome = Detect.conclude(input, FoundFaces::Known(known.clone())).unwrap();
+        assert_eq!(Tracks::from_avro(&outcome.objects[0].body).unwrap(), older);
+        assert_eq!((outcome.events[0].tracks, outcome.events[0].faces), (1, 2));
+        let other = Tracks { index: 7, ..known };
+        let refused = Detect.conclude(third(), FoundFaces::Known(other)).unwrap_err();
+        assert_eq!(reason(&refused), "clips_differ");
     }
 
     #[test]
@@ -252,7 +295,7 @@ mod tests {
             let mut input = third();
             change(&mut input.event);
             assert_eq!(reason(&Detect.plan(&input).unwrap_err()), "malformed_event");
-            let found = FoundFaces { faces: vec![seen(0, 0.1)] };
+            let found = FoundFaces::Seen(vec![seen(0, 0.1)]);
             assert_eq!(reason(&Detect.conclude(input, found).unwrap_err()), "malformed_event");
         }
     }

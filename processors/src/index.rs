@@ -1,4 +1,8 @@
 //! `faces-detected` and `labels-detected` → `metadata-indexed`: makes a video findable.
+//!
+//! The first run of a video is found as soon as all its clips have been looked at. A later one is
+//! found only once it is verified, too, for which `recording-ready` is read: until then, and for
+//! good where it fails, the index keeps what it has of the video.
 
 mod document;
 
@@ -7,7 +11,10 @@ pub use document::document;
 use crate::{clip_count, clip_index};
 use engine::{Effect, Events, Gather, Input, Outcome, Processor};
 use ports::{Record, Refusal};
-use schemas::{AvroValue, Event, FacesDetected, LabelsDetected, Malformed, MetadataIndexed, keys};
+use schemas::{
+    AvroValue, Event, FacesDetected, LabelsDetected, Malformed, MetadataIndexed, RecordingReady,
+    keys,
+};
 
 /// Writes the document of a video and its moments, replacing an older run's.
 ///
@@ -33,35 +40,41 @@ impl Effect for IndexRun {
     type Answer = Indexed;
 }
 
-/// A clip has been looked at, one way or the other.
+/// A clip has been looked at, one way or the other, or the run is verified.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
     Faces(FacesDetected),
     Labels(LabelsDetected),
+    Verified(RecordingReady),
 }
 
 impl Events for Found {
     fn topics() -> Vec<String> {
-        vec![FacesDetected::TOPIC.to_owned(), LabelsDetected::TOPIC.to_owned()]
+        [FacesDetected::TOPIC, LabelsDetected::TOPIC, RecordingReady::TOPIC]
+            .map(str::to_owned)
+            .into()
     }
 
     fn read(record: &Record, value: Result<AvroValue, Malformed>) -> Result<Self, Malformed> {
         match record.topic.as_str() {
             FacesDetected::TOPIC => Event::from_value(value?).map(Self::Faces),
             LabelsDetected::TOPIC => Event::from_value(value?).map(Self::Labels),
-            other => Err(Malformed(format!("topic {other:?} tells nothing about a clip"))),
+            RecordingReady::TOPIC => Event::from_value(value?).map(Self::Verified),
+            other => Err(Malformed(format!("topic {other:?} tells nothing that can be found"))),
         }
     }
 }
 
-/// What both events say of their run.
+/// What the events say of their run.
 struct Run<'a> {
     video_id: &'a str,
     run_id: &'a str,
     bucket: &'a str,
     manifest_key: &'a str,
+    /// The first clip stands for all.
     index: i32,
     count: Option<i32>,
+    replay: i32,
 }
 
 impl Found {
@@ -74,6 +87,7 @@ impl Found {
                 manifest_key: &e.manifest_key,
                 index: e.index,
                 count: e.count,
+                replay: e.replay,
             },
             Self::Labels(e) => Run {
                 video_id: &e.video_id,
@@ -82,9 +96,36 @@ impl Found {
                 manifest_key: &e.manifest_key,
                 index: e.index,
                 count: e.count,
+                replay: e.replay,
+            },
+            Self::Verified(e) => Run {
+                video_id: &e.video_id,
+                run_id: &e.run_id,
+                bucket: &e.bucket,
+                manifest_key: &e.manifest_key,
+                index: 0,
+                count: Some(e.count),
+                replay: e.replay,
             },
         }
     }
+}
+
+/// Whether a run replaces what the index has of an older one: then it is verified before.
+fn waits_for_verification(replay: i32) -> bool {
+    replay > 0
+}
+
+/// The part that tells of a run's verification, where it is waited for.
+#[must_use]
+pub fn verification(video_id: &str, run_id: &str, replay: i32) -> Option<String> {
+    waits_for_verification(replay).then(|| keys::receipt_of_run(video_id, run_id))
+}
+
+/// How many events of a run with so many clips the processor sees.
+#[must_use]
+pub fn events(count: u32, replay: i32) -> u32 {
+    count.saturating_mul(2).saturating_add(u32::from(waits_for_verification(replay)))
 }
 
 /// The processor.
@@ -101,6 +142,9 @@ impl Processor for Index {
     fn plan(&self, input: &Input<Found>) -> Result<IndexRun, Refusal> {
         let run = input.event.run();
         clip_index(run.index)?;
+        if matches!(input.event, Found::Verified(_)) && !waits_for_verification(run.replay) {
+            return Err(Refusal::Skip("first_run"));
+        }
         Ok(IndexRun {
             bucket: run.bucket.to_owned(),
             manifest_key: run.manifest_key.to_owned(),
@@ -118,6 +162,7 @@ impl Processor for Index {
         let (video_id, run_id, owner, assessment, visibility) = match input.event {
             Found::Faces(e) => (e.video_id, e.run_id, e.owner, e.assessment, e.visibility),
             Found::Labels(e) => (e.video_id, e.run_id, e.owner, e.assessment, e.visibility),
+            Found::Verified(e) => (e.video_id, e.run_id, e.owner, e.assessment, e.visibility),
         };
         Ok(Outcome::event(MetadataIndexed {
             video_id,
@@ -135,11 +180,12 @@ impl Processor for Index {
         let parts = (0..count).flat_map(|i| {
             [keys::tracks(run.video_id, run.run_id, i), keys::labels(run.video_id, run.run_id, i)]
         });
+        let verified = verification(run.video_id, run.run_id, run.replay);
         Some(Gather {
             bucket: run.bucket.to_owned(),
             video_id: run.video_id.to_owned(),
             run_id: run.run_id.to_owned(),
-            parts: parts.collect(),
+            parts: parts.chain(verified).collect(),
         })
     }
 
@@ -161,6 +207,32 @@ mod tests {
         assert_eq!(gather.parts.len(), 6);
         assert_eq!(Index.gather(&labels), Some(gather));
         assert_eq!(Index.plan(&faces).unwrap(), Index.plan(&labels).unwrap());
+    }
+
+    #[test]
+    fn a_run_that_replaces_another_is_found_once_it_is_verified() {
+        let replay = 2;
+        let faces = FacesDetected { replay, ..example(0).event };
+        let labels = LabelsDetected { replay, ..example(0).event };
+        let verified = RecordingReady { replay, ..example(0).event };
+        let (run, count) = (verified.run_id.clone(), verified.count);
+        let events = [Found::Faces(faces), Found::Labels(labels), Found::Verified(verified)];
+        let gathers = events.map(|event| {
+            assert!(Index.plan(&input(event.clone())).is_ok());
+            Index.gather(&input(event)).unwrap()
+        });
+        assert_eq!((&gathers[0], &gathers[0]), (&gathers[1], &gathers[2]));
+        assert_eq!(gathers[0].run_id, run);
+        let receipt = keys::receipt_of_run(&gathers[0].video_id, &run);
+        assert_eq!(gathers[0].parts.last(), Some(&receipt));
+        assert_eq!(gathers[0].parts.len(), super::events(3, 0) as usize + 1);
+        assert_eq!((count, super::events(3, 0), super::events(3, replay)), (3, 6, 7));
+    }
+
+    #[test]
+    fn the_first_run_does_not_wait_for_its_verification() {
+        let verified = input(Found::Verified(example(0).event));
+        assert_eq!(Index.plan(&verified), Err(Refusal::Skip("first_run")));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{clip_index, clip_times};
 use engine::{Effect, Input, Object, Outcome, Processor};
-use ports::{ObjectRef, Refusal};
+use ports::{ObjectRef, Poison, Refusal};
 use schemas::{
     BoundingBox, ClipsReady, Label as LabelSeen, Labels, LabelsDetected, TimeBase, ids, keys,
 };
@@ -14,6 +14,8 @@ pub struct FindLabels {
     pub clip: ObjectRef,
     /// The same for the same question: at most 64 letters, digits, `-` and `_`.
     pub token: String,
+    /// The labels of an older run, to be taken instead of looked for.
+    pub known: Option<ObjectRef>,
 }
 
 /// A thing seen on one frame.
@@ -30,9 +32,12 @@ pub struct SeenLabel {
     pub regions: Vec<BoundingBox>,
 }
 
+/// The labels of a clip.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FoundLabels {
-    pub labels: Vec<SeenLabel>,
+pub enum FoundLabels {
+    Seen(Vec<SeenLabel>),
+    /// Those of an older run of the video.
+    Known(Labels),
 }
 
 impl Effect for FindLabels {
@@ -57,6 +62,9 @@ impl Processor for Label {
         Ok(FindLabels {
             clip: ObjectRef::new(&input.bucket, &input.clip_key),
             token: ids::output(&run, Self::NAME, index as usize),
+            known: input.labels_of.as_ref().map(|run_id| {
+                ObjectRef::new(&input.bucket, keys::labels(&input.video_id, run_id, index))
+            }),
         })
     }
 
@@ -66,7 +74,21 @@ impl Processor for Label {
         found: FoundLabels,
     ) -> Result<Outcome<LabelsDetected>, Refusal> {
         let event = input.event;
-        let labels = of_the_core(&event, clip_times(&event)?, found);
+        let time_base = clip_times(&event)?;
+        let labels = match found {
+            FoundLabels::Seen(seen) => of_the_core(&event, time_base, seen),
+            FoundLabels::Known(known) if known.index == event.index => known.labels,
+            FoundLabels::Known(known) => {
+                return Err(Poison::new(
+                    "clips_differ",
+                    format!(
+                        "the labels to be taken over are of clip {} and not of clip {}: replay from cut",
+                        known.index, event.index
+                    ),
+                )
+                .into());
+            }
+        };
         let count = i32::try_from(labels.len()).unwrap_or(i32::MAX);
         let labels_key = keys::labels(&event.video_id, &event.run_id, clip_index(event.index)?);
         let object = Labels {
@@ -87,6 +109,7 @@ impl Processor for Label {
             manifest_key: event.manifest_key,
             labels_key: labels_key.clone(),
             labels: count,
+            replay: event.replay,
         })
         .storing(Object {
             to: ObjectRef::new(event.bucket, labels_key),
@@ -105,9 +128,8 @@ impl Processor for Label {
 }
 
 /// What was seen in a clip's core, in the recording's time. Its neighbours report the margins.
-fn of_the_core(event: &ClipsReady, time_base: TimeBase, found: FoundLabels) -> Vec<LabelSeen> {
-    let mut labels: Vec<_> = found
-        .labels
+fn of_the_core(event: &ClipsReady, time_base: TimeBase, seen: Vec<SeenLabel>) -> Vec<LabelSeen> {
+    let mut labels: Vec<_> = seen
         .into_iter()
         .filter_map(|seen| {
             let pts = event.margin_start_pts.saturating_add(time_base.to_ticks(seen.at_ms));
@@ -150,12 +172,30 @@ mod tests {
     /// The labels a clip's answer comes to.
     fn labels(clip: usize, found: Vec<SeenLabel>) -> Labels {
         let input = example::<ClipsReady>(clip);
-        let outcome = Label.conclude(input, FoundLabels { labels: found }).unwrap();
+        let outcome = Label.conclude(input, FoundLabels::Seen(found)).unwrap();
         let [object] = &outcome.objects[..] else { panic!("{outcome:?}") };
         let labels = Labels::from_avro(&object.body).unwrap();
         assert_eq!(object.to.key, outcome.events[0].labels_key);
         assert_eq!(outcome.events[0].labels as usize, labels.labels.len());
         labels
+    }
+
+    #[test]
+    fn the_labels_of_an_older_run_are_taken_over_as_they_are() {
+        let mut input = example::<ClipsReady>(2);
+        input.event.labels_of = Some("older".to_owned());
+        let at = keys::labels(&input.video_id, "older", clip_index(input.index).unwrap());
+        let known = Label.plan(&input).unwrap().known;
+        assert_eq!(known, Some(ObjectRef::new(&input.bucket, at)));
+        let mut older = labels(2, vec![seen(0, "Car")]);
+        older.run_id = "older".to_owned();
+        let outcome = Label.conclude(input.clone(), FoundLabels::Known(older.clone())).unwrap();
+        let taken = Labels::from_avro(&outcome.objects[0].body).unwrap();
+        assert_eq!((&taken.run_id, &taken.labels), (&input.run_id, &older.labels));
+        assert_eq!(outcome.events[0].replay, input.replay);
+        older.index += 1;
+        let refused = Label.conclude(input, FoundLabels::Known(older)).unwrap_err();
+        assert_eq!(crate::tests::reason(&refused), "clips_differ");
     }
 
     #[test]
@@ -170,11 +210,8 @@ mod tests {
     fn a_source_whose_clock_does_not_begin_at_zero_still_begins_at_zero() {
         let mut input = example::<ClipsReady>(1);
         input.event.start_pts = 12_800;
-        let found = of_the_core(
-            &input.event,
-            clip_times(&input.event).unwrap(),
-            FoundLabels { labels: vec![seen(2000, "Car")] },
-        );
+        let found =
+            of_the_core(&input.event, clip_times(&input.event).unwrap(), vec![seen(2000, "Car")]);
         assert_eq!(found[0].at_ms, 19_000);
     }
 

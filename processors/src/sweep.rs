@@ -1,6 +1,10 @@
 //! `recording-ready` → nothing: removes the temporary objects of a run that has been verified.
 
-use crate::{clip_count, index::Index, stitch::Stitch};
+use crate::{
+    clip_count,
+    index::{self, Index},
+    stitch::Stitch,
+};
 use engine::{Effect, Input, Never, Outcome, Processor};
 use ports::Refusal;
 use schemas::{RecordingReady, keys};
@@ -14,14 +18,16 @@ pub struct SweepRun {
     pub run_id: String,
     /// Clips of the run.
     pub count: u32,
+    /// How often the video was worked on again.
+    pub replay: i32,
 }
 
 impl SweepRun {
-    /// How many events of the run each gathering processor sees: one of every clip's blur, and one
-    /// each of its detection and its labels.
+    /// How many events of the run each gathering processor sees: one of every clip's blur, and
+    /// [`index::events`].
     #[must_use]
     pub fn gathered(&self) -> [(&'static str, u32); 2] {
-        [(Stitch::NAME, self.count), (Index::NAME, self.count.saturating_mul(2))]
+        [(Stitch::NAME, self.count), (Index::NAME, index::events(self.count, self.replay))]
     }
 
     /// The objects that nobody needs once the run is done.
@@ -55,6 +61,7 @@ impl Processor for Sweep {
             video_id: input.video_id.clone(),
             run_id: input.run_id.clone(),
             count: clip_count(Some(input.count))?,
+            replay: input.replay,
         })
     }
 
@@ -79,6 +86,9 @@ mod tests {
         let effect = Sweep.plan(&input).unwrap();
         assert_eq!((&effect.video_id, &effect.run_id), (&input.video_id, &input.run_id));
         assert_eq!(effect.count, 3);
+        assert_eq!(effect.gathered(), [("stitch", 3), ("index", 6)]);
+        let again = SweepRun { replay: 1, ..effect };
+        assert_eq!(again.gathered(), [("stitch", 3), ("index", 7)]);
         assert_eq!(Sweep.conclude(input, ()).unwrap(), Outcome::nothing());
     }
 }

@@ -102,6 +102,9 @@ pub(crate) fn manifest() -> Manifest {
         render_reason: String::new(),
         masking: Masking { threshold: 0.25, extend_ms: 700, ..cut().masking },
         audio: AudioPlan::None,
+        replay: 0,
+        faces_of: None,
+        labels_of: None,
         probe: serde_json::Value::Null,
     }
 }

@@ -36,6 +36,8 @@ pub struct Verified {
     pub frames: i64,
     pub duration_ms: i64,
     pub size_bytes: i64,
+    /// Of the manifest.
+    pub replay: u32,
 }
 
 impl Effect for VerifyRecording {
@@ -189,6 +191,9 @@ impl Processor for Verify {
             content_type: "application/json",
             body: verified.receipt.to_json()?.into(),
         };
+        // Whoever comes to the run later sees by it that the run was verified.
+        let of_run = keys::receipt_of_run(&event.video_id, &event.run_id);
+        let of_run = Object { to: ObjectRef::new(&event.bucket, of_run), ..receipt.clone() };
         Ok(Outcome::event(RecordingReady {
             video_id: event.video_id,
             run_id: event.run_id,
@@ -204,8 +209,10 @@ impl Processor for Verify {
             frames: verified.frames,
             duration_ms: verified.duration_ms,
             size_bytes: verified.size_bytes,
+            replay: i32::try_from(verified.replay).unwrap_or(i32::MAX),
         })
-        .storing(receipt))
+        .storing(receipt)
+        .storing(of_run))
     }
 
     fn time_limit(&self, input: &Input<RecordingStitched>) -> Duration {
@@ -330,13 +337,16 @@ mod tests {
             frames: 750,
             duration_ms: 30_000,
             size_bytes: 5,
+            replay: 3,
         };
         let outcome = Verify.conclude(input, verified.clone()).unwrap();
-        let ([event], [object]) = (&outcome.events[..], &outcome.objects[..]) else {
+        let ([event], [object, of_run]) = (&outcome.events[..], &outcome.objects[..]) else {
             panic!("{outcome:?}")
         };
         assert_eq!(object.to.key, effect.receipt_key);
         assert_eq!(Receipt::from_json(&object.body).unwrap(), verified.receipt);
+        assert_eq!(of_run.to.key, keys::receipt_of_run(&event.video_id, &event.run_id));
+        assert_eq!((&of_run.body, event.replay), (&object.body, 3));
         assert_eq!((&event.receipt_key, event.recorded_at_ms), (&effect.receipt_key, 77));
         assert_eq!(
             (event.count, event.recording_key.as_str()),

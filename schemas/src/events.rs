@@ -24,6 +24,9 @@ pub struct VideoUploaded {
     pub size_bytes: Option<i64>,
     /// Raised to have the same video worked on again under the same rules.
     pub replay: i32,
+    /// Runs of the same video whose faces and labels are taken over instead of looked for.
+    pub faces_of: Option<String>,
+    pub labels_of: Option<String>,
 }
 
 /// What to blur.
@@ -84,6 +87,11 @@ pub struct ClipsReady {
     pub face_threshold: f32,
     /// How far tracks are extended before and after their sightings.
     pub extend_ms: i64,
+    /// Runs of the same video whose faces and labels are taken over instead of looked for.
+    pub faces_of: Option<String>,
+    pub labels_of: Option<String>,
+    /// How often the video was worked on again, this run included.
+    pub replay: i32,
 }
 
 /// The faces of one clip are found and linked into tracks.
@@ -104,6 +112,8 @@ pub struct FacesDetected {
     /// Single sightings the tracks were made of.
     pub faces: i32,
     pub core_frames: i32,
+    /// How often the video was worked on again, this run included.
+    pub replay: i32,
 }
 
 /// The labels of one clip are found.
@@ -120,6 +130,8 @@ pub struct LabelsDetected {
     pub manifest_key: String,
     pub labels_key: String,
     pub labels: i32,
+    /// How often the video was worked on again, this run included.
+    pub replay: i32,
 }
 
 /// The core of one clip is rendered with its faces masked.
@@ -175,6 +187,8 @@ pub struct RecordingReady {
     pub frames: i64,
     pub duration_ms: i64,
     pub size_bytes: i64,
+    /// How often the video was worked on again, this run included.
+    pub replay: i32,
 }
 
 /// The video can be found.

@@ -10,10 +10,15 @@ fn derive(parts: &[&str]) -> Uuid {
     Uuid::new_v5(&NAMESPACE, parts.join("\u{1f}").as_bytes())
 }
 
+/// By far the most are events' ids, so that the standard library's formatting would be felt.
+fn text(id: Uuid) -> String {
+    id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
+}
+
 /// The id of a video whose uploader gave none.
 #[must_use]
 pub fn video(bucket: &str, key: &str, etag: &str) -> String {
-    derive(&["video", bucket, key, etag]).to_string()
+    text(derive(&["video", bucket, key, etag]))
 }
 
 /// The id of a run: the same video under the same rules is the same run.
@@ -26,19 +31,19 @@ pub fn run(video_id: &str, source_etag: &str, rules: &str, replay: u32) -> Strin
 /// The id of the `index`-th event a processor makes of an input.
 #[must_use]
 pub fn output(input: &str, processor: &str, index: usize) -> String {
-    derive(&["event", input, processor, &index.to_string()]).to_string()
+    text(derive(&["event", input, processor, &index.to_string()]))
 }
 
 /// The id of a gathering processor's output, whichever part came last.
 #[must_use]
 pub fn gathered(video_id: &str, run_id: &str, processor: &str) -> String {
-    derive(&["gathered", video_id, run_id, processor]).to_string()
+    text(derive(&["gathered", video_id, run_id, processor]))
 }
 
 /// The id of an event that came without one.
 #[must_use]
 pub fn foreign(topic: &str, partition: i32, offset: i64) -> String {
-    derive(&["foreign", topic, &partition.to_string(), &offset.to_string()]).to_string()
+    text(derive(&["foreign", topic, &partition.to_string(), &offset.to_string()]))
 }
 
 /// Whether a text is an id as this module writes them.

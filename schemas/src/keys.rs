@@ -99,6 +99,12 @@ pub fn receipt(video_id: &str) -> String {
     format!("receipts/{}.json", safe(video_id))
 }
 
+/// The receipt of one run. It is there once the run is verified, and stays with the run.
+#[must_use]
+pub fn receipt_of_run(video_id: &str, run_id: &str) -> String {
+    run(video_id, run_id) + "receipt.json"
+}
+
 #[must_use]
 pub fn thumbnail(video_id: &str) -> String {
     format!("thumbnails/{}.jpg", safe(video_id))

@@ -8,6 +8,7 @@ mod geometry;
 pub mod ids;
 pub mod keys;
 mod objects;
+mod prepared;
 
 pub use apache_avro::types::Value as AvroValue;
 pub use codec::{decode_json, encode_json, kind, nearest};
@@ -21,3 +22,4 @@ pub use geometry::{BoundingBox, TimeBase};
 pub use objects::{
     AudioPlan, Checks, ClipEntry, Manifest, Masking, Receipt, RenderMode, SourceInfo,
 };
+pub use prepared::{Reader, WIRE_HEADER, Writer};

@@ -33,6 +33,14 @@ pub struct Manifest {
     pub render_reason: String,
     pub masking: Masking,
     pub audio: AudioPlan,
+    /// How often the video was worked on again under the same rules.
+    #[serde(default)]
+    pub replay: u32,
+    /// Older runs of the video, with the same clips, whose faces and labels are taken over.
+    #[serde(default)]
+    pub faces_of: Option<String>,
+    #[serde(default)]
+    pub labels_of: Option<String>,
     /// All that was found in the source, for the steps that work on media; the only one to write
     /// and read it is the connector.
     pub probe: serde_json::Value,

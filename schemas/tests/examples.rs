@@ -100,6 +100,8 @@ fn an_upload_needs_only_bucket_key_and_owner() {
             visibility: "private".into(),
             size_bytes: None,
             replay: 0,
+            faces_of: None,
+            labels_of: None,
         }
     );
 }

@@ -268,6 +268,8 @@ pub struct RunArgs {
     #[arg(long, env = "REELMILL_REKOGNITION", default_value = "http://127.0.0.1:9001", value_parser = url)]
     pub rekognition: String,
     #[command(flatten)]
+    pub patience: PatienceArgs,
+    #[command(flatten)]
     pub mill: MillArgs,
 }
 
@@ -289,6 +291,8 @@ pub struct ServeArgs {
     pub without_accounts: bool,
     #[command(flatten)]
     pub endpoints: EndpointArgs,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
     #[command(flatten)]
     pub shared: SharedArgs,
 }
@@ -323,6 +327,16 @@ pub struct WatchArgs {
     /// The address to listen on
     #[arg(long, env = "REELMILL_LISTEN", default_value = "127.0.0.1")]
     pub listen: IpAddr,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+}
+
+/// How long a part of a deployment waits for the others.
+#[derive(Debug, Clone, Args)]
+pub struct PatienceArgs {
+    /// Wait so many seconds for services that are away at the start, then end with an error
+    #[arg(long, env = "REELMILL_START_TIMEOUT", value_name = "SECONDS", default_value_t = 60)]
+    pub start_timeout: u64,
 }
 
 /// Where Kafka is.

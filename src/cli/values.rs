@@ -2,6 +2,7 @@
 
 use crate::connections::{SCRATCH_FLOOR, SCRATCH_PER_SOURCE};
 use broker::Sync;
+use jiff::Timestamp;
 use std::{ops::RangeInclusive, time::Duration};
 
 pub(super) fn sync(text: &str) -> Result<Sync, String> {
@@ -52,6 +53,14 @@ fn between(text: &str, bounds: RangeInclusive<f32>) -> Result<f32, String> {
         Ok(number) if bounds.contains(&number) => Ok(number),
         _ => Err(format!("must be a number from {} to {}", bounds.start(), bounds.end())),
     }
+}
+
+/// A moment, in ms since 1970; a day begins in UTC.
+pub(super) fn time(text: &str) -> Result<i64, String> {
+    let moment = || text.parse::<Timestamp>().map(Timestamp::as_millisecond);
+    ports::day_start_ms(text).map_or_else(moment, Ok).map_err(|e| {
+        format!("must be a day such as 2026-01-31, or a time such as 2026-01-31T09:00:00Z ({e})")
+    })
 }
 
 /// More would be a slip of the finger; a semaphore takes no arbitrary number.

@@ -41,10 +41,20 @@ pub struct Video {
     pub overdue: Option<Overdue>,
     /// In the order of the mill.
     pub stages: Vec<Stage>,
+    #[serde(default)]
+    pub next_run: Option<NextRun>,
     pub links: Links,
     /// The newest first; empty in lists.
     #[serde(default)]
     pub dead_letters: Vec<DeadLetter>,
+}
+
+/// The run that is to replace a recording.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct NextRun {
+    pub run_id: String,
+    pub state: State,
+    pub stages: Vec<Stage>,
 }
 
 /// A stage that has not done its work in time.

@@ -138,6 +138,15 @@ fn one(
             writeln!(out, "  {:8}  {line}", plain(&stage.stage))?;
         }
     }
+    if let Some(next) = &video.next_run {
+        let how = if next.state == State::Failed { "failed" } else { "under way" };
+        writeln!(out, "next run    {}, {how}; what is shown stays as it is", plain(&next.run_id))?;
+        for stage in &next.stages {
+            if let Some(line) = progress(next.state, stage) {
+                writeln!(out, "  {:8}  {line}", plain(&stage.stage))?;
+            }
+        }
+    }
     match receipt {
         Some(Ok(receipt)) => checked(&receipt, &mut *out)?,
         // The rest is worth showing all the same.
@@ -181,8 +190,8 @@ fn progress(state: State, stage: &Stage) -> Option<String> {
 }
 
 /// Reasons of failures that each try would meet again: the film itself is at fault, or what was made
-/// of it.
-const OF_THE_FILM: [&str; 21] = [
+/// of it. What `verify` refuses belongs to them, see [`is_of_the_film`].
+const OF_THE_FILM: [&str; 15] = [
     // Of the decoder and its confinement.
     "empty",
     "not_media",
@@ -200,18 +209,15 @@ const OF_THE_FILM: [&str; 21] = [
     "too_long",
     "source_changed",
     "undetectable_media",
-    // Of `verify`.
-    "verify_frames",
-    "verify_duration",
-    "verify_sound",
-    "verify_picture",
-    "verify_masks",
-    "verify_leak",
 ];
+
+fn is_of_the_film(reason: &str) -> bool {
+    OF_THE_FILM.contains(&reason) || processors::verify::REASONS.contains(&reason)
+}
 
 fn next_step(video: &Video) -> String {
     match video.reason.as_deref() {
-        Some(reason) if OF_THE_FILM.contains(&reason) => {
+        Some(reason) if is_of_the_film(reason) => {
             "upload another file, as the reason says: this one would fail in the same way again"
                 .to_owned()
         }
@@ -256,11 +262,11 @@ mod tests {
     fn what_the_decoder_blames_on_the_film_is_not_tried_again() {
         let of_the_world = ["io", "internal", "cancelled"];
         for reason in media::MediaError::REASONS {
-            let blamed = OF_THE_FILM.contains(&reason);
+            let blamed = is_of_the_film(reason);
             assert_ne!(blamed, of_the_world.contains(&reason), "{reason}");
         }
         for reason in processors::verify::REASONS {
-            assert!(OF_THE_FILM.contains(&reason), "{reason}");
+            assert!(is_of_the_film(reason), "{reason}");
         }
         for failure in [
             confine::Failure::Crashed { how: String::new() },
@@ -271,7 +277,7 @@ mod tests {
             confine::Failure::Killed,
         ] {
             let reason = failure.reason();
-            assert_eq!(OF_THE_FILM.contains(&reason), failure.blames_input(), "{reason}");
+            assert_eq!(is_of_the_film(reason), failure.blames_input(), "{reason}");
         }
     }
 }

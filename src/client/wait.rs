@@ -137,6 +137,7 @@ mod tests {
             searchable,
             overdue: None,
             stages: Vec::new(),
+            next_run: None,
             links: Links { recording: None, receipt: None, thumbnail: None },
             dead_letters: dead.collect(),
         }

@@ -137,6 +137,7 @@ impl Judgement<'_> {
             keys::receipt(video),
             keys::thumbnail(video),
             keys::manifest(video, run),
+            keys::receipt_of_run(video, run),
             keys::swept(video, run),
             keys::claim(video, run, "stitch"),
             keys::claim(video, run, "index"),

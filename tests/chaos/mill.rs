@@ -163,6 +163,8 @@ impl World {
             visibility: "private".to_owned(),
             size_bytes: None,
             replay: 0,
+            faces_of: None,
+            labels_of: None,
         };
         let id = uuid::Uuid::new_v4().to_string();
         self.announcer.announce(&event, &id).await.unwrap();

@@ -126,6 +126,7 @@ fn sound() -> (Model, Observed) {
         keys::receipt(film),
         keys::thumbnail(film),
         keys::manifest(film, run),
+        keys::receipt_of_run(film, run),
         keys::swept(film, run),
         keys::claim(film, run, "stitch"),
         keys::claim(film, run, "index"),
@@ -185,6 +186,8 @@ fn row(video: &str, run: &str, state: VideoState) -> VideoRow {
         retried_at_ms: None,
         stopped: Vec::new(),
         stages: stages.collect(),
+        runs: 0,
+        next_run: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     foreign_clients::{encode, put, video_of},
     places::up,
-    support::{Mill, footage, program},
+    support::{Mill, PATIENCE, footage, program},
 };
 use ports::Put;
 use serde_json::Value;
@@ -96,17 +96,12 @@ fn work(mill: &Mill, meanwhile: impl FnOnce(&str)) {
             meanwhile(text(&video["video_id"]));
             break;
         }
-        assert!(started.elapsed() < Duration::from_secs(60), "{page:#}\n{}", mill.log());
+        assert!(started.elapsed() < PATIENCE, "{page:#}\n{}", mill.log());
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(video_of(mill, "eve")["state"], "ready", "{}", mill.log());
     assert_eq!(video_of(mill, "nobody")["state"], "failed");
-    mill.thumbnail(text(&video_of(mill, "eve")["video_id"]));
-    let all_done = |stage: &Value| stage["done"] == stage["total"];
-    while !video_of(mill, "eve")["stages"].as_array().unwrap().iter().all(all_done) {
-        assert!(started.elapsed() < Duration::from_secs(120), "{}", mill.log());
-        thread::sleep(Duration::from_millis(100));
-    }
+    mill.at_rest(text(&video_of(mill, "eve")["video_id"]));
 }
 
 /// All that the catalogue answers, but for what differs from one time to the next.

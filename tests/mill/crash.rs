@@ -2,7 +2,7 @@
 //! the end each video that was accepted has one recording, each event was emitted once, and what
 //! was not accepted has left nothing.
 
-use crate::support::{Mill, footage};
+use crate::support::{Mill, PATIENCE, footage, is_done, is_temporary};
 use ports::{STAGES, Stage};
 use reelmill::{connections::kafka, event};
 use serde_json::Value;
@@ -126,11 +126,7 @@ fn until_at(mill: &Mill, video: &str, stage: &str) {
         stages.is_some_and(|all| all.iter().any(|s| s["stage"] == stage && s["done"] != 0))
     };
     while !under_way(mill, video).iter().any(|at| at == stage) && !is_done() {
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "{stage} was never met\n{}",
-            mill.log()
-        );
+        assert!(started.elapsed() < PATIENCE, "{stage} was never met\n{}", mill.log());
         sleep(Duration::from_millis(1));
     }
 }
@@ -221,7 +217,6 @@ fn settle(mill: &Mill) -> Vec<Value> {
     loop {
         let page = mill.get("/api/videos?page_size=100").1;
         let videos = page["videos"].as_array().unwrap().clone();
-        let is_done = |s: &Value| s["done"] == s["total"];
         let settled = |v: &Value| {
             let stages = v["stages"].as_array().unwrap().iter().all(is_done);
             v["state"] == "ready" && v["searchable"] == true && stages
@@ -234,12 +229,7 @@ fn settle(mill: &Mill) -> Vec<Value> {
         if videos.iter().all(settled) && swept && announced {
             return videos;
         }
-        assert!(
-            started.elapsed() < Duration::from_secs(120),
-            "{page:#}\n{:#?}\n{}",
-            mill.keys(),
-            mill.log()
-        );
+        assert!(started.elapsed() < PATIENCE, "{page:#}\n{:#?}\n{}", mill.keys(), mill.log());
         sleep(Duration::from_millis(100));
     }
 }
@@ -290,10 +280,6 @@ fn clips(mill: &Mill, keys: &[String], video: &str) -> usize {
     // Several, or the count would say nothing.
     assert!(clips > 1, "{manifest:#}");
     clips
-}
-
-fn is_temporary(key: &str) -> bool {
-    key.contains("/clips/") || key.contains("/masked/") || key.contains("staged")
 }
 
 /// The table in the docs: written where asked for, else checked to be of these kills. What was

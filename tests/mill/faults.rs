@@ -2,12 +2,10 @@
 
 use crate::{
     foreign_clients::put,
-    support::{Mill, ffmpeg, footage},
+    support::{Mill, PATIENCE, ffmpeg, footage},
 };
 use ports::Put;
 use std::{fs, path::PathBuf, time::Duration};
-
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A file that cannot become a recording, and the word its failure must carry.
 fn bad_files(mill: &Mill) -> Vec<(PathBuf, &'static [&'static str])> {
@@ -43,7 +41,7 @@ fn a_bad_file_fails_with_its_reason_and_nothing_else_waits_for_it() {
     }
     let good = mill.upload(&footage("head-pose-two.mp4"), "filename=good.mp4");
     for (video, file, words) in &bad {
-        let row = mill.settled(video, PATIENCE);
+        let row = mill.settled(video);
         let reason = row["reason"].as_str().unwrap_or_default();
         assert_eq!(row["state"], "failed", "{file:?}: {row:#}");
         assert!(words.contains(&reason), "{file:?}: {row:#}");
@@ -70,7 +68,7 @@ fn a_source_that_is_replaced_while_its_video_is_worked_on_is_not_published() {
     }
     let source = keys.iter().find(|key| key.starts_with("uploads/")).unwrap();
     put(&mill, &footage("talk_720p.mp4"), source, Put::default());
-    let row = mill.settled(&video, PATIENCE);
+    let row = mill.settled(&video);
     assert_eq!((&row["state"], &row["reason"]), (&"failed".into(), &"source_changed".into()));
     assert_eq!(mill.get(&format!("/api/videos/{video}/recording")).0, 409);
     let keys = mill.keys();

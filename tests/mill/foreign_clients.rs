@@ -48,7 +48,7 @@ pub(crate) fn video_of(mill: &Mill, owner: &str) -> serde_json::Value {
     for _ in 0..600 {
         let (_, page) = mill.get(&format!("/api/videos?owner={owner}"));
         if let Some(id) = page["videos"][0]["video_id"].as_str() {
-            return mill.settled(id, Duration::from_secs(120));
+            return mill.settled(id);
         }
         std::thread::sleep(Duration::from_millis(100));
     }

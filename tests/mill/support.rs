@@ -12,7 +12,9 @@ use std::{
 use tempfile::TempDir;
 
 /// The longest any test waits for a mill to start.
-const START: Duration = Duration::from_secs(60);
+pub(crate) const START: Duration = Duration::from_secs(60);
+/// The longest any test waits for what a mill does with a film: on a busy machine minutes go by.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The program under test.
 pub(crate) fn program() -> Command {
@@ -161,7 +163,7 @@ impl Mill {
     }
 
     /// Waits until a video is ready and searchable, or has failed, and returns its row.
-    pub(crate) fn settled(&self, video: &str, patience: Duration) -> Value {
+    pub(crate) fn settled(&self, video: &str) -> Value {
         let started = Instant::now();
         loop {
             let (status, row) = self.get(&format!("/api/videos/{video}"));
@@ -173,8 +175,8 @@ impl Mill {
                 }
             }
             assert!(
-                started.elapsed() < patience,
-                "still not settled after {patience:?}: {row:#}\n{}",
+                started.elapsed() < PATIENCE,
+                "still not settled after {PATIENCE:?}: {row:#}\n{}",
                 self.log()
             );
             sleep(Duration::from_millis(100));
@@ -183,9 +185,30 @@ impl Mill {
 
     /// The same, and it must be ready.
     pub(crate) fn ready(&self, video: &str) -> Value {
-        let row = self.settled(video, Duration::from_secs(300));
+        let row = self.settled(video);
         assert_eq!(row["state"], "ready", "{row:#}\n{}", self.log());
         row
+    }
+
+    /// The same, and waits until nothing is left to do: every stage is told, and what was temporary
+    /// is gone.
+    pub(crate) fn at_rest(&self, video: &str) -> Value {
+        self.ready(video);
+        let started = Instant::now();
+        loop {
+            let (_, row) = self.get(&format!("/api/videos/{video}"));
+            let is_told = row["stages"].as_array().unwrap().iter().all(is_done);
+            let left: Vec<_> = self
+                .keys()
+                .into_iter()
+                .filter(|key| key.contains(video) && is_temporary(key))
+                .collect();
+            if is_told && left.is_empty() {
+                return row;
+            }
+            assert!(started.elapsed() < PATIENCE, "{row:#}\n{left:#?}\n{}", self.log());
+            sleep(Duration::from_millis(100));
+        }
     }
 
     /// Waits for the thumbnail of a ready video.
@@ -198,7 +221,7 @@ impl Mill {
                 200 => return response.bytes().unwrap().to_vec(),
                 status => assert_eq!(status, 409, "{}", response.text().unwrap()),
             }
-            assert!(started.elapsed() < Duration::from_secs(60), "no thumbnail\n{}", self.log());
+            assert!(started.elapsed() < PATIENCE, "no thumbnail\n{}", self.log());
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -244,6 +267,16 @@ fn spawn(dir: &Path, arguments: &[String]) -> Child {
         .stderr(log)
         .spawn()
         .unwrap()
+}
+
+/// Whether a stage has done all there is for it.
+pub(crate) fn is_done(stage: &Value) -> bool {
+    stage["total"].is_i64() && stage["done"] == stage["total"]
+}
+
+/// Whether an object is of use only until its video is ready.
+pub(crate) fn is_temporary(key: &str) -> bool {
+    key.contains("/clips/") || key.contains("/masked/") || key.contains("staged")
 }
 
 fn walk(root: &Path, dir: &Path, keys: &mut Vec<String>) {

@@ -1,7 +1,7 @@
 //! What `--kafka-sync` makes the whole program do, seen from outside: the calls that wait for the disk.
 
 use crate::{
-    support::{footage, program},
+    support::{START, footage, program},
     tracing::can_trace,
 };
 use std::{
@@ -32,7 +32,7 @@ fn waits(word: &str) -> usize {
         .unwrap();
     let started = Instant::now();
     let is_up = |data: &Path| fs::read(data.join("endpoints.env")).is_ok_and(|it| !it.is_empty());
-    while !is_up(&data) && started.elapsed() < Duration::from_secs(60) {
+    while !is_up(&data) && started.elapsed() < START {
         sleep(Duration::from_millis(20));
     }
     assert!(is_up(&data), "the mill did not start");

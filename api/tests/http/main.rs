@@ -7,6 +7,7 @@ mod guard;
 mod openapi;
 mod ports_in_memory;
 mod recording;
+mod replay;
 mod retry;
 mod search;
 mod support;

@@ -206,6 +206,8 @@ pub(crate) fn video_row(video_id: &str) -> VideoRow {
         retried_at_ms: None,
         stopped: Vec::new(),
         stages: Vec::new(),
+        runs: 0,
+        next_run: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::text;
 use ports::{
-    DeadLetterRow, STAGES, StageRow, VideoFilter, VideoPage, VideoRow, VideoState, Viewer,
+    DeadLetterRow, NextRun, STAGES, StageRow, VideoFilter, VideoPage, VideoRow, VideoState, Viewer,
 };
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, FromRow, Row};
@@ -152,10 +152,24 @@ async fn complete(db: &mut AnyConnection, listed: Listed) -> Result<VideoRow, sq
     let mut dead = unanswered(db, &video_id, ready_since, searchable_since).await?;
     let stopped: BTreeSet<_> = dead.iter().map(|dead| dead.processor.clone()).collect();
     dead.sort_by_key(Concern::of);
-    let death = dead.into_iter().next();
+    let runs = runs(db, &video_id).await?;
+    let newest = runs.first();
     let run_id = match &recording {
         Some(recording) => recording.run_id.clone(),
-        None => newest_run(db, &video_id).await?,
+        None => newest.map(|begun| begun.run_id.clone()).unwrap_or_default(),
+    };
+    let next_run = match newest.filter(|begun| recording.is_some() && begun.run_id != run_id) {
+        Some(begun) => {
+            let failed = dead.iter().any(|dead| {
+                Concern::of(dead) == Concern::Recording && dead.at_ms >= begun.since_ms
+            });
+            Some(NextRun {
+                run_id: begun.run_id.clone(),
+                state: if failed { VideoState::Failed } else { VideoState::Processing },
+                stages: stages(db, &video_id, &begun.run_id).await?,
+            })
+        }
+        None => None,
     };
     let retried_at_ms: Option<i64> = sqlx::query_scalar(
         "SELECT max(redriven.at_ms) FROM redriven
@@ -165,6 +179,7 @@ async fn complete(db: &mut AnyConnection, listed: Listed) -> Result<VideoRow, sq
     .fetch_one(&mut *db)
     .await?;
     let stages = stages(db, &video_id, &run_id).await?;
+    let death = dead.into_iter().next();
     let state = match (&recording, &death) {
         (Some(_), _) => VideoState::Ready,
         (None, Some(dead)) if Concern::of(dead) == Concern::Recording => VideoState::Failed,
@@ -193,6 +208,8 @@ async fn complete(db: &mut AnyConnection, listed: Listed) -> Result<VideoRow, sq
         retried_at_ms,
         stopped: stopped.into_iter().collect(),
         stages,
+        runs: u32::try_from(runs.len()).unwrap_or(u32::MAX),
+        next_run,
     };
     if let Some(recording) = recording {
         row.bytes = Some(recording.bytes);
@@ -204,15 +221,21 @@ async fn complete(db: &mut AnyConnection, listed: Listed) -> Result<VideoRow, sq
     Ok(row)
 }
 
-async fn newest_run(db: &mut AnyConnection, video_id: &str) -> Result<String, sqlx::Error> {
-    let run: Option<String> = sqlx::query_scalar(
-        "SELECT run_id FROM progress WHERE video_id = $1
-         GROUP BY run_id ORDER BY min(at_ms) DESC, run_id DESC LIMIT 1",
+#[derive(FromRow)]
+struct Begun {
+    run_id: String,
+    since_ms: i64,
+}
+
+/// The runs of a video, the one that began last first.
+async fn runs(db: &mut AnyConnection, video_id: &str) -> Result<Vec<Begun>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT run_id, min(at_ms) AS since_ms FROM progress WHERE video_id = $1
+         GROUP BY run_id ORDER BY min(at_ms) DESC, run_id DESC",
     )
     .bind(video_id)
-    .fetch_optional(db)
-    .await?;
-    Ok(run.unwrap_or_default())
+    .fetch_all(db)
+    .await
 }
 
 /// The dead letters that nothing has answered and nobody has sent back, the newest first.

@@ -7,17 +7,20 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
+    error::{KafkaError, KafkaResult},
     types::RDKafkaErrorCode,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    thread,
     time::{Duration, Instant},
 };
 use tokio::task::spawn_blocking;
 
 /// Bounds every request.
 const REQUEST: Duration = Duration::from_secs(10);
+/// Between two looks whether a new topic is shown.
+const LOOK: Duration = Duration::from_millis(20);
 /// Nothing of a topic for so long is an error, not its end.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -50,7 +53,8 @@ impl Kafka {
         })
     }
 
-    /// Creates the topics that are not there yet; those that are stay as they are.
+    /// Creates the topics that are not there yet; those that are stay as they are. Returns once the
+    /// broker shows them.
     pub async fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), Trouble> {
         let admin: AdminClient<DefaultClientContext> =
             self.with_extra(self.client("admin")).create().map_err(|error| blame(&error))?;
@@ -71,7 +75,8 @@ impl Kafka {
                 Err((_, code)) => return Err(blame(&KafkaError::AdminOp(code))),
             }
         }
-        Ok(())
+        let names: BTreeSet<_> = topics.iter().map(|topic| topic.name.clone()).collect();
+        blocking(move || shown(&admin, names)).await
     }
 
     /// All topics but Kafka's own, by name.
@@ -130,6 +135,24 @@ impl Kafka {
             Ok(records)
         })
         .await
+    }
+}
+
+/// Waits until a broker shows these topics. Kafka says that they are created when its controller
+/// knows them, and a consumer who looks before the brokers do looks again after half a minute.
+fn shown(admin: &AdminClient<DefaultClientContext>, names: BTreeSet<String>) -> KafkaResult<()> {
+    let began = Instant::now();
+    loop {
+        let metadata = admin.inner().fetch_metadata(None, REQUEST)?;
+        let shown: BTreeSet<_> = metadata.topics().iter().map(|topic| topic.name()).collect();
+        if names.iter().all(|name| shown.contains(name.as_str())) {
+            return Ok(());
+        }
+        if began.elapsed() > REQUEST {
+            tracing::warn!("kafka does not show all topics that were created, going on");
+            return Ok(());
+        }
+        thread::sleep(LOOK);
     }
 }
 

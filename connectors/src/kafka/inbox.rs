@@ -1,13 +1,12 @@
 //! What the reader's thread has read and the log has not handed out yet.
 
-use bytes::Bytes;
 use ports::{Record, Trouble};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,11 +14,11 @@ use std::{
 use tokio::sync::Notify;
 
 /// A partition with so many unread records is paused, ...
-const HIGH: usize = 1024;
+const HIGH: usize = 4096;
 /// ... or with records so large, ...
 const HIGH_BYTES: usize = 4 << 20;
 /// ... and read on once it has so few. They are work for the time the fetch under way may take.
-const LOW: usize = 512;
+const LOW: usize = 2048;
 
 /// A topic and a partition.
 pub(super) type Lane = (String, i32);
@@ -29,6 +28,8 @@ pub(super) struct Inbox {
     state: Mutex<State>,
     /// Rung when there is something to take.
     news: Notify,
+    /// Rung when something was taken.
+    room: Condvar,
     /// Gives every assignment of a log its number, over all its sessions.
     epochs: Arc<AtomicU64>,
 }
@@ -52,13 +53,13 @@ struct Unread {
 
 impl Unread {
     fn push(&mut self, record: Record) {
-        self.bytes += size(&record);
+        self.bytes += record.bytes();
         self.records.push_back(record);
     }
 
     fn pop(&mut self) -> Option<Record> {
         let record = self.records.pop_front()?;
-        self.bytes -= size(&record);
+        self.bytes -= record.bytes();
         Some(record)
     }
 
@@ -69,10 +70,6 @@ impl Unread {
     fn is_low(&self) -> bool {
         self.records.len() <= LOW && self.bytes <= HIGH_BYTES / 2
     }
-}
-
-fn size(record: &Record) -> usize {
-    record.value.as_ref().map_or(0, Bytes::len)
 }
 
 /// What the inbox has for the log.
@@ -89,7 +86,7 @@ impl Inbox {
     pub(super) fn new(epochs: Arc<AtomicU64>) -> Self {
         let epoch = epochs.fetch_add(1, Ordering::SeqCst) + 1;
         let state = State { epoch, member: None, lanes: BTreeMap::new(), failure: None };
-        Self { state: Mutex::new(state), news: Notify::new(), epochs }
+        Self { state: Mutex::new(state), news: Notify::new(), room: Condvar::new(), epochs }
     }
 
     /// A new assignment, or none: what was read under the old one is forgotten.
@@ -102,10 +99,26 @@ impl Inbox {
         self.news.notify_one();
     }
 
-    pub(super) fn push(&self, record: Record) {
-        let Some(position) = &record.position else { return };
-        let lane = (position.topic.clone(), position.partition);
-        self.lock().lanes.entry(lane).or_default().push(record);
+    /// Records of any partitions, each partition's in their order.
+    pub(super) fn push(&self, records: Vec<Record>) {
+        let mut state = self.lock();
+        let mut records = records.into_iter().peekable();
+        while let Some(record) = records.next() {
+            let Some(position) = &record.position else { continue };
+            let lane = (position.topic.clone(), position.partition);
+            let unread = state.lanes.entry(lane.clone()).or_default();
+            unread.push(record);
+            let is_next = |record: &Record| {
+                record
+                    .position
+                    .as_ref()
+                    .is_some_and(|at| at.partition == lane.1 && at.topic == lane.0)
+            };
+            while let Some(record) = records.next_if(is_next) {
+                unread.push(record);
+            }
+        }
+        drop(state);
         self.news.notify_one();
     }
 
@@ -147,6 +160,8 @@ impl Inbox {
                 !unread.records.is_empty()
             });
         }
+        drop(state);
+        self.room.notify_one();
         if records.is_empty() { Taken::Nothing } else { Taken::Records(records) }
     }
 
@@ -164,6 +179,14 @@ impl Inbox {
     pub(super) async fn wait(&self, at_most: Duration) {
         // Either way it is time to look.
         drop(tokio::time::timeout(at_most, self.news.notified()).await);
+    }
+
+    /// Waits until no partition is full but paused ones, at most so long. Blocks.
+    pub(super) fn wait_for_room(&self, paused: &BTreeSet<Lane>, at_most: Duration) {
+        let is_full = |state: &mut State| {
+            state.lanes.iter().any(|(lane, unread)| unread.is_full() && !paused.contains(lane))
+        };
+        drop(self.room.wait_timeout_while(self.lock(), at_most, is_full));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -198,7 +221,7 @@ mod tests {
     fn inbox(partitions: &[(i32, i64)]) -> Inbox {
         let inbox = Inbox::new(Arc::default());
         for (partition, records) in partitions {
-            (0..*records).for_each(|offset| inbox.push(record(*partition, offset)));
+            inbox.push((0..*records).map(|offset| record(*partition, offset)).collect());
         }
         inbox
     }
@@ -240,9 +263,9 @@ mod tests {
         let inbox = Inbox::new(Arc::default());
         let large = |offset| Record { value: Some(vec![0; 1 << 20].into()), ..record(0, offset) };
         let none = BTreeSet::new();
-        (0..3).for_each(|offset| inbox.push(large(offset)));
+        (0..3).for_each(|offset| inbox.push(vec![large(offset)]));
         assert_eq!(inbox.pressure(&none), (1, vec![], vec![]));
-        inbox.push(large(3));
+        inbox.push(vec![large(3)]);
         let paused = BTreeSet::from([("t".to_owned(), 0)]);
         assert_eq!(inbox.pressure(&none).1, [("t".to_owned(), 0)]);
         assert_eq!(inbox.pressure(&paused).2, []);
@@ -251,10 +274,24 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_waits_for_room_and_no_longer_than_told() {
+        let inbox = Arc::new(inbox(&[(0, HIGH as i64)]));
+        let (none, since) = (BTreeSet::new(), std::time::Instant::now());
+        inbox.wait_for_room(&none, Duration::from_millis(20));
+        assert!(since.elapsed() >= Duration::from_millis(20));
+        inbox.wait_for_room(&BTreeSet::from([("t".to_owned(), 0)]), Duration::from_secs(60));
+        let taker = inbox.clone();
+        let taking = std::thread::spawn(move || taken(taker.take(1, 1, &BTreeSet::new())));
+        inbox.wait_for_room(&none, Duration::from_secs(60));
+        assert_eq!(taking.join().unwrap(), [(0, 0)]);
+        assert!(since.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
     fn a_new_assignment_forgets_what_was_read_and_comes_first() {
         let inbox = inbox(&[(0, 2)]);
         inbox.reassigned(None);
-        inbox.push(record(0, 7));
+        inbox.push(vec![record(0, 7)]);
         assert!(matches!(inbox.take(1, 9, &BTreeSet::new()), Taken::Epoch(2)));
         assert_eq!(taken(inbox.take(2, 9, &BTreeSet::new())), [(0, 7)]);
         assert!(inbox.member(1).is_none() && inbox.member(2).is_none());

@@ -16,8 +16,8 @@ use std::{
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// The longest wait of a poll.
-const POLL: Duration = Duration::from_secs(1);
+/// The longest wait of a poll: what arrives ends it sooner.
+const POLL: Duration = Duration::from_secs(5);
 /// The longest wait for a broker to say that it is there.
 const ANSWER: Duration = Duration::from_secs(1);
 /// The longest wait for a consumer to leave its group: a broker that lives takes milliseconds.

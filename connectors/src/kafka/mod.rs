@@ -99,9 +99,10 @@ impl Kafka {
             // What an idle consumer costs is its number of fetches; a partition that is resumed
             // may have to wait for the one under way.
             .set("fetch.wait.max.ms", "2000")
-            // Pausing a partition throws its prefetched records away: have few.
-            .set("queued.min.messages", "64")
-            .set("queued.max.messages.kbytes", "4096");
+            // Enough to go on with while the next fetch is under way. Pausing a partition throws
+            // them away: have not too many.
+            .set("queued.min.messages", "10000")
+            .set("queued.max.messages.kbytes", "8192");
         self.with_extra(client)
     }
 

@@ -1,6 +1,8 @@
 //! The thread that polls a consumer, and does nothing else.
 
-use super::{Kafka, blame, inbox::Inbox, inbox::Lane, log_line, records::record_of};
+use super::{
+    Kafka, blame, inbox::Inbox, inbox::Lane, log_line, records::record_of, writer::farewell,
+};
 use ports::Trouble;
 use rdkafka::{
     ClientContext, TopicPartitionList,
@@ -12,7 +14,7 @@ use rdkafka::{
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -20,14 +22,22 @@ use std::{
     time::Duration,
 };
 
-/// The longest wait for a record.
-const WAIT: Duration = Duration::from_millis(500);
+/// The longest wait for a record, and to be told to stop where nothing is assigned.
+const WAIT: Duration = Duration::from_secs(1);
 /// The same while a partition is paused: it should be read on soon after there is room.
 const SHORT_WAIT: Duration = Duration::from_millis(5);
+/// A partition that is full is paused only when it has been full for so long: to pause it throws
+/// away what is prefetched, and takes it a new fetch to go on. Rebalances wait meanwhile.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// Records that are there already are handed on so many at a time.
+const BATCH: usize = 256;
+/// ... or until they have so many bytes.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// A consumer on a thread of its own; the thread ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Reader {
+    consumer: Weak<BaseConsumer<Group>>,
     stop: Arc<AtomicBool>,
     ended: mpsc::Receiver<()>,
 }
@@ -47,36 +57,50 @@ impl Reader {
             .map_err(|error| blame(&error))?;
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|error| blame(&error))?;
+        let polled = Arc::new(consumer);
+        let consumer = Arc::downgrade(&polled);
         let stop = Arc::new(AtomicBool::new(false));
         let (ending, ended) = mpsc::channel();
         let stopped = stop.clone();
         thread::Builder::new()
             .name(format!("kafka {group}"))
             .spawn(move || {
-                if let Err(error) = read(&consumer, &inbox, &stopped) {
+                if let Err(error) = read(&polled, &inbox, &stopped) {
                     inbox.fail(blame(&error));
                 }
                 // Leaves the group; may hang with a dead broker, so nobody waits long for it.
-                drop(consumer);
+                drop(polled);
                 drop(ending);
             })
             .map_err(|error| Trouble::fatal(format!("cannot start a thread: {error}")))?;
-        Ok(Self { stop, ended })
+        Ok(Self { consumer, stop, ended })
     }
 
     /// Ends the thread and waits until it has left the group, at most `at_most`. Blocks.
     pub(super) fn close(self, at_most: Duration) {
-        self.stop.store(true, Ordering::SeqCst);
+        self.stop();
         // Nothing is ever sent: the end of the channel is the end of the thread.
         if self.ended.recv_timeout(at_most) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::warn!("a consumer takes long to leave its group, going on without it");
+        }
+    }
+
+    fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(consumer) = self.consumer.upgrade() {
+            // The revocation that follows wakes the thread.
+            consumer.unsubscribe();
+            // The thread may have ended meanwhile: then this is the consumer's end.
+            if let Some(consumer) = Arc::into_inner(consumer) {
+                farewell(consumer);
+            }
         }
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
+        self.stop();
     }
 }
 
@@ -85,6 +109,7 @@ fn read(consumer: &BaseConsumer<Group>, inbox: &Inbox, stop: &AtomicBool) -> Kaf
     let mut paused = BTreeSet::new();
     let mut paused_epoch = 0;
     while !stop.load(Ordering::SeqCst) {
+        inbox.wait_for_room(&paused, PATIENCE);
         let (epoch, pause, resume) = inbox.pressure(&paused);
         if epoch == paused_epoch {
             if !pause.is_empty() {
@@ -100,12 +125,41 @@ fn read(consumer: &BaseConsumer<Group>, inbox: &Inbox, stop: &AtomicBool) -> Kaf
             paused.clear();
             paused_epoch = epoch;
         }
-        match consumer.poll(if paused.is_empty() { WAIT } else { SHORT_WAIT }) {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let mut wait = if paused.is_empty() { WAIT } else { SHORT_WAIT };
+        let mut failure = None;
+        let mut batch_epoch = epoch;
+        while batch.len() < BATCH && bytes < BATCH_BYTES {
+            let polled = consumer.poll(wait);
+            wait = Duration::ZERO;
+            // Any poll may serve a rebalance first: what was read before it is of no more use, and
+            // what it brings itself is of the new assignment.
+            let now = inbox.epoch();
+            if now != batch_epoch {
+                batch_epoch = now;
+                batch.clear();
+            }
+            match polled {
+                None => break,
+                Some(Ok(message)) => {
+                    let record = record_of(&message);
+                    bytes += record.bytes();
+                    batch.push(record);
+                }
+                Some(Err(error)) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        if !batch.is_empty() {
+            inbox.push(batch);
+        }
+        match failure {
             None => {}
-            Some(Ok(message)) => inbox.push(record_of(&message)),
-            Some(Err(error)) if is_the_end(&error) => return Err(error),
+            Some(error) if is_the_end(&error) => return Err(error),
             // The client goes on trying by itself.
-            Some(Err(error)) => tracing::warn!(%error, "kafka cannot be read for now"),
+            Some(error) => tracing::warn!(%error, "kafka cannot be read for now"),
         }
     }
     Ok(())

@@ -21,13 +21,14 @@ use std::{
 const STEP: Duration = Duration::from_secs(10);
 /// Between two looks whether the broker has acknowledged. rdkafka's own flush waits in steps of
 /// 100 ms.
-const LOOK: Duration = Duration::from_micros(300);
+const LOOK: Duration = Duration::from_micros(100);
 
 /// After its answer to a commit a broker is at it for some milliseconds: a transaction that begins
 /// meanwhile is sent away for 20 ms, and its offsets for a whole back-off.
 const SETTLING: Duration = Duration::from_millis(5);
-/// By then it certainly has ended, so that records and offsets of the next may go side by side.
-const SETTLED: Duration = Duration::from_millis(20);
+/// By then it has ended, but for one in hundreds on a busy machine: records and offsets of the next
+/// may go side by side, which is a quarter of the way.
+const SETTLED: Duration = Duration::from_millis(10);
 /// librdkafka varies a back-off by a fifth in either direction.
 const SHORTEST_BACKOFF: f64 = 0.8;
 /// librdkafka's defaults, in ms.

@@ -2,7 +2,8 @@
 
 use crate::words::{EVERYWHERE, words};
 use ports::{Document, Hit, Moment, MomentKind, Trouble};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,54 +45,95 @@ pub(super) fn kind_name(kind: MomentKind) -> &'static str {
 }
 
 /// The body of a video, its moments inside.
-pub(super) fn to_source(document: &Document) -> Value {
+#[derive(Debug, Serialize)]
+struct Source<'a> {
+    video_id: &'a str,
+    owner: &'a str,
+    assessment: &'a str,
+    recorded_at_ms: i64,
+    /// What is shown, without the moments.
+    document: Document,
+    /// What is found, by field.
+    words: BTreeMap<&'static str, Vec<&'a str>>,
+    moments: Vec<Nested<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Nested<'a> {
+    order: u32,
+    kind: &'static str,
+    words: &'a str,
+    moment: &'a Moment,
+}
+
+/// Appends the body of a video, as JSON.
+pub(super) fn write_source(document: &Document, out: &mut Vec<u8>) -> serde_json::Result<()> {
     // Each name once, or a long video would drown out all others.
     let names: BTreeSet<(MomentKind, &str)> =
         document.moments.iter().map(|moment| (moment.kind, moment.name.as_str())).collect();
+    let found_by = [
+        ("title", document.title.as_str()),
+        ("owner", &document.owner),
+        ("assessment", &document.assessment),
+    ];
+    let further = document.words.iter().map(String::as_str);
+    let any: BTreeSet<&str> = names.iter().map(|(_, name)| *name).chain(further).collect();
+    let texts = found_by.iter().map(|(_, text)| *text);
+    let spaced: BTreeMap<&str, String> =
+        texts.clone().chain(any.iter().copied()).map(|text| (text, spaced(text))).collect();
+    let spaced = |text: &str| spaced.get(text).map(String::as_str).unwrap_or_default();
+
     let kinds = [MomentKind::Label, MomentKind::Person, MomentKind::Place, MomentKind::Text];
-    let mut fields: BTreeMap<&str, Vec<String>> =
+    let mut words: BTreeMap<&str, Vec<&str>> =
         kinds.into_iter().map(|kind| (kind_name(kind), Vec::new())).collect();
     for (kind, name) in &names {
-        fields.entry(kind_name(*kind)).or_default().push(spaced(name));
+        words.entry(kind_name(*kind)).or_default().push(spaced(name));
     }
-    let (title, owner, assessment) = (&document.title, &document.owner, &document.assessment);
-    let found_by = [("title", title), ("owner", owner), ("assessment", assessment)];
     for (field, text) in found_by {
-        fields.entry(field).or_default().push(spaced(text));
+        words.entry(field).or_default().push(spaced(text));
     }
-    let words: BTreeSet<&str> = document.words.iter().map(String::as_str).collect();
-    let names: BTreeSet<&str> = names.into_iter().map(|(_, name)| name).chain(words).collect();
-    let any = found_by.into_iter().map(|(_, text)| text.as_str()).chain(names);
-    fields.insert("any", any.map(spaced).collect());
-    for texts in fields.values_mut() {
-        texts.push(EVERYWHERE.to_owned());
+    words.insert("any", texts.chain(any.iter().copied()).map(spaced).collect());
+    for texts in words.values_mut() {
+        texts.push(EVERYWHERE);
     }
 
     let mut moments: Vec<&Moment> = document.moments.iter().collect();
     moments.sort_by(|a, b| {
         (a.start_ms, a.end_ms, a.kind, &a.name).cmp(&(b.start_ms, b.end_ms, b.kind, &b.name))
     });
-    let moments: Vec<Value> = (0..)
-        .zip(moments)
-        .map(|(order, moment): (u32, _)| {
-            json!({
-                "order": order,
-                "kind": kind_name(moment.kind),
-                "words": spaced(&moment.name),
-                "moment": moment,
-            })
-        })
-        .collect();
-    let shown = Document { moments: Vec::new(), ..document.clone() };
-    json!({
-        "video_id": document.video_id,
-        "owner": owner,
-        "assessment": assessment,
-        "recorded_at_ms": document.recorded_at_ms,
-        "document": shown,
-        "words": fields,
-        "moments": moments,
-    })
+    let moments = (0..).zip(moments).map(|(order, moment): (u32, _)| Nested {
+        order,
+        kind: kind_name(moment.kind),
+        words: spaced(&moment.name),
+        moment,
+    });
+    let source = Source {
+        video_id: &document.video_id,
+        owner: &document.owner,
+        assessment: &document.assessment,
+        recorded_at_ms: document.recorded_at_ms,
+        document: without_moments(document),
+        words,
+        moments: moments.collect(),
+    };
+    serde_json::to_writer(out, &source)
+}
+
+/// There may be thousands, so that they are not copied first.
+fn without_moments(document: &Document) -> Document {
+    Document {
+        video_id: document.video_id.clone(),
+        run_id: document.run_id.clone(),
+        version: document.version,
+        owner: document.owner.clone(),
+        assessment: document.assessment.clone(),
+        title: document.title.clone(),
+        visibility: document.visibility.clone(),
+        recorded_at_ms: document.recorded_at_ms,
+        duration_ms: document.duration_ms,
+        words: document.words.clone(),
+        moments: Vec::new(),
+    }
 }
 
 /// The document that a body was made of.

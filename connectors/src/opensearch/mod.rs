@@ -204,7 +204,8 @@ impl Search for OpenSearch {
     }
 
     async fn put_all(&self, documents: &[Document]) -> Vec<Result<(), Trouble>> {
-        self.write(&self.layout.alias, documents, write::Seen::Waits).await
+        let documents: Vec<&Document> = documents.iter().collect();
+        self.write(&self.layout.alias, &documents, write::Seen::Waits).await
     }
 
     async fn remove(&self, video_id: &str) -> Result<(), Trouble> {

@@ -84,8 +84,7 @@ impl NewIndex {
         let mut left: Vec<usize> = (0..documents.len()).collect();
         let (mut pause, mut waited) = (FIRST_PAUSE, Duration::ZERO);
         loop {
-            let batch: Vec<Document> =
-                left.iter().filter_map(|at| documents.get(*at).cloned()).collect();
+            let batch: Vec<&Document> = left.iter().filter_map(|at| documents.get(*at)).collect();
             let answers = self.search.write(&filling(&self.name), &batch, Seen::Later).await;
             let mut again = Vec::new();
             for (at, answer) in left.into_iter().zip(answers) {

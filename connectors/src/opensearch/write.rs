@@ -4,10 +4,14 @@ use super::blame::Problem;
 use super::{OpenSearch, document};
 use ports::{Document, Trouble};
 use serde_json::{Value, json};
+use std::slice;
 
 /// Documents of one request, and its bytes.
 const MOST_DOCUMENTS: usize = 500;
 const MOST_BYTES: usize = 8 << 20;
+
+/// What of the answer to a bulk is read, and so is all that is sent.
+const ANSWER: &str = "filter_path=items.*.status,items.*.error";
 
 /// When a search sees what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,37 +31,76 @@ impl Seen {
     }
 }
 
+/// Lines of one request.
+struct Bulk {
+    lines: Vec<u8>,
+    count: usize,
+}
+
+/// Documents in requests of a bounded size, in their order.
+struct Bulks<'a> {
+    documents: slice::Iter<'a, &'a Document>,
+    /// A document's lines that the last request had no room for.
+    left_over: Vec<u8>,
+}
+
+impl Bulks<'_> {
+    fn next(&mut self) -> serde_json::Result<Option<Bulk>> {
+        let mut lines = std::mem::take(&mut self.left_over);
+        let mut count = usize::from(!lines.is_empty());
+        while count < MOST_DOCUMENTS
+            && let Some(document) = self.documents.next()
+        {
+            let before = lines.len();
+            write_lines(document, &mut lines)?;
+            if count > 0 && lines.len() > MOST_BYTES {
+                self.left_over = lines.split_off(before);
+                break;
+            }
+            count += 1;
+        }
+        Ok((count > 0).then_some(Bulk { lines, count }))
+    }
+}
+
+/// Appends what to do with a document, and the document.
+fn write_lines(document: &Document, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    let action = json!({
+        "index": {
+            "_id": document::id(&document.video_id),
+            // It takes no negative ones, and would refuse the whole bulk for one.
+            "version": document.version.max(0),
+            "version_type": "external_gte",
+        },
+    });
+    serde_json::to_writer(&mut *out, &action)?;
+    out.push(b'\n');
+    document::write_source(document, out)?;
+    out.push(b'\n');
+    Ok(())
+}
+
 impl OpenSearch {
     /// Writes documents in their order to what an alias stands for, and answers for each.
     pub(super) async fn write(
         &self,
         alias: &str,
-        documents: &[Document],
+        documents: &[&Document],
         seen: Seen,
     ) -> Vec<Result<(), Trouble>> {
         let mut answers = Vec::with_capacity(documents.len());
-        let mut lines = Vec::new();
-        let mut count = 0;
-        for document in documents {
-            let action = json!({
-                "index": {
-                    "_id": document::id(&document.video_id),
-                    // It takes no negative ones, and would refuse the whole bulk for one.
-                    "version": document.version.max(0),
-                    "version_type": "external_gte",
-                },
-            });
-            let body = document::to_source(document);
-            let entry = format!("{action}\n{body}\n");
-            if count == MOST_DOCUMENTS || (count > 0 && lines.len() + entry.len() > MOST_BYTES) {
-                answers.extend(self.bulk(alias, std::mem::take(&mut lines), count, seen).await);
-                count = 0;
-            }
-            lines.extend_from_slice(entry.as_bytes());
-            count += 1;
+        let mut bulks = Bulks { documents: documents.iter(), left_over: Vec::new() };
+        let mut next = bulks.next();
+        while let Ok(Some(bulk)) = next {
+            // While the server is at one, the next is made.
+            let (answered, made) =
+                tokio::join!(self.bulk(alias, bulk, seen), async { bulks.next() });
+            answers.extend(answered);
+            next = made;
         }
-        if count > 0 {
-            answers.extend(self.bulk(alias, lines, count, seen).await);
+        if let Err(error) = next {
+            let trouble = Trouble::fatal(format!("a document cannot be written as JSON: {error}"));
+            answers.resize(documents.len(), Err(trouble));
         }
         answers
     }
@@ -65,15 +108,18 @@ impl OpenSearch {
     async fn bulk(
         &self,
         alias: &str,
-        lines: Vec<u8>,
-        count: usize,
+        Bulk { lines, count }: Bulk,
         seen: Seen,
     ) -> Vec<Result<(), Trouble>> {
         // Without the alias an index of its name would come up by itself, with a mapping guessed.
-        let path = format!("/{alias}/_bulk?refresh={}&require_alias=true", seen.parameter());
+        let path =
+            format!("/{alias}/_bulk?refresh={}&require_alias=true&{ANSWER}", seen.parameter());
         let answer = self.layout.client.bulk(&path, lines).await;
-        let items = answer.map_err(|problem| self.layout.blame(&problem)).and_then(|answer| {
-            let items = answer.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+        let items = answer.map_err(|problem| self.layout.blame(&problem)).and_then(|mut answer| {
+            let items = match answer.get_mut("items") {
+                Some(Value::Array(items)) => std::mem::take(items),
+                _ => Vec::new(),
+            };
             if items.len() == count {
                 return Ok(items);
             }

@@ -49,6 +49,10 @@ pub(super) fn refused(subject: &str, code: u32, said: &str) -> Trouble {
     }
 }
 
+pub(super) fn unusable(malformed: &schemas::Malformed) -> Trouble {
+    Trouble::poison("unknown_schema", format!("the schema cannot be used: {malformed}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,12 @@
 //! A schema registry with Confluent's REST API: Confluent's own, Apicurio's, or the embedded one.
 
 mod blame;
+mod codecs;
 pub mod embedded;
 
 use async_trait::async_trait;
 use blame::{blame, damaged, refused};
+use codecs::Codecs;
 use ports::{SchemaRegistry, Trouble};
 use schema_registry_converter::{
     async_impl::{
@@ -14,18 +16,15 @@ use schema_registry_converter::{
     error::SRCError,
     schema_registry_common::{SchemaType, SubjectNameStrategy, SuppliedSchema},
 };
-use schemas::AvroValue;
+use schemas::{AvroValue, Reader, WIRE_HEADER, Writer};
 use serde_json::json;
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes that Avro may ask for at once while it reads a value: garbage may claim any length.
 const LARGEST_VALUE: usize = 64 << 20;
-
-/// Confluent's wire format: a zero, the schema's id in four bytes, then Avro.
-const HEADER: usize = 5;
 
 /// Encodes and decodes through a registry; schemas are fetched once and kept.
 ///
@@ -36,6 +35,7 @@ pub struct ConfluentRegistry {
     http: reqwest::Client,
     encoder: AvroEncoder,
     decoder: AvroDecoder,
+    codecs: Codecs,
 }
 
 impl fmt::Debug for ConfluentRegistry {
@@ -69,6 +69,7 @@ impl ConfluentRegistry {
         Ok(Self {
             encoder: AvroEncoder::new(settings.clone()),
             decoder: AvroDecoder::new(settings.clone()),
+            codecs: Codecs::default(),
             settings,
             http,
             url,
@@ -126,41 +127,67 @@ impl SchemaRegistry for ConfluentRegistry {
         schema: &'static str,
         value: AvroValue,
     ) -> Result<Vec<u8>, Trouble> {
-        let subject = format!("{topic}-value");
-        let strategy = SubjectNameStrategy::TopicNameStrategyWithSchema(
-            topic.to_owned(),
-            false,
-            supplied(schema),
-        );
-        if let Err(error) = self.encoder.get_schema_and_id(&subject, strategy.clone()).await {
-            self.encoder.remove_errors_from_cache();
-            return Err(blame(&subject, &error));
-        }
-        self.encoder.encode_value(value, &strategy).await.map_err(|e| {
-            Trouble::fatal(format!("{subject}: an event does not fit its schema: {}", words(&e)))
+        let writer = match self.codecs.writer(topic) {
+            Some(writer) => writer,
+            None => {
+                let subject = format!("{topic}-value");
+                let strategy = SubjectNameStrategy::TopicNameStrategyWithSchema(
+                    topic.to_owned(),
+                    false,
+                    supplied(schema),
+                );
+                let found = self.encoder.get_schema_and_id(&subject, strategy).await;
+                let found = found.map_err(|error| {
+                    self.encoder.remove_errors_from_cache();
+                    blame(&subject, &error)
+                })?;
+                self.codecs.learn_writer(topic, found.id, &found.parsed)?
+            }
+        };
+        writer.value(&value).map_err(|e| {
+            Trouble::fatal(format!("{topic}-value: an event does not fit its schema: {e}"))
         })
     }
 
     async fn decode(&self, bytes: &[u8]) -> Result<AvroValue, Trouble> {
-        let Some((&[0, id @ ..], _)) = bytes.split_first_chunk::<HEADER>() else {
+        let Some((id, datum)) = parts(bytes) else {
             return Err(damaged(
                 "the value does not begin with a zero and a schema id; produce it with a schema \
                  registry serializer",
             ));
         };
-        let id = u32::from_be_bytes(id);
-        if let Err(error) = self.decoder.get_schema(id).await {
-            // The library keeps such answers for ever; the schema may be registered tomorrow.
-            self.decoder.remove_errors_from_cache();
-            return Err(blame(&format!("schema {id}"), &error));
-        }
-        match self.decoder.decode(Some(bytes)).await {
-            Ok(decoded) => Ok(decoded.value),
-            Err(error) => {
-                Err(damaged(&format!("the value is not what schema {id} says: {}", words(&error))))
+        let reader = match self.codecs.reader(id) {
+            Some(reader) => reader,
+            None => {
+                let found = self.decoder.get_schema(id).await;
+                let found = found.map_err(|error| {
+                    // The library keeps such answers for ever; the schema may be registered
+                    // tomorrow.
+                    self.decoder.remove_errors_from_cache();
+                    blame(&format!("schema {id}"), &error)
+                })?;
+                self.codecs.learn_reader(id, &found.parsed)?
             }
-        }
+        };
+        reader
+            .value(datum)
+            .map_err(|e| damaged(&format!("the value is not what schema {id} says: {e}")))
     }
+
+    fn writer(&self, topic: &str) -> Option<Arc<Writer>> {
+        self.codecs.writer(topic)
+    }
+
+    fn reader<'a>(&self, bytes: &'a [u8]) -> Option<(Arc<Reader>, &'a [u8])> {
+        let (id, datum) = parts(bytes)?;
+        Some((self.codecs.reader(id)?, datum))
+    }
+}
+
+/// The schema's id and the datum.
+fn parts(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (&[0, id @ ..], datum) = bytes.split_first_chunk::<WIRE_HEADER>()? else { return None };
+    Some((u32::from_be_bytes(id), datum))
 }
 
 fn supplied(schema: &str) -> SuppliedSchema {

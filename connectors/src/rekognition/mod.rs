@@ -135,7 +135,7 @@ impl Connector<FindFaces> for Rekognition {
             }
             next = page.next_token.filter(|token| !token.is_empty());
             if next.is_none() {
-                return Ok(FoundFaces { faces });
+                return Ok(FoundFaces::Seen(faces));
             }
         }
     }
@@ -171,7 +171,7 @@ impl Connector<FindLabels> for Rekognition {
             }
             next = page.next_token.filter(|token| !token.is_empty());
             if next.is_none() {
-                return Ok(FoundLabels { labels });
+                return Ok(FoundLabels::Seen(labels));
             }
         }
     }

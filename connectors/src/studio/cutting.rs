@@ -58,6 +58,9 @@ impl Connector<CutClips> for Studio {
         };
         let reading = Allowance::reading(job.dir().to_owned(), info.bytes);
         let (plan, sha256) = self.work(&job, plan, reading).await?;
+        let manifest = manifest(effect, &info, &plan, sha256, video_id, run_id)?;
+        let manifest = self.taking_over(effect, manifest).await?;
+        let Manifest { video_id, run_id, .. } = &manifest;
 
         let mut written = 0..0;
         while written.end < plan.clips.len() {
@@ -72,13 +75,12 @@ impl Connector<CutClips> for Studio {
             written = written.end..next.clamp(written.end + 1, plan.clips.len());
             for span in &plan.clips[written.clone()] {
                 let file = clip_file(job.dir(), span.index);
-                let key = keys::clip(&video_id, &run_id, span.index);
+                let key = keys::clip(video_id, run_id, span.index);
                 self.upload(&file, &effect.bucket, &key).await?;
                 remove(&file)?;
             }
         }
 
-        let manifest = manifest(effect, &info, &plan, sha256, video_id, run_id)?;
         self.metrics.count_media("cut", footage(manifest.duration_ms));
         let body = Bytes::from(manifest.to_json()?);
         let put = Put {
@@ -94,6 +96,35 @@ impl Connector<CutClips> for Studio {
                 Ok(there)
             }
         }
+    }
+}
+
+impl Studio {
+    /// The manifest of a run that takes faces or labels over, if it may.
+    async fn taking_over(
+        &self,
+        effect: &CutClips,
+        mut manifest: Manifest,
+    ) -> Result<Manifest, Trouble> {
+        for run_id in [&effect.faces_of, &effect.labels_of].into_iter().flatten() {
+            let key = keys::manifest(&manifest.video_id, run_id);
+            let older = self.manifest(&effect.bucket, &key).await?;
+            if (&older.source.sha256, &older.clips) != (&manifest.source.sha256, &manifest.clips) {
+                return Err(Trouble::poison(
+                    "clips_differ",
+                    format!(
+                        "run {run_id} had another source or other clips, and what was found in them \
+                         fits no more: replay from cut"
+                    ),
+                ));
+            }
+            if effect.faces_of.as_ref() == Some(run_id) {
+                // What was found is told with what it was found with.
+                let Masking { detector, threshold, extend_ms, .. } = older.masking;
+                manifest.masking = Masking { detector, threshold, extend_ms, ..manifest.masking };
+            }
+        }
+        Ok(manifest)
     }
 }
 
@@ -216,6 +247,9 @@ fn manifest(
             Some(audio) if audio.copyable => AudioPlan::Copy,
             Some(_) => AudioPlan::Transcode,
         },
+        replay: effect.replay,
+        faces_of: effect.faces_of.clone(),
+        labels_of: effect.labels_of.clone(),
         probe: serde_json::to_value(probe).map_err(|e| Trouble::fatal(e.to_string()))?,
     })
 }

@@ -92,6 +92,7 @@ impl Studio {
             frames: checks.frames_output,
             duration_ms: checks.duration_output_ms,
             size_bytes: i64::try_from(staged.bytes).unwrap_or(i64::MAX),
+            replay: manifest.replay,
             receipt: Receipt {
                 version: 1,
                 video_id: manifest.video_id.clone(),

@@ -71,13 +71,13 @@ async fn what_is_committed_is_done_and_what_is_not_comes_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_poll_returns_within_a_moment_and_may_be_dropped() {
+async fn an_idle_poll_returns_within_seconds_and_may_be_dropped() {
     let Some(world) = World::new().await else { return };
     let mut log = world.log("a").await;
-    for _ in 0..20 {
+    for _ in 0..3 {
         let started = Instant::now();
         log.poll(8).await.unwrap();
-        assert!(started.elapsed() < Duration::from_millis(1_500), "{:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(7), "{:?}", started.elapsed());
     }
     world.ask(0..50).await;
     let mut seen = Vec::new();

@@ -90,25 +90,32 @@ async fn what_the_store_keeps_is_found_again_after_the_index_was_lost() {
     write(&store, keys::manifest("half", "run"), manifest("half", "run", 1).to_json().unwrap())
         .await;
     write(&store, keys::manifest("odd", "run"), b"{".to_vec()).await;
+    // A replay that is not verified, or never will be.
+    run(&store, "video-00", "replay", 7, "Bus").await;
+    let replay = Manifest { replay: 1, ..manifest("video-00", "replay", 7) };
+    write(&store, keys::manifest("video-00", "replay"), replay.to_json().unwrap()).await;
 
     let rebuilt = rebuild(&store, &config).await.unwrap();
-    assert_eq!((rebuilt.runs, rebuilt.unfinished), (47, 1));
+    assert_eq!((rebuilt.runs, rebuilt.unfinished), (47, 2));
     assert_eq!(rebuilt.left_out.len(), 1, "{rebuilt:?}");
     assert_eq!(rebuilt.left_out[0].0, keys::manifest("odd", "run"));
     let index = open(&config).await;
     let all = SearchRequest { page_size: 100, ..request("car") };
     assert_eq!(index.search(&all).await.unwrap().total, 46);
     assert_eq!(found(&index, "tram").await, Vec::<String>::new());
+    assert_eq!(found(&index, "bus").await, Vec::<String>::new());
 
     // Only the index has these: one that is newer than its run, one without a run.
     let newer = Document { version: 9, ..document("again", labels(&["Tram"])) };
     index.put(&newer).await.unwrap();
     index.put(&document("alone", labels(&["Tram"]))).await.unwrap();
+    write(&store, keys::receipt_of_run("video-00", "replay"), b"{}".to_vec()).await;
     let rebuilt = rebuild(&store, &config).await.unwrap();
     assert_eq!(rebuilt.switched.carried, 2);
     assert_eq!(rebuilt.switched.removed, [format!("{}-v1-000002", config.alias)]);
     assert_eq!(found(&index, "tram").await, ["again", "alone"]);
-    assert_eq!(index.search(&all).await.unwrap().total, 45);
+    assert_eq!(found(&index, "bus").await, ["video-00"]);
+    assert_eq!(index.search(&all).await.unwrap().total, 44);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

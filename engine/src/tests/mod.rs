@@ -5,4 +5,5 @@ mod gathering;
 mod pipeline;
 mod running;
 mod stopping;
+mod strides;
 mod world;

@@ -8,8 +8,10 @@ use engine::{
     header,
     memory::{MemoryRegistry, MemoryStore},
 };
-use ports::{ObjectRef, Position, Record, SchemaRegistry, Settled};
-use schemas::{AvroValue, ids, keys};
+use futures::FutureExt;
+use ports::{ObjectRef, Position, Record, SchemaRegistry, Settled, Store};
+use processors::verify::recording_key;
+use schemas::{AvroValue, Manifest, ids, keys};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -36,6 +38,8 @@ pub(crate) mod rule {
     pub(crate) const SWEEP: &str = "only what a finished run no longer needs is swept";
     pub(crate) const SWEPT: &str = "nothing temporary is left of a finished run";
     pub(crate) const NEWEST: &str = "the newest run is the one that is published";
+    pub(crate) const FOUND: &str =
+        "what is found of a video is of its first run or of a verified one";
     pub(crate) const IDS: &str = "ids are derived";
     pub(crate) const DELETED: &str = "a deleted video is passed over";
     pub(crate) const COUNTED: &str = "verdicts are counted once, after their commit";
@@ -108,7 +112,6 @@ impl Ledger {
 
     /// What the text fields of an event say; none where it is no event.
     pub(crate) fn facts(&self, record: &Record) -> Option<Facts> {
-        use futures::FutureExt;
         let value = self.schemas.decode(record.value.as_deref()?).now_or_never()?.ok()?;
         let AvroValue::Record(fields) = value else { return None };
         let text = |value| match value {
@@ -236,6 +239,17 @@ impl Ledger {
         if !temporary(key) || !run.is_some_and(|run| book.ready.contains(&run)) {
             let how = format!("p{} deletes {key}", by.number);
             book.breaks(rule::SWEEP, how);
+        }
+    }
+
+    /// The index takes a run's document in.
+    pub(crate) fn indexed(&self, bucket: &str, of: &Manifest) {
+        let at = ObjectRef::new(bucket, recording_key(of));
+        let there = self.objects.head(&at).now_or_never().and_then(Result::ok).flatten();
+        let order = there.and_then(|info| info.metadata.get("order")?.parse::<i64>().ok());
+        if of.replay > 0 && order < Some(of.run_order) {
+            let how = format!("{}, run {}: published is {order:?}", of.video_id, of.run_id);
+            self.book().breaks(rule::FOUND, how);
         }
     }
 

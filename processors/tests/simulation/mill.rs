@@ -70,6 +70,8 @@ pub(crate) fn upload(objects: &MemoryStore, video: &Video, again: bool) -> Recor
         visibility: "private".to_owned(),
         size_bytes: None,
         replay: i32::from(again && video.kind == Kind::Replayed),
+        faces_of: None,
+        labels_of: None,
     };
     let value = match video.kind {
         Kind::Malformed => b"\xff\x00no event\xfe".to_vec(),

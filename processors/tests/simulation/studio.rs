@@ -206,6 +206,9 @@ fn manifest(
         render_reason: String::new(),
         masking: effect.masking.clone(),
         audio: AudioPlan::None,
+        replay: effect.replay,
+        faces_of: effect.faces_of.clone(),
+        labels_of: effect.labels_of.clone(),
         probe: serde_json::Value::Null,
     }
 }
@@ -215,7 +218,7 @@ impl Connector<FindFaces> for Studio {
         self.begin("detect", &effect.clip.key).await;
         self.text(&effect.clip.bucket, &effect.clip.key).await?;
         let region = BoundingBox { left: 0.1, top: 0.1, width: 0.2, height: 0.2 };
-        Ok(FoundFaces { faces: vec![SeenFace { at_ms: 500, region, confidence: 99.0 }] })
+        Ok(FoundFaces::Seen(vec![SeenFace { at_ms: 500, region, confidence: 99.0 }]))
     }
 }
 
@@ -225,7 +228,7 @@ impl Connector<FindLabels> for Studio {
         let name = self.text(&effect.clip.bucket, &effect.clip.key).await?;
         let label =
             SeenLabel { at_ms: 600, name, parents: vec![], confidence: 99.0, regions: vec![] };
-        Ok(FoundLabels { labels: vec![label] })
+        Ok(FoundLabels::Seen(vec![label]))
     }
 }
 
@@ -322,6 +325,7 @@ impl Studio {
             frames,
             duration_ms: manifest.duration_ms,
             size_bytes: i64::try_from(film.len()).unwrap(),
+            replay: manifest.replay,
             receipt: Receipt {
                 version: 1,
                 video_id: manifest.video_id.clone(),
@@ -413,6 +417,7 @@ impl Connector<IndexRun> for Studio {
         let document = document(&manifest, &tracks, &labels);
         let moments = i32::try_from(document.moments.len()).unwrap();
         self.process().pass(0, self.process().weather.call_ms).await;
+        self.store.ledger.indexed(bucket, &manifest);
         let mut documents = self.documents.lock().unwrap();
         let newer = documents.get(video_id).is_some_and(|there| there.version > document.version);
         if !newer {

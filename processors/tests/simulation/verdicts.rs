@@ -10,7 +10,7 @@ use crate::{
 };
 use engine::{WAITING_FOR_STRAGGLERS, header, memory::MemoryStore};
 use futures::FutureExt;
-use ports::{ObjectRef, Record, Store};
+use ports::{Document, ObjectRef, Record, Store};
 use schemas::{Manifest, keys};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +43,7 @@ pub(crate) fn judge(
     plan: &Plan,
     broker: &Broker,
     objects: &MemoryStore,
+    documents: &BTreeMap<String, Document>,
     book: &Book,
 ) -> Result<(), Broken> {
     let state = &*broker.lock();
@@ -66,7 +67,10 @@ pub(crate) fn judge(
             return fails(rule::CAUSE, format!("{how}: nobody was behind"));
         }
     }
-    plan.videos.iter().try_for_each(|video| judgement.video(video, objects))
+    plan.videos.iter().try_for_each(|video| {
+        judgement.video(video, objects)?;
+        judgement.found(video, objects, documents)
+    })
 }
 
 fn fails(rule: &'static str, how: String) -> Result<(), Broken> {
@@ -253,7 +257,11 @@ impl Judgement<'_> {
             };
             let cut_short = dead(&["detect", "blur"]);
             one("recording-stitched", rule::ONE_GATHER, cut_short || dead(&["stitch"]))?;
-            one("metadata-indexed", rule::ONE_GATHER, dead(&["detect", "label", "index"]))?;
+            // One that replaces another is found when it is verified.
+            let unverified = run.recording.is_empty()
+                && manifest(objects, name, id).is_some_and(|manifest| manifest.replay > 0);
+            let excused = dead(&["detect", "label", "index"]) || unverified;
+            one("metadata-indexed", rule::ONE_GATHER, excused)?;
             let superseded = video.kind == Kind::Replayed;
             let excused = cut_short || dead(&["stitch", "verify"]) || superseded;
             one("recording-ready", rule::ONE_RECORDING, excused)?;
@@ -275,10 +283,7 @@ impl Judgement<'_> {
     /// What the world shows in the end is of the newest run that came to its end.
     fn newest(&self, video: &Video, objects: &MemoryStore) -> Result<(), Broken> {
         let runs = || self.runs.iter().filter(|((name, _), _)| *name == video.name);
-        let order = |run: &str| {
-            let at = ObjectRef::new(BUCKET, keys::manifest(&video.name, run));
-            objects.get(&at).and_then(|body| Manifest::from_json(&body).ok()).map(|m| m.run_order)
-        };
+        let order = |run: &str| manifest(objects, &video.name, run).map(|m| m.run_order);
         let ready = runs().filter(|(_, run)| !run.recording.is_empty());
         let newest = ready.map(|((_, id), run)| (order(id), id, run));
         if let Some((order, id, run)) = newest.max_by_key(|(order, ..)| *order) {
@@ -315,6 +320,25 @@ impl Judgement<'_> {
         Ok(())
     }
 
+    /// What is found in the end is of the newest run that was indexed.
+    fn found(
+        &self,
+        video: &Video,
+        objects: &MemoryStore,
+        documents: &BTreeMap<String, Document>,
+    ) -> Result<(), Broken> {
+        let runs = self.runs.iter().filter(|((name, _), _)| *name == video.name);
+        let indexed = runs.filter(|(_, run)| run.ids.contains_key("metadata-indexed"));
+        let order = |run: &str| manifest(objects, &video.name, run).map(|m| m.run_order);
+        let newest = indexed.map(|((_, id), _)| order(id)).max().flatten();
+        let there = documents.get(&video.name).map(|document| document.version);
+        if there < newest {
+            let how = format!("{}: found is {there:?}, not {newest:?}", video.name);
+            return fails(rule::FOUND, how);
+        }
+        Ok(())
+    }
+
     fn gave_up(&self, video: &str, groups: &[&str]) -> bool {
         self.dead.get(video).is_some_and(|dead| groups.iter().any(|g| dead.contains(g)))
     }
@@ -323,6 +347,11 @@ impl Judgement<'_> {
         let runs = self.runs.iter().filter(|((of, _), _)| of == name);
         runs.filter(|(_, run)| !run.recording.is_empty()).count()
     }
+}
+
+fn manifest(objects: &MemoryStore, video: &str, run: &str) -> Option<Manifest> {
+    let at = ObjectRef::new(BUCKET, keys::manifest(video, run));
+    objects.get(&at).and_then(|body| Manifest::from_json(&body).ok())
 }
 
 /// Whether a record carries another one on unchanged: its key, its value, and all its own headers.

@@ -396,7 +396,8 @@ impl World {
     fn end(self) -> Story {
         let mut book = self.ledger().book();
         if book.broken.is_none() {
-            let judged = verdicts::judge(&self.plan, &self.broker, &self.objects, &book);
+            let found = self.documents.lock().unwrap();
+            let judged = verdicts::judge(&self.plan, &self.broker, &self.objects, &found, &book);
             book.broken = judged.err();
         }
         Story {

@@ -3,7 +3,9 @@
 use super::empty;
 use crate::database::tests::facts::*;
 use crate::database::{Database, OpenError};
-use ports::{Catalog, DeadLetterRow, Fact, StageRow, Trouble, VideoFilter, VideoState, Viewer};
+use ports::{
+    Catalog, DeadLetterRow, Fact, StageRow, Trouble, VideoFilter, VideoRow, VideoState, Viewer,
+};
 
 #[tokio::test]
 async fn facts_in_any_order_and_number_give_the_same_rows() {
@@ -101,6 +103,42 @@ async fn a_late_event_of_an_older_run_does_not_make_it_current_before_a_recordin
         progress("run-old", "detect", 0, Some(1), 900),
     ];
     assert_eq!(seen(&catalog, &facts).await.run_id, "run-new");
+}
+
+#[tokio::test]
+async fn a_run_that_is_to_replace_a_recording_is_told_of_beside_what_is_shown() {
+    let Some((catalog, _place)) = empty().await else { return };
+    let facts = [
+        uploaded("v", "t", 100, None),
+        progress("run-1", "cut", 0, Some(1), 110),
+        dead("blur", 0, "answered", 150),
+        ready("run-1", 200),
+        searchable("run-1", 210),
+    ];
+    let shown = seen(&catalog, &facts).await;
+    assert_eq!((shown.runs, &shown.next_run), (1, &None));
+
+    let begun = [uploaded("v", "again", 300, None), progress("run-2", "cut", 0, Some(2), 310)];
+    let row = seen(&catalog, &begun).await;
+    let next = row.next_run.clone().unwrap();
+    assert_eq!((next.run_id.as_str(), next.state), ("run-2", VideoState::Processing));
+    assert_eq!((next.stages[0].done, next.stages[0].total), (1, Some(2)));
+    assert_eq!(VideoRow { runs: 1, next_run: None, ..row }, shown);
+
+    let row = seen(&catalog, &[dead("label", 0, "no_labels", 320)]).await;
+    assert_eq!(row.next_run.unwrap().state, VideoState::Processing, "its recording may come");
+    let row = seen(&catalog, &[dead("verify", 0, "verify_leak", 330)]).await;
+    assert_eq!(row.next_run.as_ref().unwrap().state, VideoState::Failed);
+    assert_eq!(row.reason.as_deref(), Some("verify_leak"));
+    let (stages, run_id) = (&row.stages, &row.run_id);
+    assert_eq!((row.state, row.searchable), (VideoState::Ready, true));
+    assert_eq!((run_id, stages), (&shown.run_id, &shown.stages));
+    assert_eq!(row.recording_key, shown.recording_key);
+
+    let row = seen(&catalog, &[progress("run-3", "cut", 0, Some(1), 400)]).await;
+    assert_eq!(row.next_run.unwrap().state, VideoState::Processing, "that was another run");
+    let row = seen(&catalog, &[ready("run-3", 500)]).await;
+    assert_eq!((row.run_id.as_str(), row.runs, row.next_run), ("run-3", 3, None));
 }
 
 #[tokio::test]
