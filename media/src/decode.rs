@@ -1,7 +1,7 @@
 //! Decodes every frame of a file, or says why not.
 
 use std::fmt;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use ffmpeg_next as ff;
@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::mask;
 use crate::orientation::Orientation;
 use crate::picture::{Converter, fit, packed_rows, squared};
+use crate::schedule::rescale;
 use crate::source::{Source, is_shown};
-use crate::{Limits, LumaImage, MaskStyle, MediaError, Rational, Region, RgbImage, ffi};
+use crate::{ClipSpan, Limits, LumaImage, MaskStyle, MediaError, Rational, Region, RgbImage, ffi};
 
 /// A decoded frame, seen as it is displayed.
 pub struct Frame<'a> {
@@ -143,6 +144,34 @@ pub fn decode(
     Ok(report)
 }
 
+/// Decodes those frames of a core, as [`mask_clip`](crate::mask_clip) wrote it, that lie in `times`
+/// and shows them with their source PTS. `times` are those of whole closed groups, rising
+/// ([`MaskReport::encoded`](crate::MaskReport::encoded)); source PTS ticks of `time_base`.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_core(
+    core: &Path,
+    span: &ClipSpan,
+    time_base: Rational,
+    times: &[Range<i64>],
+    limits: &Limits,
+    visit: &mut dyn FnMut(i64, &mut Frame<'_>) -> Result<(), MediaError>,
+) -> Result<(), MediaError> {
+    let size = Source::open_video(core, limits)?.stated_size()?;
+    let mut reader = FrameReader::open(core, size, limits)?;
+    let own_base = reader.time_base;
+    let ticks = |pts: i64| rescale(pts - span.core_start, time_base, own_base);
+    for times in times {
+        reader.go_on(ticks(times.start)..ticks(times.end));
+        while let Some(mut frame) = reader.next()? {
+            let pts = rescale(frame.pts, own_base, time_base) + span.core_start;
+            visit(pts, &mut frame)?;
+        }
+    }
+    Ok(())
+}
+
 /// Decodes a file frame by frame.
 pub(crate) struct FrameReader {
     pub(crate) time_base: Rational,
@@ -162,6 +191,8 @@ pub(crate) struct FrameReader {
     frames: u32,
     is_draining: bool,
     leading: Leading,
+    /// Of the packets that are decoded, ticks.
+    times: Range<i64>,
 }
 
 /// Frames that cannot be decoded, because reading began in the middle of the film.
@@ -211,6 +242,7 @@ impl FrameReader {
             frames: 0,
             is_draining: false,
             leading: Leading::None,
+            times: i64::MIN..i64::MAX,
         })
     }
 
@@ -220,6 +252,16 @@ impl FrameReader {
         self.source.seek(pts)?;
         self.leading = Leading::All;
         Ok(())
+    }
+
+    /// Goes on with the frames of `times` (ticks), which are those of whole closed groups, behind
+    /// what was read before; [`next`](Self::next) ends with them.
+    pub(crate) fn go_on(&mut self, times: Range<i64>) {
+        if self.is_draining {
+            self.decoder.flush();
+            self.is_draining = false;
+        }
+        self.times = times;
     }
 
     /// The next frame in presentation order; `None` after the last, when all are complete.
@@ -280,7 +322,7 @@ impl FrameReader {
     }
 
     fn send(&mut self) -> Result<(), MediaError> {
-        let sent = match self.source.next_video()? {
+        let sent = match self.source.next_video_of(&self.times)? {
             Some((pts, packet)) => {
                 if self.leading == Leading::All && packet.is_key() {
                     self.leading = Leading::Before(pts);

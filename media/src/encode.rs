@@ -9,6 +9,10 @@ use crate::{MediaError, Probe, Render};
 /// Seconds between key frames: players seek to them, packagers cut at them.
 const KEY_FRAME_SECONDS: f64 = 2.0;
 
+/// Places that a packet comes before its display, at most: x264 reorders so far with its pyramid
+/// of B-frames.
+pub(crate) const REORDER: usize = 2;
+
 /// An open encoder.
 pub(crate) struct Encoder {
     inner: ff::encoder::video::Encoder,
@@ -17,7 +21,7 @@ pub(crate) struct Encoder {
 impl Encoder {
     /// Opens the encoder for frames like those of `decoder`. Everything that reaches the headers
     /// comes from the run (`probe`, `render`) or from the source's own headers, so that the clips
-    /// of a run share one avcC. `pixel_aspect` is width by height, `parameter_set` the id of the
+    /// of a run, and all stretches of a clip, share one avcC. `pixel_aspect` is width by height, `parameter_set` the id of the
     /// SPS and PPS.
     pub(crate) fn open(
         probe: &Probe,
@@ -54,7 +58,8 @@ impl Encoder {
         options.set("preset", &render.preset);
         options.set("crf", &render.crf.to_string());
         options.set("threads", &render.threads.to_string());
-        options.set("x264-params", &format!("sps-id={parameter_set}"));
+        // NAL units behind their lengths, as in mp4: packets that are copied have them so, too.
+        options.set("x264-params", &format!("annexb=0:sps-id={parameter_set}"));
         let inner = video.open_with(options).map_err(|e| MediaError::writing("libx264", e))?;
         Ok(Self { inner })
     }

@@ -7,6 +7,9 @@ use h264_reader::nal::{Nal, RefNal, sps::SeqParameterSet};
 
 use crate::MediaError;
 
+/// Profiles whose record tells of samples (High and above); they begin at 4:2:0 and 8 bits.
+const WITH_TAIL: [u8; 4] = [100, 110, 122, 144];
+const TAIL_OF_8_BIT_420: [u8; 4] = [0xfc | 1, 0xf8, 0xf8, 0];
 const NAL_SLICE: u8 = 1;
 const NAL_IDR: u8 = 5;
 const NAL_SEI: u8 = 6;
@@ -48,6 +51,24 @@ impl AvcConfig {
             pps,
             tail: rest.to_vec(),
         })
+    }
+
+    /// The record for an encoder of 8-bit 4:2:0 whose header is its parameter sets, each behind its
+    /// length in 4 bytes; `None` when it is something else.
+    pub(crate) fn of_encoder(mut header: &[u8]) -> Option<Self> {
+        let (mut sps, mut pps) = (Vec::new(), Vec::new());
+        while !header.is_empty() {
+            let nal = take_unit(&mut header)?;
+            match nal.first()? & 31 {
+                NAL_SPS => sps.push(nal.to_vec()),
+                NAL_PPS => pps.push(nal.to_vec()),
+                _ => {}
+            }
+        }
+        let [_, profile, compatibility, level, ..] = *sps.first()?.as_slice() else { return None };
+        let tail = if WITH_TAIL.contains(&profile) { &TAIL_OF_8_BIT_420[..] } else { &[] };
+        let tail = tail.to_vec();
+        Some(Self { profile, compatibility, level, length_size: 4, sps, pps, tail })
     }
 
     /// Writes the record.
@@ -148,6 +169,15 @@ fn exp_golomb(bytes: &[u8]) -> Option<u32> {
     value.checked_sub(1)
 }
 
+/// The next NAL unit of those that each come behind their length in 4 bytes.
+fn take_unit<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk::<4>()?;
+    let (nal, after) =
+        after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+    *rest = after;
+    Some(nal)
+}
+
 /// What the NAL units of one access unit are, for length-prefixed packets of 4 bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct AccessUnit {
@@ -163,17 +193,14 @@ pub(crate) fn access_unit(mut bytes: &[u8]) -> Option<AccessUnit> {
     let mut unit = AccessUnit::default();
     let mut words = 0;
     while !bytes.is_empty() {
-        let (length, after) = bytes.split_first_chunk::<4>()?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        let (nal, after) = after.split_at_checked(length)?;
+        let nal = take_unit(&mut bytes)?;
         match nal.first()? & 31 {
             NAL_IDR => unit.has_idr = true,
             NAL_SPS | NAL_PPS => unit.has_parameter_sets = true,
             NAL_SLICE => {}
-            NAL_SEI | NAL_DELIMITER | NAL_FILLER => words += length,
+            NAL_SEI | NAL_DELIMITER | NAL_FILLER => words += nal.len(),
             _ => unit.has_more = true,
         }
-        bytes = after;
     }
     unit.has_more |= words > MOST_WORDS;
     Some(unit)
@@ -200,6 +227,19 @@ mod tests {
         let bytes = config(0x80).to_bytes();
         assert_eq!(AvcConfig::parse(&bytes).unwrap().to_bytes(), bytes);
         assert!(AvcConfig::parse(&bytes[..9]).is_none());
+    }
+
+    #[test]
+    fn the_record_of_an_encoder_holds_its_parameter_sets_alone() {
+        let sets = [&[0x67, 100, 0, 30, 0x80][..], &[0x68, 0x80], &[0x06, 5]];
+        let header: Vec<u8> = sets
+            .iter()
+            .flat_map(|set| (set.len() as u32).to_be_bytes().into_iter().chain(set.to_vec()))
+            .collect();
+        assert_eq!(AvcConfig::of_encoder(&header), Some(config(0x80)));
+        assert_eq!(AvcConfig::of_encoder(&header[..9]).unwrap().pps.len(), 0);
+        assert_eq!(AvcConfig::of_encoder(&header[..8]), None);
+        assert_eq!(AvcConfig::of_encoder(&[]), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod display_order;
 mod encode;
 mod error;
 mod ffi;
+mod groups;
 mod h264;
 mod hevc;
 mod intake;
@@ -31,7 +32,7 @@ mod stitch;
 mod verify;
 
 pub use cut::{ClipFile, ClipSpan, CutPlan, plan_cut, write_clip};
-pub use decode::{DecodeReport, Frame, decode};
+pub use decode::{DecodeReport, Frame, decode, decode_core};
 pub use error::MediaError;
 pub use limits::{Cancel, Limits};
 pub use mask::{MaskStyle, Region, mask_coverage};

@@ -90,6 +90,13 @@ impl Writer {
         Ok(index)
     }
 
+    /// The codec header of a stream, as its encoder or its source has given it.
+    pub(crate) fn header(&self, stream: usize) -> Result<Vec<u8>, MediaError> {
+        let stream = self.output.stream(stream);
+        let stream = stream.ok_or_else(|| MediaError::internal("a stream has gone"))?;
+        Ok(ffi::stream_facts(&stream).extradata)
+    }
+
     pub(crate) fn set_header(&mut self, stream: usize, bytes: &[u8]) -> Result<(), MediaError> {
         ffi::set_extradata(&mut self.output, stream, bytes)
     }

@@ -1,16 +1,18 @@
 //! Renders one clip's core with its masks.
 
+use std::ops::Range;
 use std::path::Path;
 
 use ffmpeg_next as ff;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::FrameReader;
-use crate::encode::Encoder;
+use crate::encode::{Encoder, REORDER};
+use crate::groups::{Stretch, stretches};
 use crate::h264::AvcConfig;
 use crate::output::Writer;
 use crate::picture::{Converter, with_even_sides};
-use crate::scan::Scan;
+use crate::scan::{Scan, VideoPacket};
 use crate::schedule::{Schedule, rescale};
 use crate::source::{Source, is_shown};
 use crate::{ClipSpan, Limits, MaskStyle, MediaError, Probe, Rational, Region, ffi, mask};
@@ -22,7 +24,7 @@ pub enum RenderMode {
     /// Every clip is re-encoded with identical settings.
     #[default]
     Full,
-    /// Clips without regions are copied bit for bit; only for sources with
+    /// Groups of pictures without regions are copied bit for bit; only for sources with
     /// [`Probe::smart_ok`], others are rendered as `Full`.
     Smart,
 }
@@ -31,7 +33,7 @@ pub enum RenderMode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Render {
-    /// Re-encode all clips, or only those with regions.
+    /// Re-encode everything, or only groups of pictures with regions.
     pub mode: RenderMode,
     /// How regions are hidden.
     pub style: MaskStyle,
@@ -79,8 +81,10 @@ pub struct MaskReport {
     pub frames: u32,
     /// Frames with at least one region.
     pub masked_frames: u32,
-    /// Whether the packets were copied bit for bit.
-    pub copied: bool,
+    /// Frames whose packets were copied bit for bit.
+    pub copied_frames: u32,
+    /// Times of the frames that were encoded anew: source PTS ticks, rising, half open.
+    pub encoded: Vec<Range<i64>>,
     /// Size of the written file, bytes.
     pub bytes: u64,
 }
@@ -96,23 +100,27 @@ pub fn mask_clip(
     progress: &mut dyn FnMut(u32),
 ) -> Result<MaskReport, MediaError> {
     let core = Core::of(job)?;
-    let is_clear = || core.schedule.times().iter().all(|&pts| regions_at(pts).is_empty());
-    if job.render.mode == RenderMode::Smart && !job.probe.smart_ok {
+    let is_smart = job.render.mode == RenderMode::Smart && job.probe.smart_ok;
+    if job.render.mode == RenderMode::Smart && !is_smart {
         tracing::debug!(
             reason = job.probe.smart_reason,
             clip = job.span.index,
             "clip is re-encoded, its packets cannot be copied between re-encoded ones"
         );
     }
-    if job.render.mode == RenderMode::Smart && job.probe.smart_ok && is_clear() {
-        copy_core(job, &core, progress)
+    let whole = job.span.core_start..job.span.core_end;
+    let stretches = if is_smart {
+        stretches(&core.packets, &whole, &|pts| regions_at(pts).is_empty())
     } else {
-        encode_core(job, &core, regions_at, progress)
-    }
+        vec![Stretch { times: whole, is_copied: false }]
+    };
+    Rendering::open(job, &core, &stretches, is_smart)?.run(&stretches, regions_at, progress)
 }
 
 /// The frames of a clip's core.
 struct Core {
+    /// What is shown of it, in decoding order, with source times.
+    packets: Vec<VideoPacket>,
     schedule: Schedule,
     /// Seconds per tick of the clip file.
     clip_base: Rational,
@@ -121,24 +129,25 @@ struct Core {
 impl Core {
     fn of(job: &MaskJob<'_>) -> Result<Self, MediaError> {
         let (scan, clip_base) = Scan::of_video(job.clip, job.limits)?;
-        let times: Vec<i64> = scan
+        let packets: Vec<VideoPacket> = scan
             .packets
             .iter()
             .filter(|packet| packet.is_shown)
-            .map(|packet| source_pts(job, packet.pts, clip_base))
-            .filter(|&pts| job.span.core_holds(pts))
+            .map(|packet| VideoPacket { pts: source_pts(job, packet.pts, clip_base), ..*packet })
+            .filter(|packet| job.span.core_holds(packet.pts))
             .collect();
-        let schedule = Schedule::new(&times, job.span.core_end)?;
-        if times.len() != job.span.core_frames as usize {
+        if packets.len() != job.span.core_frames as usize {
             let detail = format!(
                 "the core of clip {} has {} frames, planned were {}",
                 job.span.index,
-                times.len(),
+                packets.len(),
                 job.span.core_frames
             );
             return Err(MediaError::Broken { detail });
         }
-        Ok(Self { schedule, clip_base })
+        let times: Vec<i64> = packets.iter().map(|packet| packet.pts).collect();
+        let schedule = Schedule::new(&times, job.span.core_end)?.with_delay(REORDER);
+        Ok(Self { packets, schedule, clip_base })
     }
 }
 
@@ -146,121 +155,223 @@ fn source_pts(job: &MaskJob<'_>, clip_pts: i64, clip_base: Rational) -> i64 {
     rescale(clip_pts, clip_base, job.probe.time_base) + job.span.margin_start
 }
 
-/// Copies the packets of the core: it begins at an IDR frame and its groups are closed.
-fn copy_core(
-    job: &MaskJob<'_>,
-    core: &Core,
-    progress: &mut dyn FnMut(u32),
-) -> Result<MaskReport, MediaError> {
-    let mut source = Source::open_video(job.clip, job.limits)?;
-    let codec = source.codec(source.video)?;
-    let mut writer = Writer::create(job.out, "mp4")?;
-    let stream = writer.add_copy(&source.stream(source.video)?, job.probe.time_base)?;
-    writer.set_display_matrix(stream, source.display_matrix()?.as_deref())?;
-    writer.begin(job.probe.time_base)?;
-    let mut frames = 0;
-    while let Some((clip_pts, packet)) = source.next_video()? {
-        let pts = source_pts(job, clip_pts, core.clip_base);
-        if is_shown(&packet, codec) && job.span.core_holds(pts) {
-            let (at, start) = (frames as usize, job.span.core_start);
-            writer.write_scheduled(stream, packet, &core.schedule, at, pts, start)?;
-            frames += 1;
-            progress(frames);
-        }
-    }
-    let bytes = writer.finish()?;
-    Ok(MaskReport { frames, masked_frames: 0, copied: true, bytes })
+/// A core while it is written.
+struct Rendering<'a> {
+    job: &'a MaskJob<'a>,
+    core: &'a Core,
+    /// What is copied.
+    originals: Source,
+    /// What is encoded anew, if anything is.
+    pictures: Option<Pictures>,
+    film: Film<'a>,
+    report: MaskReport,
 }
 
-fn encode_core(
-    job: &MaskJob<'_>,
-    core: &Core,
-    regions_at: &dyn Fn(i64) -> Vec<Region>,
-    progress: &mut dyn FnMut(u32),
-) -> Result<MaskReport, MediaError> {
-    let size = (job.probe.coded_width, job.probe.coded_height);
-    let mut reader = FrameReader::open(job.clip, size, job.limits)?;
-    let parameter_set = free_parameter_set(job)?;
-    let (decoder, aspect) = (&reader.decoder, reader.pixel_aspect);
-    let mut encoder = Encoder::open(job.probe, job.render, decoder, aspect, parameter_set)?;
-    let mut writer = Writer::create(job.out, "mp4")?;
-    let stream = writer.add_encoder(encoder.context(), job.probe.time_base)?;
-    writer.begin(job.probe.time_base)?;
-    let mut film = Film { encoder: &mut encoder, writer: &mut writer, stream, core };
-    let mut report = MaskReport { frames: 0, masked_frames: 0, copied: false, bytes: 0 };
-    let mut converter = Converter::default();
-    while let Some(frame) = reader.next()? {
-        let pts = source_pts(job, frame.pts(), core.clip_base);
-        if pts >= job.span.core_end {
-            break;
+/// Pictures on their way through the decoder and an encoder.
+struct Pictures {
+    reader: FrameReader,
+    converter: Converter,
+    /// Opened for the next stretch: each begins with an encoder that knows nothing of another's.
+    encoder: Option<Encoder>,
+    /// An id that the source does not use, so that one avcC can hold both parameter sets.
+    parameter_set: u32,
+    /// The frames come group by group; else all of the clip, as groups may be open.
+    is_by_groups: bool,
+}
+
+impl Pictures {
+    fn open(job: &MaskJob<'_>, originals: &Source, is_smart: bool) -> Result<Self, MediaError> {
+        let size = (job.probe.coded_width, job.probe.coded_height);
+        let source = avc_config(originals)?.and_then(|config| config.only_id());
+        let mut pictures = Self {
+            reader: FrameReader::open(job.clip, size, job.limits)?,
+            converter: Converter::default(),
+            encoder: None,
+            parameter_set: if !is_smart { 0 } else { 1 + u32::from(source == Some(1)) },
+            is_by_groups: is_smart,
+        };
+        pictures.encoder = Some(pictures.new_encoder(job)?);
+        Ok(pictures)
+    }
+
+    fn new_encoder(&self, job: &MaskJob<'_>) -> Result<Encoder, MediaError> {
+        let (decoder, aspect) = (&self.reader.decoder, self.reader.pixel_aspect);
+        Encoder::open(job.probe, job.render, decoder, aspect, self.parameter_set)
+    }
+}
+
+fn avc_config(source: &Source) -> Result<Option<AvcConfig>, MediaError> {
+    Ok(AvcConfig::parse(&source.facts(source.video)?.extradata))
+}
+
+impl<'a> Rendering<'a> {
+    fn open(
+        job: &'a MaskJob<'a>,
+        core: &'a Core,
+        stretches: &[Stretch],
+        is_smart: bool,
+    ) -> Result<Self, MediaError> {
+        let originals = Source::open_video(job.clip, job.limits)?;
+        let is_any_encoded = stretches.iter().any(|stretch| !stretch.is_copied);
+        let is_any_copied = stretches.iter().any(|stretch| stretch.is_copied);
+        let pictures =
+            is_any_encoded.then(|| Pictures::open(job, &originals, is_smart)).transpose()?;
+        let mut writer = Writer::create(job.out, "mp4")?;
+        let stream = match pictures.as_ref().and_then(|pictures| pictures.encoder.as_ref()) {
+            Some(encoder) => {
+                let stream = writer.add_encoder(encoder.context(), job.probe.time_base)?;
+                let mut header = AvcConfig::of_encoder(&writer.header(stream)?)
+                    .ok_or_else(|| MediaError::internal("the encoder's header cannot be read"))?;
+                if is_any_copied {
+                    let theirs = avc_config(&originals)?
+                        .ok_or_else(|| MediaError::internal("a copied clip is not H.264"))?;
+                    header.merge(&theirs)?;
+                }
+                writer.set_header(stream, &header.to_bytes())?;
+                stream
+            }
+            None => writer.add_copy(&originals.stream(originals.video)?, job.probe.time_base)?,
+        };
+        writer.set_display_matrix(stream, originals.display_matrix()?.as_deref())?;
+        writer.begin(job.probe.time_base)?;
+        let encoded = stretches.iter().filter(|stretch| !stretch.is_copied);
+        let report = MaskReport {
+            frames: 0,
+            masked_frames: 0,
+            copied_frames: 0,
+            encoded: encoded.map(|stretch| stretch.times.clone()).collect(),
+            bytes: 0,
+        };
+        let film = Film { writer, stream, core, start: job.span.core_start, packets: 0 };
+        Ok(Self { job, core, originals, pictures, film, report })
+    }
+
+    fn run(
+        mut self,
+        stretches: &[Stretch],
+        regions_at: &dyn Fn(i64) -> Vec<Region>,
+        progress: &mut dyn FnMut(u32),
+    ) -> Result<MaskReport, MediaError> {
+        for stretch in stretches {
+            if stretch.is_copied {
+                self.copy(&stretch.times, progress)?;
+            } else {
+                self.encode(&stretch.times, regions_at, progress)?;
+            }
         }
-        if pts < job.span.core_start {
-            continue;
-        }
-        if core.schedule.times().get(report.frames as usize) != Some(&pts) {
-            let detail = format!("a frame of clip {} before {pts} is missing", job.span.index);
+        if self.report.frames != self.job.span.core_frames {
+            let detail = format!(
+                "{} of {} frames of clip {} decode",
+                self.report.frames, self.job.span.core_frames, self.job.span.index
+            );
             return Err(MediaError::Broken { detail });
         }
-        let regions = regions_at(pts);
-        let mut planar = converter.planar(frame.video)?;
-        let video = planar.as_mut().unwrap_or(frame.video);
-        if !regions.is_empty() {
-            ffi::make_writable(video)?;
-            mask::draw(video, frame.orientation, &regions, job.render.style);
-            report.masked_frames += 1;
+        self.report.bytes = self.film.writer.finish()?;
+        Ok(self.report)
+    }
+
+    /// Times of the source as ticks of the clip.
+    fn of_clip(&self, times: &Range<i64>) -> Range<i64> {
+        let ticks = |pts: i64| {
+            rescale(pts - self.job.span.margin_start, self.job.probe.time_base, self.core.clip_base)
+        };
+        ticks(times.start)..ticks(times.end)
+    }
+
+    fn copy(
+        &mut self,
+        times: &Range<i64>,
+        progress: &mut dyn FnMut(u32),
+    ) -> Result<(), MediaError> {
+        let codec = self.originals.codec(self.originals.video)?;
+        let of_clip = self.of_clip(times);
+        while let Some((clip_pts, packet)) = self.originals.next_video_of(&of_clip)? {
+            if is_shown(&packet, codec) {
+                self.film.add(packet, source_pts(self.job, clip_pts, self.core.clip_base))?;
+                self.report.frames += 1;
+                self.report.copied_frames += 1;
+                progress(self.report.frames);
+            }
         }
-        film.add(video, pts - job.span.core_start)?;
-        report.frames += 1;
-        progress(report.frames);
+        Ok(())
     }
-    film.encoder.finish()?;
-    film.drain()?;
-    if report.frames != job.span.core_frames {
-        let detail = format!(
-            "{} of {} frames of clip {} decode",
-            report.frames, job.span.core_frames, job.span.index
-        );
-        return Err(MediaError::Broken { detail });
+
+    fn encode(
+        &mut self,
+        times: &Range<i64>,
+        regions_at: &dyn Fn(i64) -> Vec<Region>,
+        progress: &mut dyn FnMut(u32),
+    ) -> Result<(), MediaError> {
+        let of_clip = self.of_clip(times);
+        let (job, core, report, film) = (self.job, self.core, &mut self.report, &mut self.film);
+        let Some(pictures) = &mut self.pictures else {
+            return Err(MediaError::internal("a stretch is encoded without an encoder"));
+        };
+        let mut encoder = match pictures.encoder.take() {
+            Some(encoder) => encoder,
+            None => pictures.new_encoder(job)?,
+        };
+        if pictures.is_by_groups {
+            pictures.reader.go_on(of_clip);
+        }
+        while let Some(frame) = pictures.reader.next()? {
+            let pts = source_pts(job, frame.pts(), core.clip_base);
+            if pts >= times.end {
+                break;
+            }
+            if pts < times.start {
+                continue;
+            }
+            if core.schedule.times().get(report.frames as usize) != Some(&pts) {
+                let detail = format!("a frame of clip {} before {pts} is missing", job.span.index);
+                return Err(MediaError::Broken { detail });
+            }
+            let regions = regions_at(pts);
+            let mut planar = pictures.converter.planar(frame.video)?;
+            let video = planar.as_mut().unwrap_or(frame.video);
+            if !regions.is_empty() {
+                ffi::make_writable(video)?;
+                mask::draw(video, frame.orientation, &regions, job.render.style);
+                report.masked_frames += 1;
+            }
+            match with_even_sides(video) {
+                Some(mut even) => encoder.send(&mut even, pts)?,
+                None => encoder.send(video, pts)?,
+            }
+            film.add_encoded(&mut encoder)?;
+            report.frames += 1;
+            progress(report.frames);
+        }
+        encoder.finish()?;
+        film.add_encoded(&mut encoder)
     }
-    report.bytes = writer.finish()?;
-    Ok(report)
 }
 
-/// An id that the copied clips of the run do not use, so that one avcC can hold both sets.
-fn free_parameter_set(job: &MaskJob<'_>) -> Result<u32, MediaError> {
-    if job.render.mode != RenderMode::Smart || !job.probe.smart_ok {
-        return Ok(0);
-    }
-    let source = Source::open_video(job.clip, job.limits)?;
-    let facts = source.facts(source.video)?;
-    let taken = AvcConfig::parse(&facts.extradata).and_then(|config| config.only_id());
-    Ok(if taken == Some(1) { 2 } else { 1 })
-}
-
-/// Frames on their way to the file.
+/// The core's packets on their way to the file.
 struct Film<'a> {
-    encoder: &'a mut Encoder,
-    writer: &'a mut Writer,
+    writer: Writer,
     stream: usize,
     core: &'a Core,
+    /// Source PTS of the film's beginning.
+    start: i64,
+    /// Packets written.
+    packets: usize,
 }
 
 impl Film<'_> {
-    fn add(&mut self, video: &mut ff::frame::Video, pts: i64) -> Result<(), MediaError> {
-        match with_even_sides(video) {
-            Some(mut even) => self.encoder.send(&mut even, pts)?,
-            None => self.encoder.send(video, pts)?,
-        }
-        self.drain()
+    fn add(&mut self, packet: ff::Packet, pts: i64) -> Result<(), MediaError> {
+        let (at, schedule) = (self.packets, &self.core.schedule);
+        self.writer.write_scheduled(self.stream, packet, schedule, at, pts, self.start)?;
+        self.packets += 1;
+        Ok(())
     }
 
-    fn drain(&mut self) -> Result<(), MediaError> {
-        let start = self.core.schedule.times().first().copied().unwrap_or(0);
-        while let Some(mut packet) = self.encoder.receive()? {
-            // libx264 leaves the duration empty under FFmpeg 5.1, and the last frame is lost.
-            let pts = packet.pts().unwrap_or(0);
-            packet.set_duration(self.core.schedule.duration(start + pts));
-            self.writer.write(self.stream, packet)?;
+    fn add_encoded(&mut self, encoder: &mut Encoder) -> Result<(), MediaError> {
+        while let Some(packet) = encoder.receive()? {
+            let pts = packet
+                .pts()
+                .ok_or_else(|| MediaError::internal("an encoded packet has no time stamp"))?;
+            self.add(packet, pts)?;
         }
         Ok(())
     }

@@ -31,6 +31,11 @@ impl Schedule {
         Ok(Self { sorted, delay: delay.unwrap_or(0), end })
     }
 
+    /// The same with room for packets that come up to `places` before their display.
+    pub(crate) fn with_delay(self, places: usize) -> Self {
+        Self { delay: self.delay.max(places), ..self }
+    }
+
     /// Presentation times, rising.
     pub(crate) fn times(&self) -> &[i64] {
         &self.sorted

@@ -1,5 +1,6 @@
 //! An open media file: its video stream, its sound, its packets.
 
+use std::ops::Range;
 use std::path::Path;
 
 use ff::codec::Id;
@@ -24,6 +25,8 @@ pub(crate) struct Source {
     stated_size: Option<(u32, u32)>,
     limits: Limits,
     packets: u64,
+    /// A packet of the video that was read too early.
+    held: Option<(i64, ff::Packet)>,
 }
 
 impl Source {
@@ -39,7 +42,17 @@ impl Source {
         let intake = Intake::open(container, &mut input, video)?;
         let stated_size = stated_sizes.get(video).copied().filter(|size| size.0 > 0 && size.1 > 0);
         let limits = limits.clone();
-        Ok(Self { container, input, video, audio, intake, stated_size, limits, packets: 0 })
+        Ok(Self {
+            container,
+            input,
+            video,
+            audio,
+            intake,
+            stated_size,
+            limits,
+            packets: 0,
+            held: None,
+        })
     }
 
     /// Opens a file and reads only its video packets.
@@ -109,6 +122,7 @@ impl Source {
         let pts = self.intake.to_container(self.video, pts);
         ffi::seek(&mut self.input, self.video, pts)?;
         self.intake.clear();
+        self.held = None;
         Ok(())
     }
 
@@ -159,11 +173,32 @@ impl Source {
 
     /// The next packet of the video stream, with its PTS.
     pub(crate) fn next_video(&mut self) -> Result<Option<(i64, ff::Packet)>, MediaError> {
+        if let Some(held) = self.held.take() {
+            return Ok(Some(held));
+        }
         while let Some(packet) = self.next_packet()? {
             if packet.stream() == self.video {
                 let pts = packet
                     .pts()
                     .ok_or_else(|| MediaError::broken("a video packet has no time stamp"))?;
+                return Ok(Some((pts, packet)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next packet of the video whose PTS lies in `times`: those before are passed over, and the
+    /// first behind is kept for the next call.
+    pub(crate) fn next_video_of(
+        &mut self,
+        times: &Range<i64>,
+    ) -> Result<Option<(i64, ff::Packet)>, MediaError> {
+        while let Some((pts, packet)) = self.next_video()? {
+            if pts >= times.end {
+                self.held = Some((pts, packet));
+                return Ok(None);
+            }
+            if pts >= times.start {
                 return Ok(Some((pts, packet)));
             }
         }

@@ -72,15 +72,16 @@ impl Studio {
         self.upload(&masked, &effect.bucket, &effect.masked_key).await?;
         let written = [effect.masked_key.clone()];
         self.working(&effect.bucket, manifest).unless_swept(&written).await?;
-        let kind = if report.copied { FrameKind::Copied } else { FrameKind::Encoded };
-        self.metrics.count_frames(kind, report.frames.into());
+        let encoded = report.frames - report.copied_frames;
+        self.metrics.count_frames(FrameKind::Copied, report.copied_frames.into());
+        self.metrics.count_frames(FrameKind::Encoded, encoded.into());
         self.metrics.count_frames(FrameKind::Masked, report.masked_frames.into());
         let core = manifest.time_base.to_ms(entry.core_end - entry.core_start);
         self.metrics.count_media("blur", footage(core));
         Ok(Masked {
             frames: count(report.frames),
             masked_frames: count(report.masked_frames),
-            copied: report.copied,
+            copied: report.copied_frames == report.frames,
         })
     }
 }
@@ -127,15 +128,21 @@ impl Work for MaskCore {
                 Blur::None => Vec::new(),
             };
             let report = media::mask_clip(&job, &regions_at, &mut |_| {})?;
-            // Copied packets show what the first look has seen.
-            let done = self.masking.blur == Blur::None || report.copied || looks == SECOND_LOOKS;
-            let missed = if done {
+            let done = self.masking.blur == Blur::None || looks == SECOND_LOOKS;
+            let missed = if done || report.encoded.is_empty() {
                 Vec::new()
             } else {
                 let mut detector = FaceDetector::new(&models, limits.threads)?;
                 let threshold = self.masking.verify_threshold;
-                let (out, span) = (&self.out, &self.span);
-                faces_in_the_clear(out, span, &tracks, &mut detector, threshold, limits)?
+                faces_in_the_clear(
+                    &self.out,
+                    &self.span,
+                    &report.encoded,
+                    &tracks,
+                    &mut detector,
+                    threshold,
+                    limits,
+                )?
             };
             if missed.is_empty() {
                 tracks.tracks.drain(..known);
@@ -185,7 +192,7 @@ pub(super) fn style(manifest: &Manifest) -> MaskStyle {
 fn render(manifest: &Manifest, threads: usize) -> Render {
     let mode = match manifest.render {
         RenderMode::Full => media::RenderMode::Full,
-        // Clips without a region, here all of them, are copied in this mode.
+        // Groups without a region, here all of them, are copied in this mode.
         RenderMode::Smart | RenderMode::Copy => media::RenderMode::Smart,
     };
     let threads = u32::try_from(threads).unwrap_or(1);

@@ -7,7 +7,7 @@
 use super::masking::region;
 use media::{ClipSpan, Limits, MediaError};
 use schemas::{Track, TrackPoint, Tracks};
-use std::{ops::ControlFlow, path::Path};
+use std::{ops::Range, path::Path};
 use vision::FaceDetector;
 
 /// The detector's working width.
@@ -19,28 +19,23 @@ const HOLD_MS: i64 = 200;
 /// A face seen once gets a box larger by this share on each side.
 const GROW: f32 = 0.1;
 
-/// The faces of a rendered core that no mask of `tracks` touches, as tracks to be masked.
+/// The faces of a rendered core that no mask of `tracks` touches, as tracks to be masked. Only what
+/// was encoded anew is looked at: copied packets show what the first look has seen.
 ///
-/// `threshold` is 0 to 1; the rendered core begins at `span.core_start`.
+/// `threshold` is 0 to 1.
 pub(super) fn faces_in_the_clear(
     rendered: &Path,
     span: &ClipSpan,
+    encoded: &[Range<i64>],
     tracks: &Tracks,
     detector: &mut FaceDetector,
     threshold: f32,
     limits: &Limits,
 ) -> Result<Vec<Track>, MediaError> {
-    let probe = media::probe(rendered, limits)?;
-    let (from, to) = (probe.time_base, tracks.time_base);
-    let ticks = |pts: i64| {
-        let scaled = i128::from(pts - probe.start_pts) * i128::from(from.num) * i128::from(to.den);
-        let whole = i128::from(from.den) * i128::from(to.num);
-        span.core_start + i64::try_from((scaled + whole / 2).div_euclid(whole.max(1))).unwrap_or(0)
-    };
     let hold = tracks.time_base.to_ticks(HOLD_MS);
+    let time_base = media::Rational { num: tracks.time_base.num, den: tracks.time_base.den };
     let mut found = Vec::new();
-    media::decode(rendered, limits, &mut |frame| {
-        let pts = ticks(frame.pts());
+    media::decode_core(rendered, span, time_base, encoded, limits, &mut |pts, frame| {
         let masks: Vec<_> = tracks.regions_at(pts).iter().map(region).collect();
         for face in detector.detect(&frame.rgb(DETECTOR_WIDTH)?, threshold)? {
             if media::mask_coverage(&region(&face.region), &masks) >= TOUCHED {
@@ -57,7 +52,7 @@ pub(super) fn faces_in_the_clear(
             let id = i32::try_from(tracks.tracks.len() + found.len()).unwrap_or(i32::MAX);
             found.push(Track { id, points: vec![point(pts - hold), point(pts + hold)] });
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     })?;
     Ok(found)
 }

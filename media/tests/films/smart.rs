@@ -1,17 +1,106 @@
-//! Render mode `smart`: clips without faces pass bit for bit between re-encoded ones.
+//! Render mode `smart`: groups of pictures without faces pass bit for bit between re-encoded ones.
 
 use std::path::Path;
 
 use media::{Limits, Region, Render, RenderMode, compare, difference_outside, probe};
 
 use crate::support::{
-    Studio, ffprobe, footage, frame_times, nothing, packet_hashes, strict_decode,
+    Film, Studio, ffprobe, footage, frame_times, nothing, packet_hashes, strict_decode,
 };
 
 const FACE: Region = Region { left: 0.3, top: 0.25, width: 0.2, height: 0.4 };
 
 fn smart() -> Render {
     Render { mode: RenderMode::Smart, ..Render::default() }
+}
+
+/// Frames that were copied, of each clip.
+fn copied(film: &Film) -> Vec<u32> {
+    film.masked.iter().map(|part| part.copied_frames).collect()
+}
+
+/// The picture that a player shows after a seek to a frame.
+fn after_seek(studio: &Studio, film: &Path, frame: usize) -> Vec<u8> {
+    let at = (frame as f64 - 0.25).max(0.0) / 25.0;
+    let call = format!("-xerror -err_detect explode -ss {at} -i {}", film.display());
+    let picture = studio.make("seek.yuv", &format!("{call} -frames:v 1 -f rawvideo"));
+    std::fs::read(picture).unwrap()
+}
+
+#[test]
+fn only_groups_with_a_face_are_encoded() {
+    let studio = Studio::new();
+    // Groups of uneven length with B-frames in a pyramid.
+    let source = studio.make(
+        "groups.mp4",
+        "-f lavfi -i testsrc2=size=320x180:rate=25:duration=8 -pix_fmt yuv420p -c:v libx264 -bf 4 \
+         -force_key_frames 0,1,1.4,3,4,5,5.04,6.2,7 -g 250 -sc_threshold 0",
+    );
+    let masked = [60, 125, 130, 156];
+    let anew = [35..75, 125..175];
+    let is_anew = |frame: usize| anew.iter().any(|frames| frames.contains(&frame));
+    let regions = |pts: i64| if masked.contains(&(pts / 512)) { vec![FACE] } else { Vec::new() };
+    for (clip_seconds, kept) in [(60.0, vec![110]), (4.0, vec![60, 50])] {
+        let film = studio.whole_way(&source, clip_seconds, &smart(), &regions);
+        let told: Vec<_> = film.masked.iter().flat_map(|part| part.encoded.clone()).collect();
+        assert_eq!(told, [35 * 512..75 * 512, 125 * 512..175 * 512]);
+        assert_eq!(copied(&film), kept);
+        assert_eq!(film.masked.iter().map(|part| part.masked_frames).sum::<u32>(), 4);
+        assert_eq!(strict_decode(&film.path), "");
+        assert_eq!(frame_times(&source), frame_times(&film.path));
+        // In decoding order, where groups lie in the same places.
+        let hashes = packet_hashes(&source, "v").into_iter().zip(packet_hashes(&film.path, "v"));
+        for (place, (before, after)) in hashes.enumerate() {
+            assert_eq!(before == after, !is_anew(place), "packet {place}");
+        }
+        let mut index = 0;
+        compare(&source, &film.path, &Limits::default(), &mut |pair| {
+            let (before, after) = (pair.source.rgb(640)?, pair.output.rgb(640)?);
+            let faces: &[Region] = if masked.contains(&index) { &[FACE] } else { &[] };
+            let most = if is_anew(index as usize) { 24.0 } else { 0.0 };
+            let difference = difference_outside(&before, &after, faces);
+            assert!(difference <= most, "frame {index}: {difference}");
+            let hidden = difference_outside(&before, &after, &[]);
+            assert_eq!(hidden > 40.0, !faces.is_empty(), "frame {index}: {hidden}");
+            index += 1;
+            Ok(())
+        })
+        .unwrap();
+        for frame in [0, 24, 34, 35, 74, 75, 100, 124, 125, 126, 155, 174, 175, 199] {
+            let (before, after) =
+                (after_seek(&studio, &source, frame), after_seek(&studio, &film.path, frame));
+            assert_eq!((before.len(), after.len()), (320 * 180 * 3 / 2, 320 * 180 * 3 / 2));
+            assert_eq!(before == after, !is_anew(frame), "frame {frame}");
+        }
+    }
+}
+
+#[test]
+fn a_group_that_is_damaged_gives_no_film_where_it_has_a_face() {
+    let studio = Studio::new();
+    let source = studio.make(
+        "damaged.mp4",
+        "-f lavfi -i testsrc2=size=320x180:rate=25:duration=4 -pix_fmt yuv420p -c:v libx264 -g 25 \
+         -bf 0",
+    );
+    // The slice of one picture in the second group.
+    let at = ffprobe(&source, "v:0", "packet=pos,size").lines().nth(30).map(|line| {
+        let mut numbers = line.split(',').map(|number| number.parse::<usize>().unwrap());
+        let (size, pos) = (numbers.next().unwrap(), numbers.next().unwrap());
+        pos + 8..pos + size
+    });
+    let mut bytes = std::fs::read(&source).unwrap();
+    bytes[at.unwrap()].fill(0);
+    let source = studio.write("damaged.mp4", &bytes);
+    let mask =
+        |masked: i64| move |pts: i64| if pts / 512 == masked { vec![FACE] } else { Vec::new() };
+    for masked in [25, 49] {
+        let error = studio.try_whole_way(&source, 60.0, &smart(), &mask(masked)).err().unwrap();
+        assert_eq!(error.reason(), "broken", "{error}");
+    }
+    // Elsewhere what is damaged is carried over as it is.
+    let film = studio.whole_way(&source, 60.0, &smart(), &mask(60));
+    assert_eq!(copied(&film), [75]);
 }
 
 #[test]
@@ -23,8 +112,7 @@ fn clear_clips_are_copied_bit_for_bit_and_the_film_decodes_without_complaint() {
         let frame = pts / 512;
         if (250..500).contains(&frame) { Vec::new() } else { vec![FACE] }
     });
-    let copied: Vec<bool> = film.masked.iter().map(|part| part.copied).collect();
-    assert_eq!(copied, [false, true, false]);
+    assert_eq!(copied(&film), [0, 250, 0]);
     assert_eq!(strict_decode(&film.path), "");
     assert_eq!(frame_times(&source), frame_times(&film.path));
     let (before, after) = (packet_hashes(&source, "v"), packet_hashes(&film.path, "v"));
@@ -56,7 +144,7 @@ fn a_source_whose_parameter_sets_have_the_id_1_is_not_confused() {
     let film = studio.whole_way(&source, 2.0, &smart(), &|pts| {
         if pts < 512 * 50 { vec![FACE] } else { Vec::new() }
     });
-    assert_eq!(film.masked.iter().map(|part| part.copied).collect::<Vec<_>>(), [false, true, true]);
+    assert_eq!(copied(&film), [0, 50, 50]);
     assert_eq!(strict_decode(&film.path), "");
     assert_eq!(frame_times(&source), frame_times(&film.path));
 }
@@ -66,7 +154,7 @@ fn a_film_without_any_face_is_the_source() {
     let studio = Studio::new();
     let source = footage("talk_360p.mp4");
     let film = studio.whole_way(&source, 4.5, &smart(), &nothing);
-    assert!(film.masked.iter().all(|part| part.copied));
+    assert!(film.masked.iter().all(|part| part.copied_frames == part.frames));
     assert_eq!(packet_hashes(&source, "v"), packet_hashes(&film.path, "v"));
     assert_eq!(packet_hashes(&source, "a"), packet_hashes(&film.path, "a"));
 }
@@ -93,7 +181,7 @@ fn what_is_not_safe_to_copy_is_encoded_in_full() {
         let found = probe(&source, &Limits::default()).unwrap();
         assert!(!found.smart_ok, "{name}");
         let film = studio.whole_way(&source, 2.0, &smart(), &nothing);
-        assert!(film.masked.iter().all(|part| !part.copied), "{name}: {}", found.smart_reason);
+        assert_eq!(copied(&film), [0, 0], "{name}: {}", found.smart_reason);
     }
 }
 

@@ -16,11 +16,11 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn whole(input: &Input, films: &[Film]) -> Self {
         let probe = &films[0].plan.probe;
-        let copied: usize =
-            films.iter().flat_map(|film| &film.masked).filter(|part| part.copied).count();
+        let copied: u32 =
+            films.iter().flat_map(|film| &film.masked).map(|part| part.copied_frames).sum();
         let render = match (probe.smart_ok, copied) {
             (true, 0) => "smart",
-            (true, _) => "smart, clips copied",
+            (true, _) => "smart, groups copied",
             (false, _) => "full",
         };
         let sound = match films[0].report.audio {
