@@ -1,11 +1,13 @@
 """A mill of a bench's own: `reelmill up` on free ports, in a directory that the bench gives."""
 
+import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 
 def cpu_of(pid):
@@ -21,8 +23,8 @@ def rss_mib(pid):
 
 
 class Mill:
-    def __init__(self, program, work):
-        self.program, self.work = program, work
+    def __init__(self, program, work, *options):
+        self.program, self.work, self.options = program, work, options
         self.start()
 
     def start(self):
@@ -32,7 +34,7 @@ class Mill:
         endpoints.unlink(missing_ok=True)
         ports = sum(([f"--{p}port", "0"] for p in ("", "kafka-", "registry-", "store-", "vision-")), [])
         log = open(self.work / "up.log", "a")
-        command = [self.program, "up", "--data", str(data), "--clip-seconds", "10", *ports]
+        command = [self.program, "up", "--data", str(data), "--clip-seconds", "10", *ports, *self.options]
         begun = time.monotonic()
         self.process = subprocess.Popen(command, stdout=log, stderr=log)
         while not endpoints.exists():
@@ -49,6 +51,17 @@ class Mill:
     def upload(self, film, *options):
         command = [self.program, "upload", *options, str(film)]
         subprocess.run(command, check=True, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def film(self, source, out, *options):
+        """Lets it work on a film and downloads what came of it; answers with its own words where none did."""
+        command = [self.program, "upload", "--wait", *options, str(source)]
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True)
+        if done.returncode:
+            return done.stdout + done.stderr
+        listed = json.load(urllib.request.urlopen(self.env["REELMILL_API"] + "/api/videos?page_size=1"))
+        with urllib.request.urlopen(listed["videos"][0]["links"]["recording"]) as film:
+            pathlib.Path(out).write_bytes(film.read())
+        return None
 
     def stop(self):
         """Asks it to stop, and answers with the seconds that took."""

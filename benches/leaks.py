@@ -1,0 +1,103 @@
+"""Counts the faces that reelmill and deface leave in the same films, in one run: leaks.py MILL BENCH DEFACE SEEDS
+
+MILL is `reelmill`, BENCH `reelmill-bench`. Both mask in black, which a count of pixels can see. Prints a table
+of pooled seeds, and writes all figures as JSON.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+from mill import Mill
+
+HERE = pathlib.Path(__file__).parent
+FOOTAGE = HERE.parent / "tests/footage"
+PYTHON = sys.executable
+MODES = {"careful": ()}
+
+
+def made(seed, work):
+    """The film of a seed and its truth, kept for the next run."""
+    film, truth = work / f"{seed}.mp4", work / f"{seed}.json"
+    if not truth.exists():
+        command = [PYTHON, HERE / "truth/film.py", str(seed), FOOTAGE, film, truth]
+        subprocess.run(command, check=True)
+    return film, truth
+
+
+def leaks(bench, film, masked, truth):
+    done = subprocess.run([bench, "leaks", film, masked, truth], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def add(total, one):
+    for name, value in one.items():
+        if isinstance(value, dict):
+            add(total.setdefault(name, {}), value)
+        else:
+            total[name] = total.get(name, 0) + value
+
+
+def share(part, whole):
+    return f"{100 * part / whole:6.2f} %" if whole else "       -"
+
+
+def main():
+    program, bench, deface, seeds = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+    first = int(os.environ.get("FIRST", "1"))
+    films = pathlib.Path(os.environ.get("FILMS", pathlib.Path.home() / ".cache/reelmill/truth"))
+    films.mkdir(parents=True, exist_ok=True)
+    work = pathlib.Path(tempfile.mkdtemp(prefix="reelmill-leaks."))
+    pooled, unpublished, took = {}, {}, {}
+    print(f"load average {os.getloadavg()[0]:.1f}; seeds {first} to {first + seeds - 1}", flush=True)
+    mills = {}
+    for name, options in MODES.items():
+        (work / name).mkdir()
+        mills[name] = Mill(program, work / name, "--clip-seconds", "4", "--mask", "solid", *options)
+    for seed in range(first, first + seeds):
+        film, truth = made(seed, films)
+        for name, mill in mills.items():
+            out = work / f"{name}-{seed}.mp4"
+            begun = time.monotonic()
+            refused = mill.film(film, out, "--assessment", f"seed{seed}")
+            took[name] = took.get(name, 0) + time.monotonic() - begun
+            if refused:
+                # Not published is not leaked, and no recording either.
+                print(f"{name}, seed {seed}: {refused.strip()}", flush=True)
+                unpublished[name] = unpublished.get(name, 0) + 1
+                continue
+            add(pooled.setdefault(name, {}), leaks(bench, film, out, truth))
+        if deface != "-":
+            out = work / f"deface-{seed}.mp4"
+            begun = time.monotonic()
+            subprocess.run([deface, film, "--replacewith", "solid", "-o", out], check=True, capture_output=True)
+            took["deface"] = took.get("deface", 0) + time.monotonic() - begun
+            add(pooled.setdefault("deface", {}), leaks(bench, film, out, truth))
+    for mill in mills.values():
+        mill.stop()
+    report(pooled, unpublished, took)
+    figures = work / "leaks.json"
+    figures.write_text(json.dumps({"pooled": pooled, "unpublished": unpublished, "seconds": took}, indent=1))
+    print(f"figures: {figures}")
+
+
+def report(pooled, unpublished, took):
+    for name, total in pooled.items():
+        print(f"\n{name}: {took[name]:.0f} s, {unpublished.get(name, 0)} not published")
+        print(f"  {'':14} {'faces':>7} {'leaked':>8} {'tracks':>7} {'leaked':>8}")
+        for kind in ("classes", "kinds"):
+            for one, count in sorted(total[kind].items()):
+                faces, tracks = count["face_frames"], count["tracks"]
+                leaked, lost = share(count["leaked"], faces), share(count["leaked_tracks"], tracks)
+                print(f"  {one:14} {faces:7} {leaked} {tracks:7} {lost}")
+            print()
+        print(f"  touched outside of faces: {total['touched_pixels'] / total['face_pixels']:.2f} of their area")
+        print(f"  masked frames without a face: {share(total['masked_without_face'], total['frames_without_face'])}")
+
+
+if __name__ == "__main__":
+    main()
