@@ -16,7 +16,7 @@ const SPECK: u64 = 16;
 
 /// What is counted frame by frame.
 #[derive(Debug, Default)]
-pub struct Count {
+pub(crate) struct Count {
     classes: BTreeMap<String, Class>,
     leaked_tracks: BTreeSet<usize>,
     tracks: BTreeSet<usize>,
@@ -38,7 +38,7 @@ struct Class {
 
 /// The result.
 #[derive(Debug, Serialize)]
-pub struct Leaks {
+pub(crate) struct Leaks {
     classes: BTreeMap<String, Class>,
     /// The same by what the faces do.
     kinds: BTreeMap<String, Class>,
@@ -53,7 +53,7 @@ pub struct Leaks {
 
 impl Count {
     /// Counts one frame of the masked film.
-    pub fn frame(&mut self, truth: &Truth, faces: &[Face], picture: &RgbImage) {
+    pub(crate) fn frame(&mut self, truth: &Truth, faces: &[Face], picture: &RgbImage) {
         // By face: visible pixels, and those of them that are masked.
         let mut pixels = vec![(0_u64, 0_u64); faces.len()];
         let mut touched = 0;
@@ -98,7 +98,7 @@ impl Count {
     }
 
     /// The sums.
-    pub fn finish(mut self, truth: &Truth) -> Leaks {
+    pub(crate) fn finish(mut self, truth: &Truth) -> Leaks {
         for &at in &self.tracks {
             let track = &truth.tracks[at];
             for (names, name) in

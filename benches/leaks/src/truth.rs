@@ -4,41 +4,40 @@ use serde::Deserialize;
 
 /// A film's faces.
 #[derive(Debug, Deserialize)]
-pub struct Truth {
-    pub width: u32,
-    pub height: u32,
+pub(crate) struct Truth {
+    pub(crate) width: u32,
     /// What hides the faces behind a head, in radii of its face.
-    pub head: f32,
-    pub tracks: Vec<Track>,
+    pub(crate) head: f32,
+    pub(crate) tracks: Vec<Track>,
     /// The faces of each frame, those behind first.
-    pub frames: Vec<Vec<Face>>,
+    pub(crate) frames: Vec<Vec<Face>>,
 }
 
 /// A face over time.
 #[derive(Debug, Deserialize)]
-pub struct Track {
-    pub kind: String,
+pub(crate) struct Track {
+    pub(crate) kind: String,
     /// Of the face, px.
-    pub width: f32,
-    pub frames: u32,
+    pub(crate) width: f32,
+    pub(crate) frames: u32,
 }
 
 /// A face on one frame.
 #[derive(Debug, Deserialize)]
-pub struct Face {
-    pub track: usize,
-    pub ellipse: Ellipse,
+pub(crate) struct Face {
+    pub(crate) track: usize,
+    pub(crate) ellipse: Ellipse,
     /// Share of the face that is in the picture and not behind another's head, 0 to 1.
-    pub visible: f32,
+    pub(crate) visible: f32,
 }
 
 /// Middle and radii in px, and the angle that it is turned by clockwise, degrees.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Ellipse(f32, f32, f32, f32, f32);
+pub(crate) struct Ellipse(f32, f32, f32, f32, f32);
 
 impl Ellipse {
     /// Whether the middle of a pixel lies in the ellipse with its radii `scale` times as long.
-    pub fn holds(&self, x: u32, y: u32, scale: f32) -> bool {
+    pub(crate) fn holds(&self, x: u32, y: u32, scale: f32) -> bool {
         let &Self(middle_x, middle_y, radius_x, radius_y, degrees) = self;
         let (right, down) = (x as f32 + 0.5 - middle_x, y as f32 + 0.5 - middle_y);
         let (sin, cos) = degrees.to_radians().sin_cos();
@@ -55,7 +54,7 @@ const LARGE: f32 = 24.0;
 
 impl Track {
     /// What it counts as.
-    pub fn class(&self) -> &str {
+    pub(crate) fn class(&self) -> &str {
         match self.kind.as_str() {
             "dark" | "turned" | "border" => &self.kind,
             _ if self.frames < LONG => "brief",

@@ -111,9 +111,15 @@ async fn a_held_partition_hands_out_nothing_until_it_is_let_go() {
     }
     assert!(!others.is_empty() && !others.contains(&held.partition), "{others:?}");
     log.hold(Vec::new());
-    let (_, next) = records(&mut log, 7).await;
-    let position = next[0].position.clone().unwrap();
-    assert_eq!((position.partition, position.offset), (held.partition, held.offset + 1));
+    // Of the others there may still be some on a busy machine.
+    let position = loop {
+        let (_, next) = records(&mut log, 1).await;
+        let position = next[0].position.clone().unwrap();
+        if position.partition == held.partition {
+            break position;
+        }
+    };
+    assert_eq!(position.offset, held.offset + 1);
     log.close().await;
 }
 
