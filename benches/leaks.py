@@ -29,15 +29,20 @@ def made(seed, work):
     return film, truth
 
 
-def leaks(bench, film, masked, truth):
+def leaks(bench, film, masked, truth, seed):
     done = subprocess.run([bench, "leaks", film, masked, truth], check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)
+    found = json.loads(done.stdout)
+    for leak in found["leaks"]:
+        leak["seed"] = seed
+    return found
 
 
 def add(total, one):
     for name, value in one.items():
         if isinstance(value, dict):
             add(total.setdefault(name, {}), value)
+        elif isinstance(value, list):
+            total[name] = total.get(name, []) + value
         else:
             total[name] = total.get(name, 0) + value
 
@@ -70,13 +75,13 @@ def main():
                 print(f"{name}, seed {seed}: {refused.strip()}", flush=True)
                 unpublished[name] = unpublished.get(name, 0) + 1
                 continue
-            add(pooled.setdefault(name, {}), leaks(bench, film, out, truth))
+            add(pooled.setdefault(name, {}), leaks(bench, film, out, truth, seed))
         if deface != "-":
             out = work / f"deface-{seed}.mp4"
             begun = time.monotonic()
             subprocess.run([deface, film, "--replacewith", "solid", "-o", out], check=True, capture_output=True)
             took["deface"] = took.get("deface", 0) + time.monotonic() - begun
-            add(pooled.setdefault("deface", {}), leaks(bench, film, out, truth))
+            add(pooled.setdefault("deface", {}), leaks(bench, film, out, truth, seed))
     for mill in mills.values():
         mill.stop()
     report(pooled, unpublished, took)

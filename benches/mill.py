@@ -24,6 +24,7 @@ def rss_mib(pid):
 
 class Mill:
     def __init__(self, program, work, *options):
+        options = options or ("--clip-seconds", "10")
         self.program, self.work, self.options = program, work, options
         self.start()
 
@@ -34,7 +35,7 @@ class Mill:
         endpoints.unlink(missing_ok=True)
         ports = sum(([f"--{p}port", "0"] for p in ("", "kafka-", "registry-", "store-", "vision-")), [])
         log = open(self.work / "up.log", "a")
-        command = [self.program, "up", "--data", str(data), "--clip-seconds", "10", *ports, *self.options]
+        command = [self.program, "up", "--data", str(data), *ports, *self.options]
         begun = time.monotonic()
         self.process = subprocess.Popen(command, stdout=log, stderr=log)
         while not endpoints.exists():
@@ -58,7 +59,7 @@ class Mill:
         done = subprocess.run(command, env=self.env, capture_output=True, text=True)
         if done.returncode:
             return done.stdout + done.stderr
-        listed = json.load(urllib.request.urlopen(self.env["REELMILL_API"] + "/api/videos?page_size=1"))
+        listed = json.load(urllib.request.urlopen(self.env["REELMILL_URL"] + "/api/videos?page_size=1"))
         with urllib.request.urlopen(listed["videos"][0]["links"]["recording"]) as film:
             pathlib.Path(out).write_bytes(film.read())
         return None

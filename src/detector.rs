@@ -66,7 +66,8 @@ pub async fn start(
         permits: Arc::clone(&tools.permits),
         threads: THREADS,
         helper: confinement::helper(),
-        face_threshold: args.face_threshold,
+        // Doubts, too, lead the masks of what is sure.
+        face_threshold: args.face_threshold * processors::tracks::DOUBTFUL,
         clock: vision::Clock::default(),
     };
     vision::Server::start(options).await.map_err(|e| Failure::start("the detector", &e))

@@ -133,7 +133,7 @@ impl Processor for Detect {
     }
 }
 
-/// How many sightings there were, and the tracks they make.
+/// How many sure sightings there were, and the tracks they make.
 fn link(event: &ClipsReady, time_base: TimeBase, seen: &[SeenFace]) -> (usize, Vec<Track>) {
     let sightings = sightings(event, time_base, seen);
     let rules = tracks::Rules {
@@ -141,13 +141,18 @@ fn link(event: &ClipsReady, time_base: TimeBase, seen: &[SeenFace]) -> (usize, V
         frame: event.frame_ticks,
         extend: time_base.to_ticks(event.extend_ms.clamp(0, tracks::LONGEST_EXTENSION_MS)),
         follow: time_base.to_ticks(tracks::FOLLOW_MS),
+        extend_every_frame: time_base.to_ticks(tracks::EXTENSION_OF_EVERY_FRAME_MS),
+        sure: event.face_threshold * 100.0,
     };
-    (sightings.len(), tracks::track(sightings, rules))
+    let sure = sightings.iter().filter(|sighting| sighting.confidence >= rules.sure).count();
+    (sure, tracks::track(sightings, rules))
 }
 
-/// What was seen, in the source's time. Only the run's threshold leaves a sighting out.
+/// What was seen, in the source's time. Only what is below the run's threshold, and too unsure to be
+/// a doubtful sighting even, is left out.
 fn sightings(event: &ClipsReady, time_base: TimeBase, seen: &[SeenFace]) -> Vec<Sighting> {
-    let least = event.face_threshold * 100.0;
+    let sure = event.face_threshold * 100.0;
+    let least = sure * tracks::DOUBTFUL;
     seen.iter()
         // A face whose confidence is no number is still a face.
         .filter(|face| face.confidence.is_nan() || face.confidence >= least)
@@ -158,7 +163,7 @@ fn sightings(event: &ClipsReady, time_base: TimeBase, seen: &[SeenFace]) -> Vec<
                 .clamp(event.margin_start_pts, event.margin_end_pts),
             region: face.region.clamped(),
             confidence: if face.confidence.is_nan() {
-                LEAST_CONFIDENCE
+                sure.max(LEAST_CONFIDENCE)
             } else {
                 face.confidence.clamp(LEAST_CONFIDENCE, 100.0)
             },

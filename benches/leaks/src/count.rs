@@ -25,6 +25,16 @@ pub(crate) struct Count {
     frames_without_face: u32,
     masked_without_face: u32,
     kinds: BTreeMap<String, Class>,
+    leaks: Vec<Leak>,
+}
+
+/// A face in the clear.
+#[derive(Debug, Serialize)]
+struct Leak {
+    frame: usize,
+    track: usize,
+    /// Share of what is visible of it, 0 to 1.
+    masked: f32,
 }
 
 /// Face-frames and tracks of one kind.
@@ -49,11 +59,13 @@ pub(crate) struct Leaks {
     frames_without_face: u32,
     /// Of these, those with a mask.
     masked_without_face: u32,
+    leaks: Vec<Leak>,
 }
 
 impl Count {
     /// Counts one frame of the masked film.
-    pub(crate) fn frame(&mut self, truth: &Truth, faces: &[Face], picture: &RgbImage) {
+    pub(crate) fn frame(&mut self, truth: &Truth, frame: usize, picture: &RgbImage) {
+        let faces: &[Face] = truth.frames.get(frame).map_or(&[], Vec::as_slice);
         // By face: visible pixels, and those of them that are masked.
         let mut pixels = vec![(0_u64, 0_u64); faces.len()];
         let mut touched = 0;
@@ -93,6 +105,8 @@ impl Count {
             self.tracks.insert(face.track);
             if is_leaked {
                 self.leaked_tracks.insert(face.track);
+                let masked = masked as f32 / visible as f32;
+                self.leaks.push(Leak { frame, track: face.track, masked });
             }
         }
     }
@@ -116,6 +130,7 @@ impl Count {
             touched_pixels: self.touched_pixels,
             frames_without_face: self.frames_without_face,
             masked_without_face: self.masked_without_face,
+            leaks: self.leaks,
         }
     }
 }
@@ -149,7 +164,7 @@ mod tests {
     fn counted(frame: usize, is_masked: impl Fn(u32, u32) -> bool) -> Leaks {
         let truth = truth();
         let mut count = Count::default();
-        count.frame(&truth, &truth.frames[frame], &picture(is_masked));
+        count.frame(&truth, frame, &picture(is_masked));
         count.finish(&truth)
     }
 

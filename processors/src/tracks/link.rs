@@ -39,7 +39,7 @@ pub(super) fn link(mut sightings: Vec<Sighting>, rules: Rules) -> Vec<Chain> {
 }
 
 /// A total order, so that the same sightings always give the same tracks.
-fn by_place(a: &Sighting, b: &Sighting) -> std::cmp::Ordering {
+pub(super) fn by_place(a: &Sighting, b: &Sighting) -> std::cmp::Ordering {
     let sides =
         |s: &Sighting| [s.region.left, s.region.top, s.region.width, s.region.height, s.confidence];
     let pairs = sides(a).into_iter().zip(sides(b));

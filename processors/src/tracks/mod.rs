@@ -2,11 +2,17 @@
 //!
 //! Faces are linked from frame to frame by overlap with where their motion leads them (the idea of
 //! SORT, Bewley et al. 2016, without its Kalman filter), then the gaps are filled and the ends are
-//! extended. Every sighting ends up in exactly one track, and where there is a doubt a mask is
+//! extended. Every sure sighting ends up in exactly one track, and where there is a doubt a mask is
 //! rather too big than too small.
+//!
+//! Two thresholds decide (the idea of ByteTrack, Zhang et al. 2021): a sure sighting is a face, a
+//! doubtful one only where a track leads to it. So a face that turns away keeps its mask for as long as
+//! the detector has an inkling of it, and a mask does not outlive its face by much.
 
+mod doubt;
 mod fill;
 mod link;
+mod steady;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +24,11 @@ pub const LONGEST_GAP_MS: i64 = 1000;
 pub const LONGEST_EXTENSION_MS: i64 = 1000;
 /// Within this time beyond its sightings a face is expected to move on as it did.
 pub const FOLLOW_MS: i64 = 400;
+/// How far a track is extended where the detector has looked at every frame, and so would have
+/// seen the face.
+pub const EXTENSION_OF_EVERY_FRAME_MS: i64 = 200;
+/// A sighting is doubtful from this share of the confidence on that makes a sure one.
+pub const DOUBTFUL: f32 = 0.5;
 
 /// A face on one frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,25 +42,45 @@ pub struct Sighting {
 }
 
 /// What holds for all tracks of a clip, in ticks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
     pub longest_gap: i64,
     /// Mean time between two frames.
     pub frame: i64,
     /// How far a track reaches beyond its sightings.
     pub extend: i64,
+    /// The same where every frame was looked at; see [`EXTENSION_OF_EVERY_FRAME_MS`].
+    pub extend_every_frame: i64,
+    /// Confidence from which a sighting is sure, 0 to 100.
+    pub sure: f32,
     /// See [`FOLLOW_MS`].
     pub follow: i64,
+}
+
+/// How far tracks reach beyond these sightings. What was looked at only now and then (Rekognition: every
+/// half second) says little about the time between.
+fn extension(sightings: &[Sighting], rules: Rules) -> i64 {
+    let mut times: Vec<i64> = sightings.iter().map(|sighting| sighting.pts).collect();
+    times.sort_unstable();
+    let steps = times.windows(2).map(|pair| pair[1] - pair[0]).filter(|step| *step > 0);
+    match steps.min() {
+        Some(step) if step < 2 * rules.frame => rules.extend.min(rules.extend_every_frame),
+        _ => rules.extend,
+    }
 }
 
 /// The tracks of a clip, numbered from 0 in the order of their first sightings. The order of the
 /// sightings does not matter.
 #[must_use]
 pub fn track(sightings: Vec<Sighting>, rules: Rules) -> Vec<Track> {
-    let chains = link::link(sightings, rules);
+    let rules = Rules { extend: extension(&sightings, rules), ..rules };
+    let (sure, doubtful): (Vec<_>, Vec<_>) =
+        sightings.into_iter().partition(|sighting| sighting.confidence >= rules.sure);
+    let mut chains = link::link(sure, rules);
+    doubt::prolong(&mut chains, doubtful, rules);
     chains
         .iter()
         .zip(0..)
-        .map(|(chain, id)| Track { id, points: fill::fill(chain, rules) })
+        .map(|(chain, id)| Track { id, points: fill::fill(&steady::steady(chain, rules), rules) })
         .collect()
 }

@@ -1,11 +1,19 @@
 //! What a viewer would notice: which frames are masked, and where.
 
-use super::{FOLLOW_MS, LONGEST_GAP_MS, Rules, Sighting, track};
+use super::{EXTENSION_OF_EVERY_FRAME_MS, FOLLOW_MS, LONGEST_GAP_MS, Rules, Sighting, track};
 use schemas::{BoundingBox, TimeBase, Track, Tracks};
 
 /// One tick is a millisecond, one frame 40 of them.
-const RULES: Rules =
-    Rules { longest_gap: LONGEST_GAP_MS, frame: 40, extend: 1000, follow: FOLLOW_MS };
+const RULES: Rules = Rules {
+    longest_gap: LONGEST_GAP_MS,
+    frame: 40,
+    extend: 1000,
+    extend_every_frame: 1000,
+    follow: FOLLOW_MS,
+    sure: 30.0,
+};
+/// As the mill has it.
+const SHORT: Rules = Rules { extend_every_frame: EXTENSION_OF_EVERY_FRAME_MS, ..RULES };
 
 fn seen(pts: i64, left: f32, top: f32, size: f32) -> Sighting {
     let region = BoundingBox { left, top, width: size, height: size };
@@ -54,6 +62,79 @@ fn a_face_in_every_frame_is_one_track_with_its_extensions() {
     assert_eq!(points.first(), Some(&1000));
     assert_eq!(points.last(), Some(&3960));
     assert!(points.windows(2).all(|pair| pair[0] < pair[1]), "{points:?}");
+}
+
+fn doubted(pts: i64, left: f32, top: f32, size: f32) -> Sighting {
+    Sighting { confidence: 20.0, ..seen(pts, left, top, size) }
+}
+
+#[test]
+fn a_track_ends_sooner_where_every_frame_was_looked_at() {
+    let reach = |faces: Vec<Sighting>| {
+        let tracks = tracks(faces, SHORT);
+        let points = times(&tracks.tracks[0]);
+        (points.first().copied().unwrap(), points.last().copied().unwrap())
+    };
+    assert_eq!(reach((0..25).map(|n| seen(2000 + n * 40, 0.3, 0.3, 0.1)).collect()), (1800, 3160));
+    // One alone, or one every half second, does not tell what was between.
+    assert_eq!(reach(vec![seen(2000, 0.3, 0.3, 0.1)]), (1000, 3000));
+    assert_eq!(reach((0..3).map(|n| seen(2000 + n * 500, 0.3, 0.3, 0.1)).collect()), (1000, 4000));
+    // A doubt elsewhere tells that a frame was looked at.
+    let elsewhere = doubted(2040, 0.7, 0.7, 0.1);
+    assert_eq!(reach(vec![seen(2000, 0.3, 0.3, 0.1), elsewhere]), (1800, 2200));
+}
+
+#[test]
+fn a_doubt_prolongs_a_track_in_both_directions_and_makes_none() {
+    let sure = (25..50).map(|n| seen(n * 40, 0.3, 0.3, 0.1));
+    // The face turns away while it moves on, half a second before and after.
+    let at = |n: i64| 0.3 + (n - 49).max(0) as f32 * 0.004 + (25 - n).max(0) as f32 * 0.004;
+    let doubts = (13..25).chain(50..62).map(|n| doubted(n * 40, at(n), 0.3, 0.1));
+    let elsewhere = (0..75).map(|n| doubted(n * 40, 0.7, 0.7, 0.1));
+    let tracks = tracks(sure.chain(doubts).chain(elsewhere).collect(), SHORT);
+    let [track] = &tracks.tracks[..] else { panic!("{tracks:?}") };
+    assert_eq!(times(track).first(), Some(&(13 * 40 - 200)));
+    assert_eq!(times(track).last(), Some(&(61 * 40 + 200)));
+    for n in 13..62 {
+        let face = seen(0, at(n), 0.3, 0.1).region;
+        assert!(covered(&tracks, n * 40, &face), "clear at {n}");
+    }
+}
+
+#[test]
+fn doubts_lead_a_track_a_second_further_at_most_and_not_over_a_gap() {
+    let sure = || (0..5).map(|n| seen(n * 40, 0.3, 0.3, 0.1)).collect::<Vec<_>>();
+    let end = |doubts: &mut dyn Iterator<Item = i64>| {
+        let faces = sure().into_iter().chain(doubts.map(|pts| doubted(pts, 0.3, 0.3, 0.1)));
+        times(&tracks(faces.collect(), SHORT).tracks[0]).last().copied()
+    };
+    assert_eq!(end(&mut (5..100).map(|n| n * 40)), Some(160 + 1000 + 200));
+    assert_eq!(end(&mut [560].into_iter()), Some(560 + 200));
+    assert_eq!(end(&mut [600].into_iter()), Some(160 + 200));
+}
+
+#[test]
+fn a_face_half_hidden_for_a_while_is_masked_as_a_whole() {
+    // For 20 frames another passes before it, and the detector sees the left part.
+    let face = seen(0, 0.3, 0.3, 0.2).region;
+    let part = |n: i64| if (20..40).contains(&n) { 0.12 } else { 0.2 };
+    let faces = (0..60).map(|n| Sighting {
+        region: BoundingBox { width: part(n), ..face },
+        ..seen(n * 40, 0.0, 0.0, 0.0)
+    });
+    let tracks = tracks(faces.collect(), SHORT);
+    assert_eq!(tracks.tracks.len(), 1);
+    for n in 0..60 {
+        let [mask] = tracks.regions_at(n * 40)[..] else { panic!("one mask at {n}") };
+        assert!(mask.width >= 0.2 - 1e-6, "{n}: {mask:?}");
+        assert!(mask.overlap(&face) >= 0.75 * face.area(), "{n}: {mask:?}");
+    }
+    // What leaves the picture is cut by its border, and no larger for that.
+    let leaving = (0..25).map(|n| seen(n * 40, 0.6 + n as f32 * 0.02, 0.3, 0.2));
+    let leaving = leaving.map(|face| Sighting { region: face.region.clamped(), ..face });
+    let tracks = self::tracks(leaving.collect(), Rules { extend: 0, ..SHORT });
+    let [mask] = tracks.regions_at(24 * 40)[..] else { panic!("one mask") };
+    assert!((mask.left - 0.999).abs() < 0.002, "{mask:?}");
 }
 
 #[test]
@@ -163,7 +244,7 @@ fn sparse_samples_of_a_walking_person_are_one_track() {
 
 #[test]
 fn a_coarse_clock_fills_a_gap_of_a_single_frame() {
-    let rules = Rules { longest_gap: 25, frame: 1, extend: 0, follow: 10 };
+    let rules = Rules { longest_gap: 25, frame: 1, extend: 0, follow: 10, ..RULES };
     let tracks = tracks(vec![seen(0, 0.30, 0.3, 0.1), seen(2, 0.36, 0.3, 0.1)], rules);
     assert_eq!(times(&tracks.tracks[0]), [0, 1, 2]);
     let [mask] = tracks.regions_at(1)[..] else { panic!("{tracks:?}") };
@@ -173,6 +254,7 @@ fn a_coarse_clock_fills_a_gap_of_a_single_frame() {
 #[test]
 fn no_sighting_is_ever_lost_and_the_order_does_not_matter() {
     let mut dice = Dice(7);
+    let rules = Rules { sure: 0.0, ..RULES };
     for _ in 0..200 {
         let count = (dice.roll() * 60.0) as usize;
         let mut crowd: Vec<_> = (0..count)
@@ -187,11 +269,12 @@ fn no_sighting_is_ever_lost_and_the_order_does_not_matter() {
                 Sighting { pts, region: region.clamped(), confidence: 1.0 + dice.roll() * 99.0 }
             })
             .collect();
-        let found = tracks(crowd.clone(), RULES);
+        let found = tracks(crowd.clone(), rules);
         let points: Vec<_> = found.tracks.iter().flat_map(|track| &track.points).collect();
         for sighting in &crowd {
             let same = |p: &&&schemas::TrackPoint| {
-                p.pts == sighting.pts && p.region == sighting.region && p.confidence > 0.0
+                let is_whole = p.region.hull(&sighting.region).area() <= p.region.area() + 1e-6;
+                p.pts == sighting.pts && p.confidence == sighting.confidence && is_whole
             };
             assert_eq!(points.iter().filter(same).count(), 1, "{sighting:?}");
             assert!(covered(&found, sighting.pts, &sighting.region), "{sighting:?}");
@@ -205,7 +288,7 @@ fn no_sighting_is_ever_lost_and_the_order_does_not_matter() {
             }
         }
         crowd.reverse();
-        assert_eq!(tracks(crowd, RULES), found);
+        assert_eq!(tracks(crowd, rules), found);
     }
 }
 
