@@ -4,7 +4,9 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -37,7 +39,8 @@ class Watched:
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
-        self.variables = dict(os.environ)
+        # A deployment that the shell knows of is not to be met here.
+        self.variables = {name: value for name, value in os.environ.items() if name == "REELMILL_ONNXRUNTIME" or not name.startswith("REELMILL_")}
         self.running = []
         self.targets = []
         services = pathlib.Path(os.environ["REELMILL_SERVICES"])
@@ -97,6 +100,8 @@ class Watched:
 
 @contextlib.contextmanager
 def watched():
+    # So that what was started ends too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="reelmill-panels.") as folder:
         mill = Watched(folder)
         try:
