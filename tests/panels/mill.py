@@ -13,6 +13,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("REELMILL_BIN", str(pathlib.Path.home() / ".cache/reelmill/target/debug/reelmill"))
+PROMTOOL = pathlib.Path.home() / ".cache/reelmill/services/prometheus/promtool"
 FILM = ROOT / "tests/footage/head-pose-two.mp4"
 ANY_PORT = sum(([f"--{kind}port", "0"] for kind in ("", "kafka-", "registry-", "store-", "vision-")), [])
 # Loopback must be reached without a proxy, whatever the environment says.
@@ -96,6 +97,8 @@ class Watched:
                 child.wait()
         # What comes after us in the same Prometheus is not to be held against us.
         (self.scraped / "targets.json").write_text("[]")
+        for file in (self.scraped / "rules").iterdir():
+            file.unlink()
 
 
 @contextlib.contextmanager

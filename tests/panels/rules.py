@@ -19,7 +19,6 @@ import queries
 sys.path.insert(0, str(mill.ROOT / "deploy/grafana"))
 import table  # noqa: E402
 
-PROMTOOL = pathlib.Path.home() / ".cache/reelmill/services/prometheus/promtool"
 PROMETHEUS = mill.ROOT / "deploy/prometheus"
 RULES = PROMETHEUS / "rules.yml"
 TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
@@ -128,9 +127,9 @@ def check_shapes():
 
 
 def main():
-    complaints = run(PROMTOOL, "check", "config", PROMETHEUS / "prometheus.yml")
-    complaints += run(PROMTOOL, "check", "rules", RULES)
-    complaints += run(PROMTOOL, "test", "rules", *TESTS)
+    complaints = run(mill.PROMTOOL, "check", "config", PROMETHEUS / "prometheus.yml")
+    complaints += run(mill.PROMTOOL, "check", "rules", RULES)
+    complaints += run(mill.PROMTOOL, "test", "rules", *TESTS)
     complaints += run(sys.executable, mill.ROOT / "deploy/grafana/make.py", "--check")
     complaints += check_alerts() + check_words() + check_mounts() + check_shapes()
     if complaints:
