@@ -47,7 +47,7 @@ fn every_alert_fires_and_stays_silent_and_has_a_runbook() {
 
 #[test]
 fn the_dashboards_have_every_stage_in_the_order_of_the_work() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/grafana/make.py");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/grafana/parts.py");
     let text = std::fs::read_to_string(file).unwrap();
     let listed = text.lines().find_map(|line| line.strip_prefix("STAGES = [")).unwrap();
     let listed = listed.trim_end_matches(']').split(", ").map(|name| name.trim_matches('"'));

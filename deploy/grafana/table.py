@@ -70,7 +70,10 @@ class Prometheus:
         """The answers to all targets of a panel, without points that are no numbers."""
         answers = []
         for target in panel["targets"]:
-            series = [(labels, [(at, float(v)) for at, v in points if math.isfinite(float(v))]) for labels, points in self.ask(target)]
+            series = [
+                (labels, [(at, float(v)) for at, v in points if math.isfinite(float(v))])
+                for labels, points in self.ask(target)
+            ]
             answers.append((target, [(labels, points) for labels, points in series if points]))
         return answers
 
@@ -111,7 +114,10 @@ def spark(points, start, end, width=30):
         cells[min(width - 1, int((at - start) / (end - start) * width))].append(value)
     top = max(value for _, value in points)
     levels = "▁▂▃▄▅▆▇█"
-    shown = (" " if not cell else levels[min(7, int(max(cell) / top * 7.99))] if top > 0 else levels[0] for cell in cells)
+    shown = (
+        " " if not cell else levels[min(7, int(max(cell) / top * 7.99))] if top > 0 else levels[0]
+        for cell in cells
+    )
     return "".join(shown)
 
 
@@ -141,7 +147,13 @@ def show_table(panel, answers):
         for labels, points in series:
             cells = {**labels, value: points[-1][1]}
             # Merged into a row that says nothing else about what both know.
-            like = (row for row in rows if several and all(row.get(name, cell) == cell for name, cell in cells.items()) and any(name in row for name in labels))
+            like = (
+                row
+                for row in rows
+                if several
+                and all(row.get(name, cell) == cell for name, cell in cells.items())
+                and any(name in row for name in labels)
+            )
             home = next(like, None)
             if home is None:
                 rows.append(cells)
@@ -152,13 +164,18 @@ def show_table(panel, answers):
     names = change["organize"]["renameByName"]
     fields = [name for name in names if name not in change["organize"]["excludeByName"]]
     defaults = panel["fieldConfig"]["defaults"]
-    looks = {each["matcher"]["options"]: {p["id"]: p["value"] for p in each["properties"]} for each in panel["fieldConfig"]["overrides"]}
+    looks = {
+        each["matcher"]["options"]: {p["id"]: p["value"] for p in each["properties"]}
+        for each in panel["fieldConfig"]["overrides"]
+    }
 
     def cell(row, field):
         value, look = row.get(field, ""), looks.get(names[field], {})
         if not isinstance(value, float):
             return value
-        text = written(value, look.get("unit", defaults["unit"]), look.get("decimals", defaults.get("decimals")))
+        text = written(
+            value, look.get("unit", defaults["unit"]), look.get("decimals", defaults.get("decimals"))
+        )
         return text + marked(value, look.get("thresholds", {}))
 
     shown = [[cell(row, field) for field in fields] for row in rows]
@@ -175,8 +192,15 @@ def show(panel, prometheus):
     defaults = panel["fieldConfig"]["defaults"]
     write = lambda value: written(value, defaults["unit"], defaults.get("decimals"))
     if panel["type"] == "stat":
-        values = [(legend(target, labels), points[-1][1]) for target, series in answers for labels, points in series]
-        said = ", ".join(f"{name} {write(v)}{marked(v, defaults['thresholds'])}" if len(values) > 1 else f"{write(v)}{marked(v, defaults['thresholds'])}" for name, v in values)
+        values = [
+            (legend(target, labels), points[-1][1]) for target, series in answers for labels, points in series
+        ]
+        said = ", ".join(
+            f"{name} {write(v)}{marked(v, defaults['thresholds'])}"
+            if len(values) > 1
+            else f"{write(v)}{marked(v, defaults['thresholds'])}"
+            for name, v in values
+        )
         print(f"  {panel['title']}: {said or 'no data'}")
         return
     print(f"\n  {panel['title']}")
@@ -189,7 +213,14 @@ def show(panel, prometheus):
             values = [value for _, value in points]
             loud = marked(values[-1], defaults["thresholds"])
             figures = (values[-1], max(values), sum(values) / len(values))
-            rows.append([legend(target, labels), write(figures[0]) + loud, *map(write, figures[1:]), spark(points, start, prometheus.end)])
+            rows.append(
+                [
+                    legend(target, labels),
+                    write(figures[0]) + loud,
+                    *map(write, figures[1:]),
+                    spark(points, start, prometheus.end),
+                ]
+            )
     if rows:
         print_table(["", "last", "most", "mean", f"the last {prometheus.last} s"], rows)
     else:
@@ -209,7 +240,9 @@ def main():
     parser.add_argument("--prometheus", default="http://127.0.0.1:9090", metavar="URL")
     parser.add_argument("--dashboard", default="mill", choices=sorted(known))
     parser.add_argument("--last", type=int, default=3600, metavar="SECONDS")
-    parser.add_argument("--scrape", type=int, default=15, metavar="SECONDS", help="Prometheus' scrape interval")
+    parser.add_argument(
+        "--scrape", type=int, default=15, metavar="SECONDS", help="Prometheus' scrape interval"
+    )
     parser.add_argument("--var", action="append", default=[], metavar="NAME=VALUE")
     told = parser.parse_args()
     made = known[told.dashboard]

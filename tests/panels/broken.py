@@ -21,8 +21,8 @@ import urllib.request
 import mill
 
 sys.path.insert(0, str(mill.ROOT / "deploy/grafana"))
-import make  # noqa: E402
-import table  # noqa: E402
+import parts
+import table
 
 BROKEN, WHY = "detect", "detector_full"
 MINUTE = 60
@@ -72,11 +72,21 @@ def start(watched):
     proxy = Proxy()
     data = watched.folder
     watched.start(
-        "up", "up", "--data", str(data / "up"), "--clip-seconds", "2", "--rekognition", proxy.url, *mill.ANY_PORT,
+        "up",
+        "up",
+        "--data",
+        str(data / "up"),
+        "--clip-seconds",
+        "2",
+        "--rekognition",
+        proxy.url,
+        *mill.ANY_PORT,
         variable="REELMILL_REKOGNITION",
-    )  # fmt: skip
+    )
     url = watched.variables["REELMILL_URL"]
-    proxy.detector = watched.start("vision", "vision", "--port", "0", "--data", str(data / "vision"), variable="REELMILL_REKOGNITION")
+    proxy.detector = watched.start(
+        "vision", "vision", "--port", "0", "--data", str(data / "vision"), variable="REELMILL_REKOGNITION"
+    )
     watch = watched.start("watch", "watch", "--port", "0", variable="REELMILL_WATCH")
     watched.rules(mill.ROOT / "deploy/prometheus/rules.yml")
     watched.scrape("mill", url)
@@ -94,7 +104,7 @@ def shown(prometheus, name):
 def accused(text):
     """The stages that the table `Stages` shows in red, with the words of their row."""
     rows = (line.split() for line in text.splitlines())
-    return {row[0]: row for row in rows if row and row[0] in make.STAGES and len(row) > 5 and "!!" in row}
+    return {row[0]: row for row in rows if row and row[0] in parts.STAGES and len(row) > 5 and "!!" in row}
 
 
 def main():
@@ -119,11 +129,11 @@ def main():
         # Long enough for the looks of `watch`, which come every five seconds, and for what is waiting to grow old.
         time.sleep(max(0, 20 - (time.monotonic() - since)))
         prometheus = table.Prometheus(watched.prometheus, MINUTE, scrape=1, variables={"processor": BROKEN})
-        text = shown(prometheus, "mill")
-        print(text, shown(prometheus, "stage"), sep="\n")
+        texts = {name: shown(prometheus, name) for name in ("mill", "stage", "media", "api")}
+        print(*texts.values(), sep="\n")
         alerts = {alert["labels"]["alertname"] for alert in prometheus.get("alerts")["alerts"]}
         print(f"\nalerts: {', '.join(sorted(alerts)) or 'none'}")
-        named = accused(text)
+        named = accused(texts["mill"])
         if set(named) != {BROKEN} or WHY not in named[BROKEN]:
             sys.exit(f"{BROKEN} was broken, {WHY}; accused were {named or 'none'}")
         if alerts != {"ReelmillDetectorQuota"}:

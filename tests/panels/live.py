@@ -17,8 +17,8 @@ import mill
 import queries
 
 sys.path.insert(0, str(mill.ROOT / "deploy/grafana"))
-import make  # noqa: E402
-import table  # noqa: E402
+import parts
+import table
 
 # Panels that say nothing about a mill in which all goes well but one file that is no film.
 QUIET = {
@@ -45,7 +45,9 @@ def series(page):
 def work(watched):
     """The pages before and after the work."""
     data = str(watched.folder / "data")
-    watched.start("up", "up", "--data", data, "--clip-seconds", "3", *mill.ANY_PORT, variable="REELMILL_REKOGNITION")
+    watched.start(
+        "up", "up", "--data", data, "--clip-seconds", "3", *mill.ANY_PORT, variable="REELMILL_REKOGNITION"
+    )
     url = watched.variables["REELMILL_URL"]
     watch = watched.start("watch", "watch", "--port", "0", variable="REELMILL_WATCH")
     watched.rules(mill.ROOT / "deploy/prometheus/rules.yml")
@@ -57,7 +59,7 @@ def work(watched):
         found = asked.get("query", query=query)["result"]
         return float(found[0]["value"][1]) if found else 0
 
-    mill.until("what waits, in Prometheus", lambda: count("count(reelmill_work_lag)") == len(make.STAGES))
+    mill.until("what waits, in Prometheus", lambda: count("count(reelmill_work_lag)") == len(parts.STAGES))
     idle = [mill.read(f"{at}/metrics") for at in (url, watch)]
     # Twice: a series begins with its first event, and a rate needs what comes after it.
     for _ in range(2):
@@ -123,21 +125,32 @@ def main():
         names, labels = on_the_pages(pages)
         complaints, panels, asked, titles = check_pages(idle, pages), 0, 0, set()
         for name, made in table.dashboards().items():
-            stages = next((v["query"].split(",") for v in made["templating"]["list"] if v["name"] == "processor"), [""])
+            stages = next(
+                (v["query"].split(",") for v in made["templating"]["list"] if v["name"] == "processor"), [""]
+            )
             # Grafana's own view of a mill that has just begun: all of it.
             last = int(time.monotonic() - begun)
-            ways = [table.Prometheus(watched.prometheus, last, scrape=1, variables={"processor": stage}) for stage in stages]
+            ways = [
+                table.Prometheus(watched.prometheus, last, scrape=1, variables={"processor": stage})
+                for stage in stages
+            ]
             for panel in (panel for panel in made["panels"] if panel["type"] != "row"):
                 wrong, answered = check_panel(name, panel, ways, names, labels)
                 complaints += wrong
                 panels, asked = panels + 1, asked + answered
                 titles.add((name, panel["title"]))
-        complaints += [f"{name}: {title}: not a panel, and yet excused" for name, title in QUIET if (name, title) not in titles]
+        complaints += [
+            f"{name}: {title}: not a panel, and yet excused"
+            for name, title in QUIET
+            if (name, title) not in titles
+        ]
         complaints += check_alerts(table.Prometheus(watched.prometheus), names)
     if complaints:
         sys.exit("\n".join(complaints))
     took = time.monotonic() - begun
-    print(f"{panels} panels, {asked} queries: data for all but {len(QUIET)} that are excused ({worked:.0f} s of work, {took:.0f} s in all)")
+    print(
+        f"{panels} panels, {asked} queries: data for all but {len(QUIET)} that are excused ({worked:.0f} s of work, {took:.0f} s in all)"
+    )
     print(f"{sum(map(series, idle))} series when idle, {sum(map(series, pages))} after the work")
 
 

@@ -41,7 +41,11 @@ class Watched:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         # A deployment that the shell knows of is not to be met here.
-        self.variables = {name: value for name, value in os.environ.items() if name == "REELMILL_ONNXRUNTIME" or not name.startswith("REELMILL_")}
+        self.variables = {
+            name: value
+            for name, value in os.environ.items()
+            if name == "REELMILL_ONNXRUNTIME" or not name.startswith("REELMILL_")
+        }
         self.running = []
         self.targets = []
         services = pathlib.Path(os.environ["REELMILL_SERVICES"])

@@ -3,7 +3,21 @@
 import re
 
 # PromQL's own words; functions and aggregations are told by the parenthesis behind them.
-WORDS = {"and", "or", "unless", "by", "without", "on", "ignoring", "group_left", "group_right", "offset", "bool", "inf", "nan"}
+WORDS = {
+    "and",
+    "or",
+    "unless",
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "offset",
+    "bool",
+    "inf",
+    "nan",
+}
 # Made by Prometheus for everything it scrapes.
 OF_PROMETHEUS = {"up", "scrape_duration_seconds"}
 LABELS_OF_PROMETHEUS = {"job", "instance"}

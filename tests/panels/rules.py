@@ -17,14 +17,20 @@ import mill
 import queries
 
 sys.path.insert(0, str(mill.ROOT / "deploy/grafana"))
-import table  # noqa: E402
+import table
 
 PROMETHEUS = mill.ROOT / "deploy/prometheus"
 RULES = PROMETHEUS / "rules.yml"
 TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 RUNBOOKS = mill.ROOT / "docs/runbooks"
 # Where labels get their words. The reasons of refused media come from everywhere; no query names one.
-SAID = {"verdict": "engine", "outcome": "engine", "kind": "engine", "reason": "connectors", "processor": "processors"}
+SAID = {
+    "verdict": "engine",
+    "outcome": "engine",
+    "kind": "engine",
+    "reason": "connectors",
+    "processor": "processors",
+}
 
 
 def run(*command):
@@ -87,7 +93,9 @@ def check_mounts():
     """What docker-compose.yml gives to Prometheus and Grafana is there, where they look for it."""
     text = (mill.ROOT / "docker-compose.yml").read_text()
     mounts = dict(re.findall(r"- \./(deploy/(?:grafana|prometheus)\S*?):(\S+):ro", text))
-    complaints = [f"docker-compose.yml: {path} is not there" for path in mounts if not (mill.ROOT / path).exists()]
+    complaints = [
+        f"docker-compose.yml: {path} is not there" for path in mounts if not (mill.ROOT / path).exists()
+    ]
     provider = (mill.ROOT / "deploy/grafana/dashboards.yml").read_text()
     folder = re.search(r"path: (\S+)", provider).group(1)
     if mounts.get("deploy/grafana/dashboards") != folder:
@@ -101,10 +109,14 @@ def check_mounts():
 def lost(made, kept, path):
     """What is in the first and not in the second."""
     if isinstance(made, dict) and isinstance(kept, dict):
-        return [each for name, value in made.items() for each in lost(value, kept.get(name), f"{path}.{name}")]
+        return [
+            each for name, value in made.items() for each in lost(value, kept.get(name), f"{path}.{name}")
+        ]
     if isinstance(made, list) and isinstance(kept, list) and len(made) == len(kept):
         return [each for n, value in enumerate(made) for each in lost(value, kept[n], f"{path}[{n}]")]
-    return [] if made == kept else [f"{path}: Grafana 11 knows no such field or value: {json.dumps(made)[:80]}"]
+    return (
+        [] if made == kept else [f"{path}: Grafana 11 knows no such field or value: {json.dumps(made)[:80]}"]
+    )
 
 
 def check_shapes():
@@ -134,7 +146,9 @@ def main():
     complaints += check_alerts() + check_words() + check_mounts() + check_shapes()
     if complaints:
         sys.exit("\n".join(complaints))
-    print(f"{len(alerts())} alerts: each fires, is silent and has a runbook; {len(table.dashboards())} dashboards are as made")
+    print(
+        f"{len(alerts())} alerts: each fires, is silent and has a runbook; {len(table.dashboards())} dashboards are as made"
+    )
 
 
 if __name__ == "__main__":
