@@ -128,10 +128,11 @@ def main():
         mill.until("failures of the broken stage", failures)
         # Long enough for the looks of `watch`, which come every five seconds, and for what is waiting to grow old.
         time.sleep(max(0, 20 - (time.monotonic() - since)))
+        mill.until("all parts, in Prometheus", lambda: asked.get("query", query="min(up) == 1")["result"])
         prometheus = table.Prometheus(watched.prometheus, MINUTE, scrape=1, variables={"processor": BROKEN})
         texts = {name: shown(prometheus, name) for name in ("mill", "stage", "media", "api")}
         print(*texts.values(), sep="\n")
-        alerts = {alert["labels"]["alertname"] for alert in prometheus.get("alerts")["alerts"]}
+        alerts = mill.alerts(prometheus, {"ReelmillDetectorQuota"})
         print(f"\nalerts: {', '.join(sorted(alerts)) or 'none'}")
         named = accused(texts["mill"])
         if set(named) != {BROKEN} or WHY not in named[BROKEN]:

@@ -124,6 +124,8 @@ def main():
         worked = time.monotonic() - begun
         names, labels = on_the_pages(pages)
         complaints, panels, asked, titles = check_pages(idle, pages), 0, 0, set()
+        asking = table.Prometheus(watched.prometheus)
+        mill.until("all parts, in Prometheus", lambda: asking.get("query", query="min(up) == 1")["result"])
         for name, made in table.dashboards().items():
             stages = next(
                 (v["query"].split(",") for v in made["templating"]["list"] if v["name"] == "processor"), [""]
@@ -144,7 +146,7 @@ def main():
             for name, title in QUIET
             if (name, title) not in titles
         ]
-        complaints += check_alerts(table.Prometheus(watched.prometheus), names)
+        complaints += check_alerts(asking, names)
     if complaints:
         sys.exit("\n".join(complaints))
     took = time.monotonic() - begun
@@ -166,9 +168,10 @@ def check_alerts(prometheus, names):
         unknown = queries.metrics(rule["query"]) - names
         if unknown:
             complaints.append(f"alert {rule['name']}: no page has {', '.join(sorted(unknown))}")
-        # One upload that is no film is a dead letter and no alert.
-        if rule["state"] != "inactive":
-            complaints.append(f"alert {rule['name']} is {rule['state']} in a mill that works")
+    # One upload that is no film is a dead letter and no alert.
+    cries = mill.alerts(prometheus, set())
+    if cries:
+        complaints.append(f"alerts about a mill that works: {', '.join(sorted(cries))}")
     return complaints
 
 

@@ -25,7 +25,7 @@ def read(url):
         return answer.read().decode()
 
 
-def until(what, ready, patience=60.0):
+def until(what, ready, patience=120.0):
     """Waits for something, and says what it was when it does not come."""
     begun = time.monotonic()
     while not (found := ready()):
@@ -33,6 +33,17 @@ def until(what, ready, patience=60.0):
             raise SystemExit(f"{what}: not within {patience:.0f} s")
         time.sleep(0.1)
     return found
+
+
+def alerts(prometheus, wanted, patience=20.0):
+    """The names of the alerts that fire or may soon; once they are as wanted, or the last seen. A scrape
+    that fails for a moment, as it may on a busy machine, is not to be taken for a part that is away."""
+    begun = time.monotonic()
+    while True:
+        names = {alert["labels"]["alertname"] for alert in prometheus.get("alerts")["alerts"]}
+        if names == wanted or time.monotonic() - begun > patience:
+            return names
+        time.sleep(0.5)
 
 
 class Watched:
