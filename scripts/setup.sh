@@ -43,4 +43,10 @@ if ! "$python/bin/python" -c 'import boto3, confluent_kafka, fastavro, openapi_s
     'boto3==1.44.5' 'confluent-kafka[avro,schemaregistry]==2.11.1' \
     'openapi-spec-validator==0.9.0' 'schemathesis==4.32.5'
 fi
+# For tests/panels: pip by itself would take the release for the oldest Grafana.
+if ! "$python/bin/python" -c 'import grafana_foundation_sdk' 2>/dev/null; then
+  say "installing grafana-foundation-sdk for the tests of the dashboards"
+  "$python/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+    'grafana-foundation-sdk==1769699379!11.6.0'
+fi
 say "ready"
