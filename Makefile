@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/reelmill/target
 CACHE := $(HOME)/.cache/reelmill
 BIN := $(CARGO_TARGET_DIR)/debug/reelmill
 
-.PHONY: help setup build demo services test lane-mill lane-parts test-all chaos chaos-full lint fmt bench
+.PHONY: help setup build demo services test lane-mill lane-parts test-all chaos chaos-full lint fmt chart bench
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -50,6 +50,9 @@ lint: ## formatting and clippy, warnings denied
 
 fmt: ## format the code
 	cargo fmt --all
+
+chart: ## write the chart's README and its copies of rules and dashboards anew
+	@scripts/helm.sh write
 
 bench: build ## measure against the peers, as ratios in one run
 	@benches/run.sh $(BIN)

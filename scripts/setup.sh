@@ -34,6 +34,7 @@ fi
 scripts/onnxruntime.sh
 scripts/kafka-tools.sh
 scripts/compose.sh
+scripts/helm.sh
 
 python=$cache/python
 if ! "$python/bin/python" -c 'import boto3, confluent_kafka, fastavro, openapi_spec_validator, schemathesis' 2>/dev/null; then
