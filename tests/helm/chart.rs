@@ -49,6 +49,12 @@ pub(crate) fn told(tool: &Path, arguments: &[&str], input: &str) -> Result<Strin
     if output.status.success() { Ok(said) } else { Err(complained + &said) }
 }
 
+/// What a tool printed; it had nothing to say against its work.
+pub(crate) fn taken(name: &str, told: Result<String, String>) -> String {
+    assert!(told.is_ok(), "{name}: {}", told.unwrap_err());
+    told.unwrap()
+}
+
 /// YAML documents as JSON.
 pub(crate) fn documents(tools: &Path, yaml: &str) -> Vec<Value> {
     serde_json::from_str(&told(&tools.join("documents"), &[], yaml).unwrap()).unwrap()
@@ -96,15 +102,23 @@ pub(crate) fn templated(tools: &Path, values: &[String]) -> Result<String, Strin
     told(&tools.join("helm"), &arguments, "")
 }
 
-/// The objects of every set, made once for all tests.
+/// What helm makes of every set, made once for all tests.
+pub(crate) fn texts() -> Option<&'static BTreeMap<String, String>> {
+    static TEXTS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+    let tools = tools()?;
+    let text = |name: &str, values: &[String]| taken(name, templated(&tools, values));
+    Some(TEXTS.get_or_init(|| {
+        sets().into_iter().map(|(name, values)| (name.clone(), text(&name, &values))).collect()
+    }))
+}
+
+/// The objects of every set.
 pub(crate) fn rendered() -> Option<&'static BTreeMap<String, Vec<Value>>> {
     static RENDERED: OnceLock<BTreeMap<String, Vec<Value>>> = OnceLock::new();
-    let tools = tools()?;
-    let objects = |told: Vec<String>| documents(&tools, &templated(&tools, &told).unwrap());
-    Some(
-        RENDERED
-            .get_or_init(|| sets().into_iter().map(|(name, told)| (name, objects(told))).collect()),
-    )
+    let (tools, texts) = (tools()?, texts()?);
+    Some(RENDERED.get_or_init(|| {
+        texts.iter().map(|(name, text)| (name.clone(), documents(&tools, text))).collect()
+    }))
 }
 
 pub(crate) fn of_kind<'a>(objects: &'a [Value], kind: &str) -> impl Iterator<Item = &'a Value> {

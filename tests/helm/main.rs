@@ -6,7 +6,7 @@ mod chart;
 
 use chart::{
     CHART, KUBERNETES, covered, documents, files, list, of_kind, pods, processors, read, rendered,
-    sets, templated, told, tools, words,
+    sets, taken, templated, texts, told, tools, words,
 };
 use serde_json::{Value, json};
 use std::{
@@ -19,24 +19,17 @@ use std::{
 /// Every secret that a set of values holds has these words in it.
 const OF_MINE: &str = "of-mine";
 
-/// What a tool printed; it had nothing to say against its work.
-fn taken(name: &str, told: Result<String, String>) -> String {
-    assert!(told.is_ok(), "{name}: {}", told.unwrap_err());
-    told.unwrap()
-}
-
 #[test]
 fn every_set_of_values_is_taken_by_helm_and_by_kubernetes() {
     let Some(tools) = tools() else { return };
-    let sets = sets();
+    let (sets, texts) = (sets(), texts().unwrap());
     assert!(sets.len() >= 20, "{}", sets.len());
     let folder = tempfile::TempDir::new().unwrap();
     for (name, values) in &sets {
         let mut arguments = vec!["lint", "--strict", CHART, "--kube-version", KUBERNETES];
         arguments.extend(values.iter().map(String::as_str));
         taken(name, told(&tools.join("helm"), &arguments, ""));
-        let text = taken(name, templated(&tools, values));
-        fs::write(folder.path().join(format!("{name}.yaml")), text).unwrap();
+        fs::write(folder.path().join(format!("{name}.yaml")), &texts[name]).unwrap();
     }
     let crds = tools.join("crds");
     let place = folder.path().to_str().unwrap();
@@ -107,6 +100,20 @@ fn every_processor_has_a_deployment_and_is_scaled() {
     assert!(of("fixed", "ScaledObject").is_empty());
 }
 
+/// The settings that come of it; or what the program says against it.
+fn understood(arguments: &[&str], variables: &BTreeMap<String, String>) -> Result<String, String> {
+    let printed = Command::new(env!("CARGO_BIN_EXE_reelmill"))
+        .args(arguments)
+        .arg("--print-config")
+        .env_clear()
+        .envs(variables)
+        .output()
+        .unwrap();
+    let [settings, said] =
+        [printed.stdout, printed.stderr].map(|text| String::from_utf8(text).unwrap());
+    if printed.status.success() { Ok(settings) } else { Err(said) }
+}
+
 #[test]
 fn what_a_container_is_told_is_what_the_program_understands() {
     let Some(sets) = rendered() else { return };
@@ -134,21 +141,18 @@ fn what_a_container_is_told_is_what_the_program_understands() {
                 let variable = variable["name"].as_str().unwrap().to_owned();
                 assert!(variables.insert(variable, given).is_none(), "{place}: {variables:?}");
             }
+            for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+                let asked = words(&container[probe]["exec"]["command"]);
+                let Some((program, arguments)) = asked.split_first() else { continue };
+                assert_eq!(*program, "reelmill", "{place}");
+                assert!(understood(arguments, &BTreeMap::new()).is_ok(), "{place}: {asked:?}");
+            }
             // What is logged is no setting of a command.
             variables.remove("REELMILL_LOG");
             if !tried.insert((container["args"].to_string(), variables.clone())) {
                 continue;
             }
-            let printed = Command::new(env!("CARGO_BIN_EXE_reelmill"))
-                .args(words(&container["args"]))
-                .arg("--print-config")
-                .env_clear()
-                .envs(&variables)
-                .output()
-                .unwrap();
-            let said = String::from_utf8_lossy(&printed.stderr);
-            assert!(printed.status.success(), "{place}: {said}");
-            let printed = String::from_utf8(printed.stdout).unwrap();
+            let printed = taken(&place, understood(&words(&container["args"]), &variables));
             let told = printed.lines().filter(|line| line.ends_with("# environment")).count();
             assert_eq!(told, variables.len(), "{place}: {variables:?} but {printed}");
         }
@@ -328,4 +332,65 @@ fn versions_are_those_of_the_program_and_of_docker_compose() {
             assert!(compose.contains(&format!("image: {image}\n")), "{name}: {image}");
         }
     }
+}
+
+#[test]
+fn the_notes_show_an_upload_event_a_search_and_grafana() {
+    let Some(tools) = tools() else { return };
+    // Helm prints notes of a cluster only, so that here they are put into an object.
+    let folder = tempfile::TempDir::new().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args([root.join(CHART), folder.path().join("chart")])
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    let chart = folder.path().join("chart");
+    fs::rename(chart.join("templates/NOTES.txt"), chart.join("notes.txt")).unwrap();
+    let object = "notes: {{ tpl (.Files.Get \"notes.txt\") . | toJson }}\n";
+    fs::write(chart.join("templates/notes.yaml"), object).unwrap();
+    let said = ["defaults", "no-api", "ingress", "registry-with-password", "example-tiny"];
+    for (name, values) in sets().into_iter().filter(|(name, _)| said.contains(&name.as_str())) {
+        let mut arguments = vec!["template", "mill", chart.to_str().unwrap(), "--namespace=film"];
+        arguments.extend(values.iter().map(String::as_str));
+        arguments.push("--show-only=templates/notes.yaml");
+        let object = taken(&name, told(&tools.join("helm"), &arguments, ""));
+        let notes = documents(&tools, &object).remove(0)["notes"].as_str().unwrap().to_owned();
+        for line in [
+            "reelmill event encode video-uploaded > event.bin",
+            "kcat -P -b ",
+            " port-forward service/",
+            " 3000:",
+        ] {
+            assert!(notes.contains(line), "{name}: {line} is missing: {notes}");
+        }
+        let searches = notes.contains("reelmill search 'person AND NOT tie'");
+        assert_eq!(searches, name != "no-api", "{name}: {notes}");
+        let no_value = ["<no value>", "%!", "<nil>"].iter().any(|sign| notes.contains(sign));
+        assert!(!no_value, "{name}: {notes}");
+    }
+}
+
+#[test]
+fn a_real_api_server_takes_the_chart_and_its_upgrades() {
+    let Some(texts) = texts() else { return };
+    if std::env::var_os("REELMILL_KUBE").is_none() {
+        eprintln!("not asked for: REELMILL_KUBE=1 runs a kube-apiserver (scripts/kube.sh)");
+        return;
+    }
+    let folder = tempfile::TempDir::new().unwrap();
+    for (name, text) in texts {
+        fs::write(folder.path().join(format!("{name}.yaml")), text).unwrap();
+    }
+    let steps = ["keda", "settings", "hpa-cpu", "fixed", "own-engines", "keda"];
+    let checked = Command::new("scripts/kube.sh")
+        .arg("check")
+        .arg(folder.path())
+        .args(steps.map(|name| format!("tests/helm/taken/{name}.yaml")))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let said = [checked.stdout, checked.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(checked.status.success(), "{}", said.join("\n"));
 }
