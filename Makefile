@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/reelmill/target
 CACHE := $(HOME)/.cache/reelmill
 BIN := $(CARGO_TARGET_DIR)/debug/reelmill
 
-.PHONY: help setup build demo services test lane-mill lane-parts test-all chaos chaos-full lint fmt bench
+.PHONY: help setup build demo services test lane-mill lane-parts test-all chaos chaos-full lint fmt chart bench
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -21,6 +21,7 @@ services: setup ## Kafka, Apicurio, VersityGW, OpenSearch, PostgreSQL, Prometheu
 	@scripts/services.sh run
 
 test: build ## every test, real services included
+	@scripts/helm.sh
 	REELMILL_BIN=$(BIN) PATH="$(CACHE)/python/bin:$$PATH" scripts/services.sh with -- \
 	  $(MAKE) --no-print-directory --jobs=2 --keep-going lane-mill lane-parts
 
@@ -50,6 +51,9 @@ lint: ## formatting and clippy, warnings denied
 
 fmt: ## format the code
 	cargo fmt --all
+
+chart: ## write the chart's README and its copies of rules and dashboards anew
+	@scripts/helm.sh write
 
 bench: build ## measure against the peers, as ratios in one run
 	@benches/run.sh $(BIN)
