@@ -57,5 +57,7 @@ chart: ## write the chart's README and its copies of rules and dashboards anew
 
 bench: build ## measure against the peers, as ratios in one run
 	@benches/run.sh $(BIN)
+	@python3 benches/render.py $(dir $(BIN))reelmill-bench tests/footage $${RUNS:-3}
+	@$(CACHE)/bench/bin/python benches/leaks.py $(BIN) $(dir $(BIN))reelmill-bench $(CACHE)/bench/bin/deface $${SEEDS:-20}
 	@benches/events.sh $(dir $(BIN))events
 	@benches/sink.sh $(dir $(BIN))sink

@@ -14,6 +14,7 @@ pub mod detector;
 pub mod embedded;
 pub mod event;
 pub mod failure;
+pub mod health;
 pub mod index;
 pub mod letters;
 pub mod mill;

@@ -9,12 +9,13 @@ use crate::{
     detector::{self, Tools},
     embedded::Embedded,
     failure::Failure,
+    health::health,
     index, output,
     pipeline::{World, pipeline, shape},
     rules::{self, cut_rules},
     signals::Signals,
 };
-use api::{Health, Reach, Services, Unready};
+use api::{Reach, Services, Unready};
 use connectors::{
     cataloguing::Cataloguing,
     indexing::Indexing,
@@ -157,6 +158,7 @@ struct Mill {
     shutdown: CancellationToken,
     services: Arc<Services>,
     unready: Readiness,
+    metrics: Metrics,
 }
 
 /// The processors that have stopped, and why.
@@ -221,9 +223,12 @@ impl Mill {
             };
             unready.iter().map(part).collect()
         });
-        let health = Health { metrics: Arc::new(move || metrics.gather()), readiness };
+        for part in &running {
+            metrics.set_running(part.name, true);
+        }
+        let health = health(&metrics, Some(data.to_owned()), readiness);
         let services = connections.services(&args.shared, health, shutdown.clone());
-        Ok(Self { running, shutdown, services, unready })
+        Ok(Self { running, shutdown, services, unready, metrics })
     }
 
     /// Serves until a signal comes. A processor that fails makes the mill unready, and ends the
@@ -234,17 +239,21 @@ impl Mill {
         mut signals: Signals,
         fail_fast: bool,
     ) -> Result<(), Failure> {
-        let Self { running, shutdown, services, unready } = self;
+        let Self { running, shutdown, services, unready, metrics } = self;
         let watched: Vec<_> = running
             .into_iter()
             .map(|Running { name, task }| {
                 let (unready, shutdown) = (Arc::clone(&unready), shutdown.clone());
+                let metrics = metrics.clone();
                 tokio::spawn(async move {
-                    let ended = match task.await {
+                    let ended = task.await;
+                    metrics.set_running(name, false);
+                    let (cause, ended) = match ended {
                         Ok(Ok(())) => return,
-                        Ok(Err(fatal)) => fatal.to_string(),
-                        Err(panic) => panic.to_string(),
+                        Ok(Err(fatal)) => ("failed", fatal.to_string()),
+                        Err(panic) => ("panicked", panic.to_string()),
                     };
+                    metrics.count_stop(name, cause);
                     tracing::error!(
                         processor = name,
                         "stopped: {ended}; mend this and start again"

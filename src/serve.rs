@@ -4,10 +4,11 @@ use crate::{
     cli::ServeArgs,
     connections::{self, Connections},
     failure::Failure,
+    health::health,
     index, output,
     signals::Signals,
 };
-use api::{Health, Reach};
+use api::Reach;
 use engine::{CancellationToken, Metrics};
 use std::sync::Arc;
 
@@ -37,8 +38,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let connections = Connections::open_patiently(&data, &endpoints, &shared, &patience).await?;
     let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
     let shutdown = CancellationToken::new();
-    let health =
-        Health { metrics: Arc::new(move || metrics.gather()), readiness: Arc::new(Vec::new) };
+    let health = health(&metrics, None, Arc::new(Vec::new));
     let services = connections.services(&shared, health, shutdown.clone());
 
     let listener = connections::listen(listen, port).await?;

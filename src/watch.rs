@@ -1,10 +1,10 @@
 //! `watch`: how much work waits for each processor, for those that decide how many should run.
 
 use crate::{
-    cli::WatchArgs, connections, failure::Failure, output, patience::patiently, pipeline::shape,
-    signals::Signals,
+    cli::WatchArgs, connections, failure::Failure, health::health, output, patience::patiently,
+    pipeline::shape, signals::Signals,
 };
-use api::{Health, Reach, Unready};
+use api::{Reach, Unready};
 use connectors::kafka::{Waiting, Watch};
 use engine::{CancellationToken, Clock, Metrics, SystemClock};
 use std::{
@@ -35,13 +35,11 @@ pub async fn watch(args: WatchArgs) -> Result<(), Failure> {
     let looking = Looking { metrics: metrics.clone(), trouble: trouble.clone() };
     let stop = shutdown.clone();
     thread::Builder::new().name("watch".to_owned()).spawn(move || looking.run(watch, &stop))?;
-    let health = Health {
-        metrics: Arc::new(move || metrics.gather()),
-        readiness: Arc::new(move || {
-            let reason = trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            reason.map(|reason| Unready { part: "watch".to_owned(), reason }).into_iter().collect()
-        }),
+    let readiness = move || {
+        let reason = trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        reason.map(|reason| Unready { part: "watch".to_owned(), reason }).into_iter().collect()
     };
+    let health = health(&metrics, None, Arc::new(readiness));
     signals.cancel(shutdown.clone());
     let served =
         api::serve(listener, api::watching(health), Reach::Everyone, shutdown.cancelled_owned());
@@ -58,7 +56,10 @@ impl Looking {
     fn run(self, mut watch: Watch, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let reason = match watch.look() {
-                Ok(waiting) => self.tell(&waiting),
+                Ok(waiting) => {
+                    self.metrics.set_looked_at(SystemClock.now_ms());
+                    self.tell(&waiting)
+                }
                 Err(trouble) => Some(trouble.to_string()),
             };
             if let Some(reason) = &reason {

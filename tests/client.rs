@@ -58,7 +58,11 @@ impl Mill {
             bucket: "mill".to_owned(),
             owner: "local".to_owned(),
             limits,
-            health: Health { metrics: Arc::new(String::new), readiness: Arc::new(Vec::new) },
+            health: Health {
+                metrics: Arc::new(String::new),
+                readiness: Arc::new(Vec::new),
+                answered: Arc::new(|_| {}),
+            },
             stopping: stopping.clone(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -8,6 +8,7 @@
 //! `GET /api/openapi.json` and `GET /docs/`.
 
 mod codes;
+mod counted;
 mod docs;
 mod extract;
 mod footage;
@@ -34,7 +35,7 @@ pub use orphans::announce_orphans;
 pub use printable::can_mislead;
 pub use serve::{Reach, ServeError, serve};
 pub use services::{
-    DeadLetters, Health, MEDIA_TYPES, Redriven, Services, Unready, UploadLimits, Uploads,
+    Answered, DeadLetters, Health, MEDIA_TYPES, Redriven, Services, Unready, UploadLimits, Uploads,
 };
 
 use axum::{Router, extract::FromRef, middleware};
@@ -47,6 +48,7 @@ pub fn router(services: Arc<Services>) -> Router {
         .fallback(operations::unknown_route)
         .method_not_allowed_fallback(operations::wrong_method)
         .layer(middleware::from_fn(guard::guard))
+        .layer(middleware::from_fn_with_state(services.health.clone(), counted::counted))
         .with_state(services)
 }
 

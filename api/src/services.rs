@@ -82,6 +82,20 @@ pub struct Health {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The parts that are not ready; empty when all are.
     pub readiness: Arc<dyn Fn() -> Vec<Unready> + Send + Sync>,
+    /// Told of every request that was answered.
+    pub answered: Arc<dyn Fn(&Answered<'_>) + Send + Sync>,
+}
+
+/// A request that was answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered<'a> {
+    /// `GET` and the like, or `other`.
+    pub method: &'static str,
+    /// The pattern that the request met, such as `/api/videos/{id}`; empty where it met none.
+    pub route: &'a str,
+    pub status: u16,
+    /// From the request's head to the answer's.
+    pub took: Duration,
 }
 
 impl FromRef<Arc<Services>> for Health {

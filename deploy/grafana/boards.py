@@ -461,8 +461,7 @@ def api():
     return dashboard(
         "reelmill-api",
         "API and search",
-        "What people who ask see: does it answer, and how far behind the work are the catalogue and the search index? "
-        "Requests and searches are not counted by the program yet.",
+        "What people who ask see: does it answer, how fast, and how far behind the work are the catalogue and the search index?",
         [
             stat(
                 "Answers",
@@ -499,6 +498,37 @@ def api():
                 [(or_none(total(EVENTS, f"{telling},{FAILED}")), "failures")],
                 decimals=0,
                 levels=[(1, RED)],
+            ),
+            lines(
+                "Requests",
+                "Requests a minute by route. Those of probes and scrapers are not counted.",
+                [("60 * " + rate("reelmill_http_requests_total", "route"), "{{route}}")],
+                stacked=True,
+            ),
+            lines(
+                "Requests refused or failed",
+                "Requests a minute that were answered with an error, by status. 4xx: what was asked is wrong or not ready; 5xx: a service behind the API is away.",
+                [
+                    (
+                        "60 * " + rate(of("reelmill_http_requests_total", 'status=~"4..|5.."'), "route, status"),
+                        "{{status}} {{route}}",
+                    )
+                ],
+            ),
+            lines(
+                "A request takes",
+                "Seconds from a request's head to the answer's, in the slowest of twenty, by route. Of a download that is its beginning, of an upload all of it.",
+                [(quantile(0.95, "reelmill_http_request_duration_seconds", "route"), "{{route}}")],
+                unit="s",
+            ),
+            lines(
+                "Search takes",
+                "Seconds of a search: half of them are quicker than the lower line, nineteen of twenty than the upper one.",
+                [
+                    (quantile(0.5, 'reelmill_http_request_duration_seconds{route="/api/search"}'), "median"),
+                    (quantile(0.95, 'reelmill_http_request_duration_seconds{route="/api/search"}'), "p95"),
+                ],
+                unit="s",
             ),
             lines(
                 "Answering",

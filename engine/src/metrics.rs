@@ -1,6 +1,9 @@
-//! Every metric of every processor. Nowhere else is one named.
+//! Every metric there is. Nowhere else is one named.
+
+mod process;
 
 use crate::{Fatal, Verdict};
+use process::Process;
 use prometheus::{
     CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
@@ -49,6 +52,7 @@ pub struct Metrics {
     media_seconds: CounterVec,
     work_lag: IntGaugeVec,
     work_oldest: GaugeVec,
+    process: Process,
 }
 
 impl Metrics {
@@ -119,6 +123,7 @@ impl Metrics {
                     &["processor"],
                 ),
             )?,
+            process: Process::register(&registry)?,
             registry,
         })
     }
@@ -147,6 +152,31 @@ impl Metrics {
     pub fn set_work(&self, processor: &str, lag: i64, oldest: Duration) {
         self.work_lag.with_label_values(&[processor]).set(lag);
         self.work_oldest.with_label_values(&[processor]).set(oldest.as_secs_f64());
+    }
+
+    /// Whether a processor works in this process.
+    pub fn set_running(&self, processor: &str, is_running: bool) {
+        self.process.set_running(processor, is_running);
+    }
+
+    /// A processor has stopped by itself. `cause` is a word.
+    pub fn count_stop(&self, processor: &str, cause: &str) {
+        self.process.count_stop(processor, cause);
+    }
+
+    /// A request over HTTP was answered. `route` is the pattern that it met, not its path.
+    pub fn count_request(&self, method: &str, route: &str, status: u16, took: Duration) {
+        self.process.count_request(method, route, status, took);
+    }
+
+    /// Room on the disk of a place, bytes.
+    pub fn set_disk(&self, place: &str, free: u64, size: u64) {
+        self.process.set_disk(place, free, size);
+    }
+
+    /// What waits was known at this time, ms since 1970.
+    pub fn set_looked_at(&self, ms: i64) {
+        self.process.set_looked_at(ms);
     }
 
     /// Those of one processor.
@@ -227,7 +257,11 @@ fn enter<C: Collector + Clone + 'static>(
     collector: prometheus::Result<C>,
 ) -> Result<C, Fatal> {
     let entered = collector.and_then(|c| registry.register(Box::new(c.clone())).map(|()| c));
-    entered.map_err(|error| Fatal(format!("metric cannot be registered: {error}")))
+    entered.map_err(untaken)
+}
+
+fn untaken(error: prometheus::Error) -> Fatal {
+    Fatal(format!("metric cannot be registered: {error}"))
 }
 
 fn seconds(ms: i64) -> f64 {
@@ -256,6 +290,11 @@ mod tests {
         meter.performed(ANSWERED, Duration::from_millis(3));
         metrics.count_frames(FrameKind::Masked, 7);
         metrics.set_work("cut", 3, Duration::from_secs(2));
+        metrics.set_running("cut", true);
+        metrics.count_stop("cut", "failed");
+        metrics.count_request("GET", "/api/videos/{id}", 200, Duration::from_millis(3));
+        metrics.set_disk("data", 1_000, 5_000_000_000);
+        metrics.set_looked_at(1_700_000_000_500);
         let text = metrics.gather();
         for line in [
             r#"reelmill_events_total{processor="cut",reason="deleted",verdict="skipped"} 1"#,
@@ -266,6 +305,14 @@ mod tests {
             r#"reelmill_event_age_seconds_bucket{processor="cut",le="0.1"} 0"#,
             r#"reelmill_frames_total{kind="masked"} 7"#,
             r#"reelmill_work_lag{processor="cut"} 3"#,
+            r#"reelmill_processor_running{processor="cut"} 1"#,
+            r#"reelmill_processor_stops_total{cause="failed",processor="cut"} 1"#,
+            r#"reelmill_http_requests_total{method="GET",route="/api/videos/{id}",status="200"} 1"#,
+            r#"reelmill_http_request_duration_seconds_count{route="/api/videos/{id}"} 1"#,
+            r#"reelmill_filesystem_free_bytes{place="data"} 1000"#,
+            "reelmill_watch_last_success_timestamp_seconds 1700000000.5",
+            concat!(r#"reelmill_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+            "process_resident_memory_bytes ",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.error
 
 import mill
 import queries
@@ -73,6 +74,14 @@ def work(watched):
         raise SystemExit(f"a text file was not refused as one:\n{refused.stdout}{refused.stderr}")
     done = 'sum(reelmill_events_total{processor=~"sweep|thumbnail",verdict="emitted"})'
     mill.until("the last stages, in Prometheus", lambda: count(done) >= 4)
+    for _ in range(2):
+        mill.read(f"{url}/api/search?q=face")
+        try:
+            mill.read(f"{url}/api/videos/nobodys")
+        except urllib.error.HTTPError as refused:
+            if refused.code != 404:
+                raise
+        time.sleep(2)
     # Two scrapes more, so that rates have something to stand on.
     time.sleep(2)
     return idle, [mill.read(f"{at}/metrics") for at in (url, watch)]

@@ -74,6 +74,28 @@ async fn readiness_names_the_part_and_the_reason() {
 }
 
 #[tokio::test]
+async fn requests_are_told_by_their_routes_and_never_by_what_a_client_made_up() {
+    let mill = Mill::start().await;
+    for path in
+        ["/api/videos", "/api/videos/some-id", "/api/videos/../../etc", "/readyz", "/metrics"]
+    {
+        mill.get(path).send().await.unwrap();
+    }
+    let invented = reqwest::Method::from_bytes(b"BREW").unwrap();
+    mill.http.request(invented, format!("{}/api/videos", mill.base)).send().await.unwrap();
+    mill.get("/api/videos").header("host", "evil.example").send().await.unwrap();
+    let told = mill.answered.lock().unwrap().clone();
+    let expected = [
+        "GET /api/videos 200",
+        "GET /api/videos/{id} 404",
+        "GET  404",
+        "other /api/videos 405",
+        "GET /api/videos 403",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
 async fn metrics_are_prometheus_text() {
     let mill = Mill::start().await;
     let answer = mill.get("/metrics").send().await.unwrap();

@@ -4,7 +4,7 @@ use crate::openapi::is_described;
 use crate::ports_in_memory::{
     MemoryCatalog, MemoryLetters, MemorySearch, MemoryStore, MemoryUploads, video_row,
 };
-use api::{Health, Reach, Services, Unready, UploadLimits, router, serve};
+use api::{Answered, Health, Reach, Services, Unready, UploadLimits, router, serve};
 use ports::{ObjectRef, Put, VideoRow, VideoState};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -29,6 +29,8 @@ pub(crate) struct Mill {
     pub(crate) letters: Arc<MemoryLetters>,
     pub(crate) services: Arc<Services>,
     pub(crate) unready: Arc<Mutex<Vec<Unready>>>,
+    /// Every request that was told of: method, route, status.
+    pub(crate) answered: Arc<Mutex<Vec<String>>>,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -45,6 +47,8 @@ impl Mill {
         let letters = Arc::new(MemoryLetters::default());
         let unready: Arc<Mutex<Vec<Unready>>> = Arc::default();
         let told = Arc::clone(&unready);
+        let answered: Arc<Mutex<Vec<String>>> = Arc::default();
+        let counted = Arc::clone(&answered);
         let stopping = CancellationToken::new();
         let services = Arc::new(Services {
             store: store.clone(),
@@ -58,6 +62,10 @@ impl Mill {
             health: Health {
                 metrics: Arc::new(|| "reelmill_events_total 1\n".to_owned()),
                 readiness: Arc::new(move || told.lock().unwrap().clone()),
+                answered: Arc::new(move |answered: &Answered<'_>| {
+                    let Answered { method, route, status, .. } = answered;
+                    counted.lock().unwrap().push(format!("{method} {route} {status}"));
+                }),
             },
             stopping: stopping.clone(),
         });
@@ -78,6 +86,7 @@ impl Mill {
             letters,
             services,
             unready,
+            answered,
             stopping,
         }
     }

@@ -1,0 +1,75 @@
+//! Measures masked films: what they show, and what they cost.
+
+mod cost;
+mod count;
+mod truth;
+
+use clap::{Parser, Subcommand};
+use count::Count;
+use media::Limits;
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+};
+use truth::Truth;
+
+#[derive(Debug, Parser)]
+#[command(name = "reelmill-bench", about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Count the faces that a film shows which was masked in black, as JSON.
+    Leaks {
+        /// The film that was masked.
+        source: PathBuf,
+        /// The film without faces.
+        masked: PathBuf,
+        /// Where the faces are: `benches/truth/film.py`.
+        truth: PathBuf,
+    },
+    /// Mask a film and tell what that has cost, as JSON.
+    Blur {
+        /// The film, of which every packet can be copied (`Probe::smart_ok`).
+        source: PathBuf,
+        /// The film that comes of it.
+        masked: PathBuf,
+        /// Share of its groups of pictures that have a face, percent.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=100))]
+        share: u32,
+        /// Look for faces on every frame, too.
+        #[arg(long)]
+        detect: bool,
+    },
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    match Arguments::parse().command {
+        Command::Leaks { source, masked, truth } => leaks(&source, &masked, &truth),
+        Command::Blur { source, masked, share, detect } => {
+            let cost = cost::of_blur(&source, &masked, share, detect)?;
+            println!("{}", serde_json::to_string_pretty(&cost)?);
+            Ok(())
+        }
+    }
+}
+
+fn leaks(source: &Path, masked: &Path, truth: &Path) -> Result<(), Box<dyn Error>> {
+    let truth: Truth = serde_json::from_slice(&std::fs::read(truth)?)?;
+    let mut count = Count::default();
+    let report = media::compare(source, masked, &Limits::default(), &mut |pair| {
+        count.frame(&truth, pair.output.index() as usize, &pair.output.rgb(truth.width)?);
+        Ok(())
+    })?;
+    if report.frames as usize != truth.frames.len() {
+        let told = truth.frames.len();
+        return Err(
+            format!("the film has {} frames, the truth tells of {told}", report.frames).into()
+        );
+    }
+    println!("{}", serde_json::to_string_pretty(&count.finish(&truth))?);
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! What a process tells of itself: its build, its processors, its disks, who asks it over HTTP.
+
+use super::{SECONDS, enter, untaken};
+use crate::Fatal;
+use prometheus::{
+    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    process_collector::ProcessCollector,
+};
+use std::time::Duration;
+
+/// Figures that only some processes have. None is shown before there is something to show.
+#[derive(Debug, Clone)]
+pub(super) struct Process {
+    running: IntGaugeVec,
+    stops: IntCounterVec,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    disk_free: GaugeVec,
+    disk_size: GaugeVec,
+    looked_at: GaugeVec,
+}
+
+impl Process {
+    pub(super) fn register(registry: &Registry) -> Result<Self, Fatal> {
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            enter(registry, GaugeVec::new(Opts::new(name, help), labels))
+        };
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            enter(registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let build = gauge("reelmill_build_info", "the program; always 1", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        registry.register(Box::new(ProcessCollector::for_self())).map_err(untaken)?;
+        Ok(Self {
+            running: enter(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new("reelmill_processor_running", "1 while a processor works, then 0"),
+                    &["processor"],
+                ),
+            )?,
+            stops: counter(
+                "reelmill_processor_stops_total",
+                "processors that stopped by themselves",
+                &["processor", "cause"],
+            )?,
+            requests: counter(
+                "reelmill_http_requests_total",
+                "requests that were answered",
+                &["method", "route", "status"],
+            )?,
+            request_seconds: enter(
+                registry,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        "reelmill_http_request_duration_seconds",
+                        "from a request's head to its answer's",
+                    )
+                    .buckets(SECONDS[..8].to_vec()),
+                    &["route"],
+                ),
+            )?,
+            disk_free: gauge(
+                "reelmill_filesystem_free_bytes",
+                "room that the program may use",
+                &["place"],
+            )?,
+            disk_size: gauge("reelmill_filesystem_size_bytes", "room in all", &["place"])?,
+            looked_at: gauge(
+                "reelmill_watch_last_success_timestamp_seconds",
+                "when what waits was last known",
+                &[],
+            )?,
+        })
+    }
+
+    pub(super) fn set_running(&self, processor: &str, is_running: bool) {
+        self.running.with_label_values(&[processor]).set(is_running.into());
+    }
+
+    pub(super) fn count_stop(&self, processor: &str, cause: &str) {
+        self.stops.with_label_values(&[processor, cause]).inc();
+    }
+
+    pub(super) fn count_request(&self, method: &str, route: &str, status: u16, took: Duration) {
+        self.requests.with_label_values(&[method, route, &status.to_string()]).inc();
+        self.request_seconds.with_label_values(&[route]).observe(took.as_secs_f64());
+    }
+
+    pub(super) fn set_disk(&self, place: &str, free: u64, size: u64) {
+        self.disk_free.with_label_values(&[place]).set(free as f64);
+        self.disk_size.with_label_values(&[place]).set(size as f64);
+    }
+
+    pub(super) fn set_looked_at(&self, ms: i64) {
+        self.looked_at.with_label_values::<&str>(&[]).set(ms as f64 / 1000.0);
+    }
+}
