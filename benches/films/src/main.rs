@@ -2,6 +2,7 @@
 
 mod cost;
 mod count;
+mod identity;
 mod truth;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +32,15 @@ enum Command {
         /// Where the faces are: `benches/truth/film.py`.
         truth: PathBuf,
     },
+    /// Compare the faces of a film with what its masked film shows at their places, as JSON.
+    Identity {
+        /// The film that was masked.
+        source: PathBuf,
+        /// The film without faces.
+        masked: PathBuf,
+        /// Where the faces are: `benches/truth/film.py`.
+        truth: PathBuf,
+    },
     /// Mask a film and tell what that has cost, as JSON.
     Blur {
         /// The film, of which every packet can be copied (`Probe::smart_ok`).
@@ -49,6 +59,12 @@ enum Command {
 fn main() -> Result<(), Box<dyn Error>> {
     match Arguments::parse().command {
         Command::Leaks { source, masked, truth } => leaks(&source, &masked, &truth),
+        Command::Identity { source, masked, truth } => {
+            let truth: Truth = serde_json::from_slice(&std::fs::read(truth)?)?;
+            let identity = identity::of(&source, &masked, &truth)?;
+            println!("{}", serde_json::to_string_pretty(&identity)?);
+            Ok(())
+        }
         Command::Blur { source, masked, share, detect } => {
             let cost = cost::of_blur(&source, &masked, share, detect)?;
             println!("{}", serde_json::to_string_pretty(&cost)?);
