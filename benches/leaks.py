@@ -4,6 +4,7 @@ MILL is `reelmill`, BENCH `reelmill-bench`. Both mask in black, which a count of
 of pooled seeds, and writes all figures as JSON.
 """
 
+import hashlib
 import json
 import os
 import pathlib
@@ -22,8 +23,10 @@ MODES = {"careful": ("--mask", "solid"), "pixelated": ("--mask", "pixelate")}
 
 
 def made(seed, work):
-    """The film of a seed and its truth, kept for the next run."""
-    film, truth = work / f"{seed}.mp4", work / f"{seed}.json"
+    """The film of a seed and its truth, kept for the next run of the same generator."""
+    maker = b"".join((HERE / "truth" / name).read_bytes() for name in ("film.py", "faces.json"))
+    name = f"{seed}-{hashlib.sha256(maker).hexdigest()[:8]}"
+    film, truth = work / f"{name}.mp4", work / f"{name}.json"
     if not truth.exists():
         command = [PYTHON, HERE / "truth/film.py", str(seed), FOOTAGE, film, truth]
         subprocess.run(command, check=True)
@@ -66,6 +69,8 @@ def main():
         mills[name] = Mill(program, work / name, "--clip-seconds", "4", *options)
     for seed in range(first, first + seeds):
         film, truth = made(seed, films)
+        # Of the films that all have made, or what is refused would be counted for others only.
+        counted, is_whole = {}, True
         for name, mill in mills.items():
             out = work / f"{name}-{seed}.mp4"
             begun = time.monotonic()
@@ -75,9 +80,10 @@ def main():
                 # Not published is not leaked, and no recording either.
                 print(f"{name}, seed {seed}: {refused.strip()}", flush=True)
                 unpublished[name] = unpublished.get(name, 0) + 1
+                is_whole = False
                 continue
             if "solid" in MODES[name]:
-                add(pooled.setdefault(name, {}), leaks(bench, film, out, truth, seed))
+                counted[name] = leaks(bench, film, out, truth, seed)
             else:
                 command = [bench, "identity", film, out, truth]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -87,7 +93,10 @@ def main():
             begun = time.monotonic()
             subprocess.run([deface, film, "--replacewith", "solid", "-o", out], check=True, capture_output=True)
             took["deface"] = took.get("deface", 0) + time.monotonic() - begun
-            add(pooled.setdefault("deface", {}), leaks(bench, film, out, truth, seed))
+            counted["deface"] = leaks(bench, film, out, truth, seed)
+        if is_whole:
+            for name, figures in counted.items():
+                add(pooled.setdefault(name, {}), figures)
     for mill in mills.values():
         mill.stop()
     report(pooled, unpublished, took)

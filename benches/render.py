@@ -35,9 +35,14 @@ def faces_only(film, share, seconds, work):
     if not chosen:
         return None
     listed = work / "faces.txt"
-    listed.write_text("".join(f"file {film}\ninpoint {g}\noutpoint {g + 1}\n" for g in chosen))
+    # An outpoint is a decoding time, and those are two frames ahead.
+    listed.write_text("".join(f"file {film}\ninpoint {g}\noutpoint {g + 0.9}\n" for g in chosen))
     out = work / f"{film.stem}-{share}.mp4"
     ffmpeg("-f", "concat", "-safe", "0", "-i", listed, "-c", "copy", out)
+    count = ["ffprobe", "-v", "error", "-count_packets", "-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", out]
+    found = int(subprocess.run(count, check=True, capture_output=True, text=True).stdout)
+    if found != 25 * len(chosen):
+        sys.exit(f"{found} pictures in {len(chosen)} groups of 25")
     return out
 
 

@@ -57,8 +57,11 @@ impl Looking {
         while !stop.is_cancelled() {
             let reason = match watch.look() {
                 Ok(waiting) => {
-                    self.metrics.set_looked_at(SystemClock.now_ms());
-                    self.tell(&waiting)
+                    let missing = self.tell(&waiting);
+                    if missing.is_none() {
+                        self.metrics.set_looked_at(SystemClock.now_ms());
+                    }
+                    missing
                 }
                 Err(trouble) => Some(trouble.to_string()),
             };

@@ -101,9 +101,7 @@ impl AvcConfig {
                 }
             }
         }
-        let mut ids: Vec<u32> = self.sps.iter().filter_map(|set| sps_id(set)).collect();
-        ids.sort_unstable();
-        if ids.len() != self.sps.len() || ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        if !are_apart(&self.sps, sps_id) || !are_apart(&self.pps, pps_id) {
             let detail = "parts were encoded with different settings; render all clips of a run \
                           with the same ones";
             return Err(MediaError::internal(detail));
@@ -114,10 +112,10 @@ impl AvcConfig {
         Ok(())
     }
 
-    /// The id of the only SPS, when there is one SPS and one PPS and lengths take 4 bytes.
-    pub(crate) fn only_id(&self) -> Option<u32> {
+    /// The ids of the only SPS and the only PPS, when there is one of each and lengths take 4 bytes.
+    pub(crate) fn only_ids(&self) -> Option<[u32; 2]> {
         match (self.sps.as_slice(), self.pps.as_slice(), self.length_size) {
-            ([sps], [_], 4) => sps_id(sps),
+            ([sps], [pps], 4) => Some([sps_id(sps)?, pps_id(pps)?]),
             _ => None,
         }
     }
@@ -152,9 +150,21 @@ fn take_sets(rest: &mut &[u8], count: u8) -> Option<Vec<Vec<u8>>> {
     Some(sets)
 }
 
+/// Whether all sets have ids of their own.
+fn are_apart(sets: &[Vec<u8>], id: fn(&[u8]) -> Option<u32>) -> bool {
+    let mut ids: Vec<u32> = sets.iter().filter_map(|set| id(set)).collect();
+    ids.sort_unstable();
+    ids.len() == sets.len() && ids.windows(2).all(|pair| pair[0] != pair[1])
+}
+
 /// `seq_parameter_set_id` follows the NAL header, profile, constraints and level.
 fn sps_id(sps: &[u8]) -> Option<u32> {
     exp_golomb(sps.get(4..)?)
+}
+
+/// `pic_parameter_set_id` follows the NAL header.
+fn pps_id(pps: &[u8]) -> Option<u32> {
+    exp_golomb(pps.get(1..)?)
 }
 
 /// The first unsigned Exp-Golomb number (H.264, 9.1). Ids are small: no emulation prevention
@@ -247,7 +257,9 @@ mod tests {
         let mut merged = config(0x80);
         merged.merge(&config(0x40)).unwrap();
         assert_eq!((merged.sps.len(), merged.pps.len()), (2, 2));
-        assert_eq!(merged.only_id(), None);
+        assert_eq!(merged.only_ids(), None);
+        assert_eq!(config(0x80).only_ids(), Some([0, 0]));
+        assert_eq!(config(0x40).only_ids(), Some([1, 1]));
     }
 
     #[test]
@@ -255,6 +267,8 @@ mod tests {
         let mut changed = config(0x80);
         changed.sps[0].push(1);
         assert!(config(0x80).merge(&changed).is_err());
+        let same_pps = AvcConfig { pps: vec![vec![0x68, 0x80, 1]], ..config(0x40) };
+        assert!(config(0x80).merge(&same_pps).is_err());
     }
 
     #[test]

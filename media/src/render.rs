@@ -182,12 +182,13 @@ struct Pictures {
 impl Pictures {
     fn open(job: &MaskJob<'_>, originals: &Source, is_smart: bool) -> Result<Self, MediaError> {
         let size = (job.probe.coded_width, job.probe.coded_height);
-        let source = avc_config(originals)?.and_then(|config| config.only_id());
+        let taken = avc_config(originals)?.and_then(|config| config.only_ids()).unwrap_or_default();
+        let free = (1..).find(|id| !taken.contains(id)).unwrap_or(1);
         let mut pictures = Self {
             reader: FrameReader::open(job.clip, size, job.limits)?,
             converter: Converter::default(),
             encoder: None,
-            parameter_set: if !is_smart { 0 } else { 1 + u32::from(source == Some(1)) },
+            parameter_set: if is_smart { free } else { 0 },
             is_by_groups: is_smart,
         };
         pictures.encoder = Some(pictures.new_encoder(job)?);
@@ -220,7 +221,9 @@ impl<'a> Rendering<'a> {
         let stream = match pictures.as_ref().and_then(|pictures| pictures.encoder.as_ref()) {
             Some(encoder) => {
                 let stream = writer.add_encoder(encoder.context(), job.probe.time_base)?;
-                let mut header = AvcConfig::of_encoder(&writer.header(stream)?)
+                let given = writer.header(stream)?;
+                let mut header = AvcConfig::parse(&given)
+                    .or_else(|| AvcConfig::of_encoder(&given))
                     .ok_or_else(|| MediaError::internal("the encoder's header cannot be read"))?;
                 if is_any_copied {
                     let theirs = avc_config(&originals)?

@@ -145,7 +145,7 @@ impl Scan {
     /// Whether clips of this source may stand bit for bit beside re-encoded ones, or why not.
     pub(crate) fn smart(&self, facts: &StreamFacts, codec: Id) -> Result<(), &'static str> {
         let config = AvcConfig::parse(&facts.extradata);
-        let one_set = config.as_ref().and_then(AvcConfig::only_id);
+        let one_set = config.as_ref().and_then(AvcConfig::only_ids);
         if codec != Id::H264 {
             Err("the video is not H.264")
         } else if !matches!(
@@ -174,14 +174,17 @@ impl Scan {
         }
     }
 
-    /// Whether a frame is displayed before the key frame that it is decoded after.
+    /// Whether a frame is displayed before the key frame that it is decoded after, or after one that
+    /// it is decoded before.
     fn has_open_gop(&self) -> bool {
-        let mut key = i64::MIN;
+        let (mut key, mut latest) = (i64::MIN, i64::MIN);
         self.packets.iter().any(|packet| {
+            let is_early = packet.is_key && packet.pts < latest;
             if packet.is_key {
                 key = packet.pts;
             }
-            packet.pts < key
+            latest = latest.max(packet.pts);
+            is_early || packet.pts < key
         })
     }
 

@@ -86,7 +86,8 @@ impl Processor for Detect {
                     .into());
                 }
                 let points = known.tracks.iter().flat_map(|track| &track.points);
-                (points.filter(|point| point.confidence > 0.0).count(), known.tracks)
+                let sure = event.face_threshold * 100.0;
+                (points.filter(|point| point.confidence >= sure).count(), known.tracks)
             }
         };
         let faces = i32::try_from(faces).unwrap_or(i32::MAX);
@@ -142,6 +143,7 @@ fn link(event: &ClipsReady, time_base: TimeBase, seen: &[SeenFace]) -> (usize, V
         extend: time_base.to_ticks(event.extend_ms.clamp(0, tracks::LONGEST_EXTENSION_MS)),
         follow: time_base.to_ticks(tracks::FOLLOW_MS),
         extend_every_frame: time_base.to_ticks(tracks::EXTENSION_OF_EVERY_FRAME_MS),
+        every_frame: time_base.to_ticks(tracks::EVERY_FRAME_MS),
         sure: event.face_threshold * 100.0,
     };
     let sure = sightings.iter().filter(|sighting| sighting.confidence >= rules.sure).count();

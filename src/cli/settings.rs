@@ -92,7 +92,8 @@ impl Default for SharedArgs {
 /// How the work that reads pictures is done.
 #[derive(Debug, Clone, Args)]
 pub struct DetectorArgs {
-    /// Faces the detector is less sure of than this are not masked (0.1 to 0.7)
+    /// Faces the detector is less sure of than this are not masked, unless they go on from or lead to one
+    /// that it is sure of (0.1 to 0.7)
     #[arg(
         long,
         env = "REELMILL_FACE_THRESHOLD",

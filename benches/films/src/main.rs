@@ -32,7 +32,8 @@ enum Command {
         /// Where the faces are: `benches/truth/film.py`.
         truth: PathBuf,
     },
-    /// Compare the faces of a film with what its masked film shows at their places, as JSON.
+    /// Compare the faces that the detector finds in a film with what its masked film shows at their
+    /// places, as JSON: how well masks hide, not whether there are any.
     Identity {
         /// The film that was masked.
         source: PathBuf,

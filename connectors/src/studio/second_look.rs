@@ -6,8 +6,9 @@
 
 use super::masking::region;
 use media::{ClipSpan, Limits, MediaError};
+use processors::tracks::EVERY_FRAME_MS;
 use schemas::{Track, TrackPoint, Tracks};
-use std::{ops::Range, path::Path};
+use std::{ops::Range, path::Path, slice};
 use vision::FaceDetector;
 
 /// The detector's working width.
@@ -19,8 +20,19 @@ const HOLD_MS: i64 = 200;
 /// A face seen once gets a box larger by this share on each side.
 const GROW: f32 = 0.1;
 
-/// The faces of a rendered core that no mask of `tracks` touches, as tracks to be masked. Only what
-/// was encoded anew is looked at: copied packets show what the first look has seen.
+/// Whether some face was seen on two frames so near to each other that every frame was looked at.
+fn is_of_every_frame(tracks: &Tracks) -> bool {
+    let near = tracks.time_base.to_ticks(EVERY_FRAME_MS);
+    tracks.tracks.iter().any(|track| {
+        let seen: Vec<i64> =
+            track.points.iter().filter(|p| p.confidence > 0.0).map(|point| point.pts).collect();
+        seen.windows(2).any(|pair| pair[1] - pair[0] <= near)
+    })
+}
+
+/// The faces of a rendered core that no mask of `tracks` touches, as tracks to be masked. Where the
+/// first look has seen every frame, only what was `encoded` anew is looked at: copied packets show
+/// what it has seen.
 ///
 /// `threshold` is 0 to 1.
 pub(super) fn faces_in_the_clear(
@@ -33,6 +45,8 @@ pub(super) fn faces_in_the_clear(
     limits: &Limits,
 ) -> Result<Vec<Track>, MediaError> {
     let hold = tracks.time_base.to_ticks(HOLD_MS);
+    let whole = span.core_start..span.core_end;
+    let encoded = if is_of_every_frame(tracks) { encoded } else { slice::from_ref(&whole) };
     let time_base = media::Rational { num: tracks.time_base.num, den: tracks.time_base.den };
     let mut found = Vec::new();
     media::decode_core(rendered, span, time_base, encoded, limits, &mut |pts, frame| {

@@ -73,6 +73,9 @@ fn only_groups_with_a_face_are_encoded() {
                 (after_seek(&studio, &source, frame), after_seek(&studio, &film.path, frame));
             assert_eq!((before.len(), after.len()), (320 * 180 * 3 / 2, 320 * 180 * 3 / 2));
             assert_eq!(before == after, !is_anew(frame), "frame {frame}");
+            let apart = before.iter().zip(&after).map(|(a, b)| u64::from(a.abs_diff(*b)));
+            let mean = apart.sum::<u64>() as f32 / before.len() as f32;
+            assert!(mean < ENCODED / 2.0, "frame {frame}: {mean}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Points between and beyond the sightings of a face.
 
 use super::{
-    Rules, Sighting,
+    EXTENSION_FRAMES, Rules, Sighting,
     link::{moved, velocity},
 };
 use schemas::{BoundingBox, TrackPoint};
@@ -20,7 +20,7 @@ pub(super) fn fill(chain: &[Sighting], rules: Rules) -> Vec<TrackPoint> {
     let (Some(first), Some(last)) = (chain.first(), chain.last()) else { return Vec::new() };
     let mut points = Vec::with_capacity(chain.len() + 4);
     let backwards: Vec<_> = chain.iter().rev().copied().collect();
-    let mut before = beyond(first, velocity(&backwards, rules), -1, rules);
+    let mut before = beyond(first, velocity(&backwards, rules), -reach(&backwards, rules), rules);
     before.reverse();
     points.append(&mut before);
     for pair in chain.windows(2) {
@@ -37,25 +37,34 @@ pub(super) fn fill(chain: &[Sighting], rules: Rules) -> Vec<TrackPoint> {
         }
     }
     points.push(seen(last));
-    points.append(&mut beyond(last, velocity(chain, rules), 1, rules));
+    points.append(&mut beyond(last, velocity(chain, rules), reach(chain, rules), rules));
     points
 }
 
-/// The extension of a track, away from its end in the direction of time given: first as if the
-/// face went on, then held.
-fn beyond(end: &Sighting, speed: (f32, f32), direction: i64, rules: Rules) -> Vec<TrackPoint> {
-    if rules.extend <= 0 {
+/// How far a track goes on beyond a chain's end. Where the detector has missed frames just there, or has
+/// seen the face only once, it may miss more.
+fn reach(chain: &[Sighting], rules: Rules) -> i64 {
+    let [.., before, last] = chain else { return rules.extend };
+    let step = (last.pts - before.pts).abs().max(rules.frame);
+    rules.extend.min(rules.extend_every_frame.max(EXTENSION_FRAMES * step))
+}
+
+/// The extension of a track by `reach`, which is negative backwards in time: first as if the face went
+/// on, then held.
+fn beyond(end: &Sighting, speed: (f32, f32), reach: i64, rules: Rules) -> Vec<TrackPoint> {
+    let (direction, reach) = (reach.signum(), reach.abs());
+    if reach == 0 {
         return Vec::new();
     }
-    let soon = rules.follow.clamp(1, rules.extend);
+    let soon = rules.follow.clamp(1, reach);
     let ticks = (soon * direction) as f32;
     let BoundingBox { width, height, .. } = end.region;
     let right = (speed.0 * ticks).clamp(-FURTHEST * width, FURTHEST * width);
     let down = (speed.1 * ticks).clamp(-FURTHEST * height, FURTHEST * height);
     let hull = end.region.hull(&moved(&end.region, right, down));
     let mut points = vec![unseen(end.pts + soon * direction, grown(&hull, GROWTH_SOON))];
-    if rules.extend > soon {
-        points.push(unseen(end.pts + rules.extend * direction, grown(&hull, GROWTH_LATE)));
+    if reach > soon {
+        points.push(unseen(end.pts + reach * direction, grown(&hull, GROWTH_LATE)));
     }
     points
 }

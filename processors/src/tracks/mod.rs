@@ -25,8 +25,13 @@ pub const LONGEST_EXTENSION_MS: i64 = 1000;
 /// Within this time beyond its sightings a face is expected to move on as it did.
 pub const FOLLOW_MS: i64 = 400;
 /// How far a track is extended where the detector has looked at every frame, and so would have
-/// seen the face.
+/// seen the face; more in films of few frames a second, and where it has missed some.
 pub const EXTENSION_OF_EVERY_FRAME_MS: i64 = 200;
+/// So many frames at least.
+const EXTENSION_FRAMES: i64 = 5;
+/// Who looks at every frame sees some of them this near to each other. Rekognition looks twice a
+/// second.
+pub const EVERY_FRAME_MS: i64 = 250;
 /// A sighting is doubtful from this share of the confidence on that makes a sure one.
 pub const DOUBTFUL: f32 = 0.5;
 
@@ -51,33 +56,35 @@ pub struct Rules {
     pub extend: i64,
     /// The same where every frame was looked at; see [`EXTENSION_OF_EVERY_FRAME_MS`].
     pub extend_every_frame: i64,
+    /// See [`EVERY_FRAME_MS`].
+    pub every_frame: i64,
     /// Confidence from which a sighting is sure, 0 to 100.
     pub sure: f32,
     /// See [`FOLLOW_MS`].
     pub follow: i64,
 }
 
-/// How far tracks reach beyond these sightings. What was looked at only now and then (Rekognition: every
-/// half second) says little about the time between.
-fn extension(sightings: &[Sighting], rules: Rules) -> i64 {
+/// Whether the detector has looked at every frame. What was looked at only now and then says little about
+/// the time between.
+fn is_every_frame(sightings: &[Sighting], rules: Rules) -> bool {
     let mut times: Vec<i64> = sightings.iter().map(|sighting| sighting.pts).collect();
     times.sort_unstable();
     let steps = times.windows(2).map(|pair| pair[1] - pair[0]).filter(|step| *step > 0);
-    match steps.min() {
-        Some(step) if step < 2 * rules.frame => rules.extend.min(rules.extend_every_frame),
-        _ => rules.extend,
-    }
+    steps.min().is_some_and(|step| step <= rules.every_frame && 2 * step < 3 * rules.frame)
 }
 
 /// The tracks of a clip, numbered from 0 in the order of their first sightings. The order of the
 /// sightings does not matter.
 #[must_use]
 pub fn track(sightings: Vec<Sighting>, rules: Rules) -> Vec<Track> {
-    let rules = Rules { extend: extension(&sightings, rules), ..rules };
+    let reach =
+        if is_every_frame(&sightings, rules) { rules.extend_every_frame } else { rules.extend };
+    let rules = Rules { extend_every_frame: reach.min(rules.extend), ..rules };
     let (sure, doubtful): (Vec<_>, Vec<_>) =
         sightings.into_iter().partition(|sighting| sighting.confidence >= rules.sure);
     let mut chains = link::link(sure, rules);
-    doubt::prolong(&mut chains, doubtful, rules);
+    let led = doubt::led(&chains, doubtful, rules);
+    chains.extend(led);
     chains
         .iter()
         .zip(0..)

@@ -37,7 +37,7 @@ pub(super) fn steady(chain: &[Sighting], rules: Rules) -> Vec<Sighting> {
 fn usual(around: &[Sighting], side: fn(&BoundingBox) -> f32) -> f32 {
     let mut sides: Vec<f32> = around.iter().map(|sighting| side(&sighting.region)).collect();
     sides.sort_unstable_by(f32::total_cmp);
-    let at = (sides.len().saturating_sub(1) as f32 * USUAL) as usize;
+    let at = (sides.len().saturating_sub(1) as f32 * USUAL).ceil() as usize;
     sides.get(at).copied().unwrap_or(0.0)
 }
 
