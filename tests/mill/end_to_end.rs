@@ -18,7 +18,7 @@ fn limits() -> Limits {
 }
 
 /// Every face the detector finds in the source must be hidden in the film. By pixels: inside its
-/// box the film differs from its source by several levels and by far more than elsewhere.
+/// box the film differs from its source by several levels and by far more than where there is no mask.
 fn assert_faces_are_hidden(source: &Path, film: &Path) -> usize {
     let models = Models::find(None).unwrap();
     let mut detector = FaceDetector::new(&models, 2).unwrap();
@@ -26,8 +26,12 @@ fn assert_faces_are_hidden(source: &Path, film: &Path) -> usize {
     media::compare(source, film, &limits(), &mut |pair| {
         let before = pair.source.rgb(640)?;
         let after = pair.output.rgb(640)?;
-        let picture = Region { left: 0.0, top: 0.0, width: 1.0, height: 1.0 };
-        let everywhere = difference(&before, &after, &picture);
+        // What encoding changes. Of the four corners one is without a mask, whatever else is taken for
+        // a face in the middle.
+        let corner = |left, top| Region { left, top, width: 0.2, height: 0.2 };
+        let corners = [corner(0.0, 0.0), corner(0.8, 0.0), corner(0.0, 0.8), corner(0.8, 0.8)];
+        let encoding = corners.map(|region| difference(&before, &after, &region));
+        let encoding = encoding.into_iter().fold(f64::INFINITY, f64::min);
         for face in detector.detect(&before, SURE).unwrap() {
             boxes += 1;
             let region = Region {
@@ -38,8 +42,8 @@ fn assert_faces_are_hidden(source: &Path, film: &Path) -> usize {
             };
             let there = difference(&before, &after, &region);
             assert!(
-                there > 4.0 && there > 2.0 * everywhere,
-                "frame {}: a face at {region:?} differs by {there:.1} levels, the frame by {everywhere:.1}",
+                there > 4.0 && there > 3.0 * encoding,
+                "frame {}: a face at {region:?} differs by {there:.1} levels, a corner by {encoding:.1}",
                 pair.source.index()
             );
         }
