@@ -1,6 +1,9 @@
 //! Every request is told of once it is answered.
 
-use crate::services::{Answered, Health};
+use crate::{
+    guard::WATCHED,
+    services::{Answered, Health},
+};
 use axum::{
     extract::{MatchedPath, Request, State},
     http::Method,
@@ -8,9 +11,6 @@ use axum::{
     response::Response,
 };
 use std::time::Instant;
-
-/// What probes and scrapers ask all the time is no request of anybody's.
-const UNCOUNTED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 pub(crate) async fn counted(
     State(health): State<Health>,
@@ -22,7 +22,8 @@ pub(crate) async fn counted(
     let begun = Instant::now();
     let response = next.run(request).await;
     let route = route.as_ref().map_or("", MatchedPath::as_str);
-    if !UNCOUNTED.contains(&route) {
+    // What probes and scrapers ask all the time is no request of anybody's.
+    if !WATCHED.contains(&route) {
         let status = response.status().as_u16();
         (health.answered)(&Answered { method, route, status, took: begun.elapsed() });
     }

@@ -13,7 +13,7 @@ use futures::FutureExt;
 use std::panic::AssertUnwindSafe;
 
 /// What may be asked under any name.
-const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+pub(crate) const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 /// Room for the longest query: 1,000 characters of four bytes, percent-encoded.
 const MAX_URI_BYTES: usize = 16 << 10;
 const MAX_HEADER_BYTES: usize = 32 << 10;

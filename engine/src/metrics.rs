@@ -154,31 +154,6 @@ impl Metrics {
         self.work_oldest.with_label_values(&[processor]).set(oldest.as_secs_f64());
     }
 
-    /// Whether a processor works in this process.
-    pub fn set_running(&self, processor: &str, is_running: bool) {
-        self.process.set_running(processor, is_running);
-    }
-
-    /// A processor has stopped by itself. `cause` is a word.
-    pub fn count_stop(&self, processor: &str, cause: &str) {
-        self.process.count_stop(processor, cause);
-    }
-
-    /// A request over HTTP was answered. `route` is the pattern that it met, not its path.
-    pub fn count_request(&self, method: &str, route: &str, status: u16, took: Duration) {
-        self.process.count_request(method, route, status, took);
-    }
-
-    /// Room on the disk of a place, bytes.
-    pub fn set_disk(&self, place: &str, free: u64, size: u64) {
-        self.process.set_disk(place, free, size);
-    }
-
-    /// What waits was known at this time, ms since 1970.
-    pub fn set_looked_at(&self, ms: i64) {
-        self.process.set_looked_at(ms);
-    }
-
     /// Those of one processor.
     pub(crate) fn of(&self, processor: &'static str) -> Meter {
         Meter {

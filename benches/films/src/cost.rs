@@ -2,15 +2,14 @@
 
 use media::{Limits, MaskJob, Region, Render, RenderMode, mask_clip, plan_cut, write_clip};
 use serde::Serialize;
-use std::{error::Error, ops::ControlFlow, path::Path, time::Instant};
-use vision::{FaceDetector, Models};
+use std::{error::Error, path::Path, time::Instant};
+use vision::{FaceDetector, Models, faces_in_video};
 
 /// The face that is masked.
 const FACE: Region = Region { left: 0.4, top: 0.2, width: 0.15, height: 0.3 };
 /// Longer than any film that is measured.
 const ONE_CLIP_SECONDS: f64 = 86_400.0;
 /// As the mill has it.
-const DETECTOR_WIDTH: u32 = 640;
 const THRESHOLD: f32 = 0.15;
 
 /// Seconds, and what they were spent on.
@@ -46,15 +45,7 @@ pub(crate) fn of_blur(
     let looking = Stopwatch::start();
     if detect {
         let mut detector = FaceDetector::new(&Models::find(None)?, 1)?;
-        let mut failure = None;
-        media::decode(&clip, &limits, &mut |frame| {
-            let found = detector.detect(&frame.rgb(DETECTOR_WIDTH)?, THRESHOLD);
-            failure = found.err();
-            Ok(if failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        })?;
-        if let Some(error) = failure {
-            return Err(error.into());
-        }
+        faces_in_video(&clip, &mut detector, THRESHOLD, &limits, &mut |_| {})?;
     }
     let (detect_cpu_s, detect_wall_s) = looking.stop();
 

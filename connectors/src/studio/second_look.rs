@@ -6,7 +6,7 @@
 
 use super::masking::region;
 use media::{ClipSpan, Limits, MediaError};
-use processors::tracks::EVERY_FRAME_MS;
+use processors::tracks::{EVERY_FRAME_MS, is_every_frame};
 use schemas::{Track, TrackPoint, Tracks};
 use std::{ops::Range, path::Path, slice};
 use vision::FaceDetector;
@@ -20,13 +20,12 @@ const HOLD_MS: i64 = 200;
 /// A face seen once gets a box larger by this share on each side.
 const GROW: f32 = 0.1;
 
-/// Whether some face was seen on two frames so near to each other that every frame was looked at.
+/// Whether the sightings of some face tell that every frame was looked at.
 fn is_of_every_frame(tracks: &Tracks) -> bool {
     let near = tracks.time_base.to_ticks(EVERY_FRAME_MS);
     tracks.tracks.iter().any(|track| {
-        let seen: Vec<i64> =
-            track.points.iter().filter(|p| p.confidence > 0.0).map(|point| point.pts).collect();
-        seen.windows(2).any(|pair| pair[1] - pair[0] <= near)
+        let seen = track.points.iter().filter(|point| point.confidence > 0.0);
+        is_every_frame(seen.map(|point| point.pts).collect(), near, tracks.frame_ticks)
     })
 }
 

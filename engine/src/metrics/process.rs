@@ -1,6 +1,6 @@
 //! What a process tells of itself: its build, its processors, its disks, who asks it over HTTP.
 
-use super::{SECONDS, enter, untaken};
+use super::{Metrics, SECONDS, enter, untaken};
 use crate::Fatal;
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
@@ -73,26 +73,34 @@ impl Process {
             )?,
         })
     }
+}
 
-    pub(super) fn set_running(&self, processor: &str, is_running: bool) {
-        self.running.with_label_values(&[processor]).set(is_running.into());
+impl Metrics {
+    /// Whether a processor works in this process.
+    pub fn set_running(&self, processor: &str, is_running: bool) {
+        self.process.running.with_label_values(&[processor]).set(is_running.into());
     }
 
-    pub(super) fn count_stop(&self, processor: &str, cause: &str) {
-        self.stops.with_label_values(&[processor, cause]).inc();
+    /// A processor has stopped by itself. `cause` is a word.
+    pub fn count_stop(&self, processor: &str, cause: &str) {
+        self.process.stops.with_label_values(&[processor, cause]).inc();
     }
 
-    pub(super) fn count_request(&self, method: &str, route: &str, status: u16, took: Duration) {
-        self.requests.with_label_values(&[method, route, &status.to_string()]).inc();
-        self.request_seconds.with_label_values(&[route]).observe(took.as_secs_f64());
+    /// A request over HTTP was answered. `route` is the pattern that it met, not its path.
+    pub fn count_request(&self, method: &str, route: &str, status: u16, took: Duration) {
+        let Process { requests, request_seconds, .. } = &self.process;
+        requests.with_label_values(&[method, route, &status.to_string()]).inc();
+        request_seconds.with_label_values(&[route]).observe(took.as_secs_f64());
     }
 
-    pub(super) fn set_disk(&self, place: &str, free: u64, size: u64) {
-        self.disk_free.with_label_values(&[place]).set(free as f64);
-        self.disk_size.with_label_values(&[place]).set(size as f64);
+    /// Room on the disk of a place, bytes.
+    pub fn set_disk(&self, place: &str, free: u64, size: u64) {
+        self.process.disk_free.with_label_values(&[place]).set(free as f64);
+        self.process.disk_size.with_label_values(&[place]).set(size as f64);
     }
 
-    pub(super) fn set_looked_at(&self, ms: i64) {
-        self.looked_at.with_label_values::<&str>(&[]).set(ms as f64 / 1000.0);
+    /// What waits was known at this time, ms since 1970.
+    pub fn set_looked_at(&self, ms: i64) {
+        self.process.looked_at.with_label_values::<&str>(&[]).set(ms as f64 / 1000.0);
     }
 }

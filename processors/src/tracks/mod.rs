@@ -64,21 +64,22 @@ pub struct Rules {
     pub follow: i64,
 }
 
-/// Whether the detector has looked at every frame. What was looked at only now and then says little about
-/// the time between.
-fn is_every_frame(sightings: &[Sighting], rules: Rules) -> bool {
-    let mut times: Vec<i64> = sightings.iter().map(|sighting| sighting.pts).collect();
+/// Whether the detector has looked at every frame, by the times of what it has seen: what was looked at
+/// only now and then says little about the time between. `every_frame` and `frame` are those of [`Rules`].
+#[must_use]
+pub fn is_every_frame(mut times: Vec<i64>, every_frame: i64, frame: i64) -> bool {
     times.sort_unstable();
     let steps = times.windows(2).map(|pair| pair[1] - pair[0]).filter(|step| *step > 0);
-    steps.min().is_some_and(|step| step <= rules.every_frame && 2 * step < 3 * rules.frame)
+    steps.min().is_some_and(|step| step <= every_frame && 2 * step < 3 * frame)
 }
 
 /// The tracks of a clip, numbered from 0 in the order of their first sightings. The order of the
 /// sightings does not matter.
 #[must_use]
 pub fn track(sightings: Vec<Sighting>, rules: Rules) -> Vec<Track> {
-    let reach =
-        if is_every_frame(&sightings, rules) { rules.extend_every_frame } else { rules.extend };
+    let times = sightings.iter().map(|sighting| sighting.pts).collect();
+    let is_every_frame = is_every_frame(times, rules.every_frame, rules.frame);
+    let reach = if is_every_frame { rules.extend_every_frame } else { rules.extend };
     let rules = Rules { extend_every_frame: reach.min(rules.extend), ..rules };
     let (sure, doubtful): (Vec<_>, Vec<_>) =
         sightings.into_iter().partition(|sighting| sighting.confidence >= rules.sure);
