@@ -37,6 +37,7 @@ test-all: export REELMILL_LONG := 1
 test-all: test ## the same with the long forms: more seeds, more data
 
 chaos: export REELMILL_LONG := 1
+chaos: export REELMILL_REQUIRE_SERVICES := 1
 chaos: build ## ten minutes of kills, outages and cuts on real services; REELMILL_SEED chooses them
 	PATH="$(CACHE)/python/bin:$$PATH" cargo test --workspace --locked --test chaos -- --nocapture
 

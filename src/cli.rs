@@ -5,8 +5,8 @@ mod values;
 
 pub use settings::{
     DetectorArgs, EndpointArgs, IndexArgs, KafkaArgs, KeyArgs, LOCAL_KEY, LOCAL_SECRET, Mask,
-    MillArgs, PatienceArgs, RealArgs, RegistryArgs, RunArgs, ServeArgs, SharedArgs, UpArgs,
-    VisionArgs, WatchArgs,
+    MillArgs, PatienceArgs, Profile, RealArgs, RegistryArgs, RunArgs, ServeArgs, SharedArgs,
+    UpArgs, VisionArgs, WatchArgs,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};

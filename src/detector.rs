@@ -1,7 +1,7 @@
 //! The local detector: in this process, or as a part of its own (`vision`).
 
 use crate::{
-    cli::{DetectorArgs, KeyArgs, LOCAL_SECRET, VisionArgs},
+    cli::{DetectorArgs, KeyArgs, LOCAL_SECRET, Profile, VisionArgs},
     confinement, connections,
     failure::Failure,
     output,
@@ -68,9 +68,18 @@ pub async fn start(
         helper: confinement::helper(),
         // Doubts, too, lead the masks of what is sure.
         face_threshold: args.face_threshold * processors::tracks::DOUBTFUL,
+        profile: profile(args),
         clock: vision::Clock::default(),
     };
     vision::Server::start(options).await.map_err(|e| Failure::start("the detector", &e))
+}
+
+/// How closely films are looked at.
+pub fn profile(args: &DetectorArgs) -> vision::Profile {
+    match args.profile {
+        Profile::Careful => vision::Profile::Careful,
+        Profile::Fast => vision::Profile::Fast,
+    }
 }
 
 /// What pictures are read with.

@@ -2,6 +2,7 @@
 
 use crate::{
     cli::{Mask, MillArgs},
+    detector,
     failure::Failure,
 };
 use processors::cut::Cut;
@@ -44,7 +45,11 @@ pub fn cut_rules(args: &MillArgs) -> Cut {
                 Mask::Solid => "solid",
             }
             .to_owned(),
-            detector: format!("{} {}", vision::DETECTOR, &vision::weights_sha256()[..12]),
+            detector: detector::profile(&args.detector).name(&format!(
+                "{} {}",
+                vision::DETECTOR,
+                &vision::weights_sha256()[..12]
+            )),
             threshold: args.detector.face_threshold,
             verify_threshold: args.verify_threshold,
             extend_ms: EXTEND_MS,

@@ -35,7 +35,7 @@ pub use cut::{ClipFile, ClipSpan, CutPlan, plan_cut, write_clip};
 pub use decode::{DecodeReport, Frame, decode, decode_core};
 pub use error::MediaError;
 pub use limits::{Cancel, Limits};
-pub use mask::{MaskStyle, Region, mask_coverage};
+pub use mask::{MaskStyle, Region, is_masked, mask_coverage};
 pub use output::file_sha256;
 pub use picture::{LumaImage, RgbImage};
 pub use probe::{AudioProbe, Probe, Rational, probe};

@@ -6,9 +6,16 @@ use serde::{Deserialize, Serialize};
 use crate::orientation::Orientation;
 use crate::picture::is_full_range;
 
-/// Radii of a mask's ellipse, in half sides of its box. At 1.3 the ellipse holds 98.5 % of the
-/// box (all but the tips of its corners) and reaches 15 % beyond each side.
-const REACH: f32 = 1.3;
+/// Radii of a mask's ellipse, in half sides of its box: it holds 97.5 % of the box (all but the
+/// tips of its corners) and reaches 12.5 % beyond each side.
+const REACH: f32 = 1.25;
+/// What is added to the radii, as a share of the picture's longer side: boxes of small faces are less
+/// exact.
+const MARGIN: f32 = 0.002;
+/// A box this near to the border, as a share of the picture, is cut by it.
+const BORDER: f32 = 0.005;
+/// How far the mask of such a box goes on, as a share of the box.
+const BEYOND_BORDER: f32 = 0.25;
 /// Blocks of pixelation across a mask: 8 across a face leave some recognisable, 6 do not.
 const BLOCKS: f32 = 6.0;
 /// No block is smaller than this, px at 720p.
@@ -65,14 +72,18 @@ struct Ellipse {
 
 impl Ellipse {
     /// The mask of a region in a picture of `width` x `height`. The region is clamped first, so
-    /// that what is left of a face at the border is still covered.
+    /// that what is left of a face at the border is still covered; the mask of a face that is cut by
+    /// the border goes on beyond it, or its tips would leave the corners there.
     fn of(region: &Region, width: f32, height: f32) -> Option<Self> {
         let region = region.clamped()?;
+        let (x, radius_x) = span(region.left, region.width);
+        let (y, radius_y) = span(region.top, region.height);
+        let margin = MARGIN * width.max(height);
         Some(Self {
-            x: (region.left + region.width / 2.0) * width,
-            y: (region.top + region.height / 2.0) * height,
-            radius_x: region.width / 2.0 * width * REACH,
-            radius_y: region.height / 2.0 * height * REACH,
+            x: x * width,
+            y: y * height,
+            radius_x: radius_x * width + margin,
+            radius_y: radius_y * height + margin,
         })
     }
 
@@ -86,23 +97,47 @@ impl Ellipse {
     }
 }
 
+/// Middle and radius of a mask along one side, of a box that starts at `start` and is `length` long.
+fn span(start: f32, length: f32) -> (f32, f32) {
+    let mut end = start + length;
+    let mut begin = start;
+    if start < BORDER {
+        begin -= BEYOND_BORDER * length;
+    }
+    if start + length > 1.0 - BORDER {
+        end += BEYOND_BORDER * length;
+    }
+    ((begin + end) / 2.0, (end - begin) / 2.0 * REACH)
+}
+
 /// The share of `region` (its part inside the picture) that lies inside the masks drawn for
 /// `masks`, 0 to 1. A region outside the picture is covered.
 pub fn mask_coverage(region: &Region, masks: &[Region]) -> f32 {
     const STEPS: u16 = 40;
     let Some(region) = region.clamped() else { return 1.0 };
-    let ellipses: Vec<Ellipse> =
-        masks.iter().filter_map(|mask| Ellipse::of(mask, 1.0, 1.0)).collect();
+    // The margin of a square picture is no larger than that of any other.
+    let is_masked = is_masked(masks, (1.0, 1.0));
     let at = |step: u16| (f32::from(step) + 0.5) / f32::from(STEPS);
     let mut covered = 0u16;
     for row in 0..STEPS {
         let y = region.top + region.height * at(row);
         for column in 0..STEPS {
             let x = region.left + region.width * at(column);
-            covered += u16::from(ellipses.iter().any(|ellipse| ellipse.holds(x, y)));
+            covered += u16::from(is_masked(x, y));
         }
     }
     f32::from(covered) / f32::from(STEPS * STEPS)
+}
+
+/// Whether a place of a displayed picture of `width` x `height` lies inside the masks drawn for
+/// `masks`. Masks of a few pixels are drawn larger than that.
+pub fn is_masked(
+    masks: &[Region],
+    (width, height): (f32, f32),
+) -> impl Fn(f32, f32) -> bool + use<> {
+    let ellipses: Vec<_> =
+        masks.iter().filter_map(|mask| Ellipse::of(mask, width, height)).collect();
+    move |x, y| ellipses.iter().any(|ellipse| ellipse.holds(x, y))
 }
 
 /// Draws the masks of `regions` (of the displayed picture) into a writable 8-bit 4:2:0 frame.

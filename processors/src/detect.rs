@@ -2,7 +2,7 @@
 
 use crate::{
     clip_index, clip_times,
-    tracks::{self, Sighting},
+    tracks::{self, Rules, Sighting},
 };
 use engine::{Effect, Input, Object, Outcome, Processor};
 use ports::{ObjectRef, Poison, Refusal};
@@ -137,15 +137,7 @@ impl Processor for Detect {
 /// How many sure sightings there were, and the tracks they make.
 fn link(event: &ClipsReady, time_base: TimeBase, seen: &[SeenFace]) -> (usize, Vec<Track>) {
     let sightings = sightings(event, time_base, seen);
-    let rules = tracks::Rules {
-        longest_gap: time_base.to_ticks(tracks::LONGEST_GAP_MS),
-        frame: event.frame_ticks,
-        extend: time_base.to_ticks(event.extend_ms.clamp(0, tracks::LONGEST_EXTENSION_MS)),
-        follow: time_base.to_ticks(tracks::FOLLOW_MS),
-        extend_every_frame: time_base.to_ticks(tracks::EXTENSION_OF_EVERY_FRAME_MS),
-        every_frame: time_base.to_ticks(tracks::EVERY_FRAME_MS),
-        sure: event.face_threshold * 100.0,
-    };
+    let rules = Rules::of(time_base, event.frame_ticks, event.extend_ms, event.face_threshold);
     let sure = sightings.iter().filter(|sighting| sighting.confidence >= rules.sure).count();
     (sure, tracks::track(sightings, rules))
 }

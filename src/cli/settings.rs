@@ -101,6 +101,10 @@ pub struct DetectorArgs {
         value_parser = face_threshold
     )]
     pub face_threshold: f32,
+    /// How closely films are looked at: every frame, or fewer where the detector is sure; then a face that
+    /// is there for less than a sixth of a second may stay in the clear
+    #[arg(long, env = "REELMILL_PROFILE", value_enum, default_value_t = Profile::Careful)]
+    pub profile: Profile,
     /// ONNX Runtime's shared library; searched for beside the program and in the cache otherwise
     #[arg(long, env = "REELMILL_ONNXRUNTIME")]
     pub onnxruntime: Option<PathBuf>,
@@ -111,7 +115,7 @@ pub struct DetectorArgs {
 
 impl Default for DetectorArgs {
     fn default() -> Self {
-        Self { face_threshold: 0.3, onnxruntime: None, permits: None }
+        Self { face_threshold: 0.3, profile: Profile::Careful, onnxruntime: None, permits: None }
     }
 }
 
@@ -170,6 +174,12 @@ pub enum Mask {
     Pixelate,
     Gaussian,
     Solid,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    Careful,
+    Fast,
 }
 
 #[derive(Debug, Clone, Args)]

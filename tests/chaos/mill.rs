@@ -258,6 +258,7 @@ async fn eyes(dir: &Path, store: &S3) -> vision::Server {
         // It is no victim here: ONNX Runtime is loaded once, and not for each of thousands of clips.
         helper: confine::Helper::in_place(),
         face_threshold: 0.3,
+        profile: vision::Profile::Careful,
         clock: vision::Clock::default(),
     };
     vision::Server::start(options).await.unwrap()

@@ -14,6 +14,7 @@ mod models;
 mod photo;
 mod picture;
 mod portrait;
+mod profile;
 mod server;
 mod taxonomy;
 mod video;
@@ -26,6 +27,7 @@ pub use media::RgbImage;
 pub use models::{Models, NO_TELEMETRY};
 pub use photo::{PhotoError, decode_photo};
 pub use portrait::{Pose, Quality, pose, quality};
+pub use profile::{FAST_MS, Profile};
 pub use schemas::BoundingBox;
 pub use server::{Clock, Keys, PASSING_REASONS, Server, ServerOptions, WORKS};
 pub use video::{

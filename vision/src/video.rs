@@ -1,6 +1,9 @@
 //! Whole videos: every frame for faces, one frame a second for labels.
 
-use crate::{FaceBox, FaceDetector, LabelBox, LabelDetector, VisionError, faces, labels};
+use crate::{
+    FaceBox, FaceDetector, LabelBox, LabelDetector, Profile, VisionError, faces, labels,
+    profile::Looking,
+};
 use media::{Frame, Limits, MediaError, Probe, RgbImage};
 use serde::{Deserialize, Serialize};
 use std::{ops::ControlFlow, path::Path};
@@ -35,7 +38,7 @@ pub struct FaceSample {
     pub faces: Vec<FaceBox>,
 }
 
-/// The faces of a video: a sample for every frame.
+/// The faces of a video: a sample for every frame that was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoFaces {
     pub video: VideoInfo,
@@ -60,8 +63,8 @@ pub struct VideoLabels {
     pub samples: Vec<LabelSample>,
 }
 
-/// Looks for faces on every frame. `progress` gets the number of frames looked at;
-/// `limits.cancel` stops it.
+/// Looks for faces on every frame, or those that a profile does not pass over. `progress` gets the number
+/// of frames decoded; `limits.cancel` stops it.
 ///
 /// # Errors
 /// Those of [`media`] about the file, or of the model.
@@ -69,16 +72,17 @@ pub fn faces_in_video(
     file: &Path,
     detector: &mut FaceDetector,
     threshold: f32,
+    profile: Profile,
     limits: &Limits,
     progress: &mut dyn FnMut(u32),
 ) -> Result<VideoFaces, VisionError> {
-    let mut samples = Vec::new();
+    let mut looking = Looking::new(profile);
+    let mut detect = |picture: &RgbImage| detector.detect(picture, threshold);
     let video = look(file, limits, progress, &mut |at_ms, frame| {
-        let faces = detector.detect(&shrunk(frame, faces::input_size)?, threshold)?;
-        samples.push(FaceSample { at_ms, faces });
-        Ok(())
+        looking.see(at_ms, shrunk(frame, faces::input_size)?, &mut detect)
     })?;
-    Ok(VideoFaces { video, samples })
+    looking.finish(&mut detect)?;
+    Ok(VideoFaces { video, samples: looking.samples })
 }
 
 /// Looks for things on the first frame of every second. All frames are decoded, and `progress`

@@ -9,7 +9,7 @@ use media::Limits;
 use support::{footage, models};
 use vision::{
     Embedding, FACE_THRESHOLD, FaceBox, FaceDetector, FaceEmbedder, LabelDetector, LabelSample,
-    RgbImage, SAME_PERSON, VisionError, distance, faces_in_video, labels_in_video,
+    Profile, RgbImage, SAME_PERSON, VisionError, distance, faces_in_video, labels_in_video,
 };
 
 fn photo(name: &str) -> RgbImage {
@@ -119,9 +119,15 @@ fn every_frame_of_a_film_is_looked_at_and_its_times_are_those_of_its_frames() {
     let mut detector = FaceDetector::new(&models(), 1).unwrap();
     let mut seen = 0;
     let film = footage("head-pose-two.mp4");
-    let found =
-        faces_in_video(&film, &mut detector, FACE_THRESHOLD, &Limits::default(), &mut |n| seen = n)
-            .unwrap();
+    let found = faces_in_video(
+        &film,
+        &mut detector,
+        FACE_THRESHOLD,
+        Profile::Careful,
+        &Limits::default(),
+        &mut |n| seen = n,
+    )
+    .unwrap();
     assert_eq!((found.samples.len(), found.video.frames, seen), (56, 56, 56));
     assert_eq!(found.samples[0].at_ms, 0);
     assert!(found.samples.is_sorted_by(|a, b| a.at_ms < b.at_ms));
@@ -136,9 +142,15 @@ fn every_frame_of_a_film_is_looked_at_and_its_times_are_those_of_its_frames() {
 fn the_talk_has_a_face_then_none_then_two() {
     let mut detector = FaceDetector::new(&models(), 1).unwrap();
     let film = footage("talk_360p.mp4");
-    let found =
-        faces_in_video(&film, &mut detector, FACE_THRESHOLD, &Limits::default(), &mut |_| {})
-            .unwrap();
+    let found = faces_in_video(
+        &film,
+        &mut detector,
+        FACE_THRESHOLD,
+        Profile::Careful,
+        &Limits::default(),
+        &mut |_| {},
+    )
+    .unwrap();
     assert_eq!(found.samples.len(), 750);
     assert_eq!((found.video.width, found.video.height), (640, 360));
     for sample in &found.samples {
@@ -184,7 +196,8 @@ fn a_text_file_is_the_inputs_fault_and_a_cancelled_look_is_not() {
     std::fs::write(&file, "no film at all").unwrap();
     let mut detector = FaceDetector::new(&models(), 1).unwrap();
     let mut look = |file, limits: &Limits| {
-        faces_in_video(file, &mut detector, FACE_THRESHOLD, limits, &mut |_| {}).unwrap_err()
+        faces_in_video(file, &mut detector, FACE_THRESHOLD, Profile::Careful, limits, &mut |_| {})
+            .unwrap_err()
     };
     assert!(look(&file, &Limits::default()).blames_input());
     let limits = Limits::default();

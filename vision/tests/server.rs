@@ -35,7 +35,7 @@ use std::{
 use support::{footage, models};
 use tempfile::TempDir;
 use tokio::{sync::Semaphore, time::sleep};
-use vision::{Clock, FACE_THRESHOLD, PASSING_REASONS, Server, ServerOptions};
+use vision::{Clock, FACE_THRESHOLD, PASSING_REASONS, Profile, Server, ServerOptions};
 
 /// A server over a store in memory, with its data in a folder of its own.
 struct Bench {
@@ -57,6 +57,7 @@ fn options(data: &Path, store: Arc<dyn Store>) -> ServerOptions {
         threads: 1,
         helper: confine::Helper::in_place(),
         face_threshold: FACE_THRESHOLD,
+        profile: Profile::Careful,
         clock: Clock::default(),
     }
 }

@@ -3,6 +3,7 @@
 mod cost;
 mod count;
 mod identity;
+mod tracked;
 mod truth;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +32,20 @@ enum Command {
         masked: PathBuf,
         /// Where the faces are: `benches/truth/film.py`.
         truth: PathBuf,
+    },
+    /// Count the faces that tracks alone leave in a film, as JSON: nothing is rendered, and nothing
+    /// looked at again.
+    Tracks {
+        /// The film.
+        source: PathBuf,
+        /// Where the faces are: `benches/truth/film.py`.
+        truth: PathBuf,
+        /// Time between two frames that are looked at, ms; 0 for every frame, 500 for what AWS Rekognition does.
+        #[arg(long, default_value_t = 0)]
+        sample_ms: i64,
+        /// Where the sightings of the film are kept for the next time.
+        #[arg(long)]
+        sightings: Option<PathBuf>,
     },
     /// Compare the faces that the detector finds in a film with what its masked film shows at their
     /// places, as JSON: how well masks hide, not whether there are any.
@@ -64,6 +79,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             let truth: Truth = serde_json::from_slice(&std::fs::read(truth)?)?;
             let identity = identity::of(&source, &masked, &truth)?;
             println!("{}", serde_json::to_string_pretty(&identity)?);
+            Ok(())
+        }
+        Command::Tracks { source, truth, sample_ms, sightings } => {
+            let truth: Truth = serde_json::from_slice(&std::fs::read(truth)?)?;
+            let count = tracked::count(&source, &truth, sample_ms, sightings.as_deref())?;
+            println!("{}", serde_json::to_string_pretty(&count)?);
             Ok(())
         }
         Command::Blur { source, masked, share, detect } => {

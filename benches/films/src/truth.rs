@@ -6,6 +6,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Truth {
     pub(crate) width: u32,
+    pub(crate) height: u32,
     /// What hides the faces behind a head, in radii of its face.
     pub(crate) head: f32,
     pub(crate) tracks: Vec<Track>,

@@ -10,7 +10,7 @@ use processors::blur::{MaskClip, Masked};
 use schemas::{Blur, BoundingBox, ClipEntry, Manifest, Masking, RenderMode, Tracks, keys};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
-use vision::{FaceDetector, Models};
+use vision::{FaceDetector, Models, Profile};
 
 /// A clip may grow a little when it is rendered again.
 const SCRATCH_PER_CLIP: u64 = 3;
@@ -133,14 +133,15 @@ impl Work for MaskCore {
                 Vec::new()
             } else {
                 let mut detector = FaceDetector::new(&models, limits.threads)?;
-                let threshold = self.masking.verify_threshold;
+                let masking = &self.masking;
+                let closely = (masking.verify_threshold, Profile::of(&masking.detector));
                 faces_in_the_clear(
                     &self.out,
                     &self.span,
                     &report.encoded,
                     &tracks,
                     &mut detector,
-                    threshold,
+                    closely,
                     limits,
                 )?
             };

@@ -9,7 +9,7 @@ use media::{ClipSpan, Limits, MediaError};
 use processors::tracks::{EVERY_FRAME_MS, is_every_frame};
 use schemas::{Track, TrackPoint, Tracks};
 use std::{ops::Range, path::Path, slice};
-use vision::FaceDetector;
+use vision::{FaceDetector, Profile};
 
 /// The detector's working width.
 pub(super) const DETECTOR_WIDTH: u32 = 640;
@@ -33,14 +33,14 @@ fn is_of_every_frame(tracks: &Tracks) -> bool {
 /// first look has seen every frame, only what was `encoded` anew is looked at: copied packets show
 /// what it has seen.
 ///
-/// `threshold` is 0 to 1.
+/// The threshold is 0 to 1.
 pub(super) fn faces_in_the_clear(
     rendered: &Path,
     span: &ClipSpan,
     encoded: &[Range<i64>],
     tracks: &Tracks,
     detector: &mut FaceDetector,
-    threshold: f32,
+    (threshold, profile): (f32, Profile),
     limits: &Limits,
 ) -> Result<Vec<Track>, MediaError> {
     let hold = tracks.time_base.to_ticks(HOLD_MS);
@@ -48,7 +48,13 @@ pub(super) fn faces_in_the_clear(
     let encoded = if is_of_every_frame(tracks) { encoded } else { slice::from_ref(&whole) };
     let time_base = media::Rational { num: tracks.time_base.num, den: tracks.time_base.den };
     let mut found = Vec::new();
+    let pause = tracks.time_base.to_ticks(profile.pause_ms());
+    let mut next = i64::MIN;
     media::decode_core(rendered, span, time_base, encoded, limits, &mut |pts, frame| {
+        if pts < next {
+            return Ok(());
+        }
+        next = pts + pause;
         let masks: Vec<_> = tracks.regions_at(pts).iter().map(region).collect();
         for face in detector.detect(&frame.rgb(DETECTOR_WIDTH)?, threshold)? {
             if media::mask_coverage(&region(&face.region), &masks) >= TOUCHED {

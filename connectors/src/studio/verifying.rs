@@ -3,7 +3,7 @@
 //!
 //! Two things run side by side: this thread decodes both films in lock step and holds every tracked
 //! box against the mask that should be there; a second one runs the detector over every frame of
-//! the output.
+//! the output, or those that the profile does not pass over.
 
 use super::{
     Studio, footage, masking,
@@ -25,7 +25,7 @@ use std::{
     },
     thread,
 };
-use vision::{Models, VisionError};
+use vision::{Models, Profile, VisionError};
 
 const SCRATCH_FLOOR: u64 = 8 << 20;
 /// Frames the detector may be behind: bounds memory.
@@ -132,6 +132,8 @@ struct Seen {
     masked: i64,
     /// See [`media::difference_outside`].
     difference: f32,
+    /// No frame before this time of the source is looked at.
+    next: i64,
 }
 
 impl Work for Inspection {
@@ -155,11 +157,11 @@ impl Inspection {
             let detector = scope.spawn(move || {
                 if masked { self.detect(&queue, limits.threads) } else { Ok(Found::default()) }
             });
-            let mut seen = Seen::default();
+            let mut seen = Seen { next: i64::MIN, ..Seen::default() };
             let compared =
                 media::compare(&self.films.source, &self.films.output, limits, &mut |pair| {
                     let shot = self.look(pair, &mut seen)?;
-                    if masked {
+                    if let Some(shot) = shot.filter(|_| masked) {
                         // A closed queue means that the detector failed; its error is the one to tell.
                         shots.send(shot).map_err(|_| MediaError::Cancelled)?;
                     }
@@ -195,22 +197,32 @@ impl Inspection {
         Ok((checks, media::file_sha256(&self.films.output)?))
     }
 
-    /// Holds one moment's boxes against their masks, and the rest against the source.
-    fn look(&self, pair: &mut Compared<'_>, seen: &mut Seen) -> Result<Shot, MediaError> {
-        // Before the evidence: it redraws the masks on the source's frame.
-        let shot = Shot {
-            pts: pair.source.pts(),
-            source: pair.source.rgb(DETECTOR_WIDTH)?,
-            output: pair.output.rgb(DETECTOR_WIDTH)?,
-            regions: self.regions(pair.source.pts()),
-        };
-        let difference = media::difference_outside(&shot.source, &shot.output, &shot.regions);
-        seen.difference = seen.difference.max(difference);
+    /// Holds one moment's boxes against their masks, and, where the profile does not pass over it, the
+    /// rest against the source.
+    fn look(&self, pair: &mut Compared<'_>, seen: &mut Seen) -> Result<Option<Shot>, MediaError> {
+        let pts = pair.source.pts();
+        let regions = self.regions(pts);
+        let mut shot = None;
+        if pts >= seen.next {
+            seen.next = pts + self.pause();
+            // Before the evidence: it redraws the masks on the source's frame.
+            let (source, output) =
+                (pair.source.rgb(DETECTOR_WIDTH)?, pair.output.rgb(DETECTOR_WIDTH)?);
+            let difference = media::difference_outside(&source, &output, &regions);
+            seen.difference = seen.difference.max(difference);
+            shot = Some(Shot { pts, source, output, regions: regions.clone() });
+        }
         let evidence =
-            media::mask_evidence(&mut pair.source, &mut pair.output, &shot.regions, self.style)?;
+            media::mask_evidence(&mut pair.source, &mut pair.output, &regions, self.style)?;
         seen.boxes += evidence.len() as i64;
         seen.masked += evidence.iter().filter(|e| e.is_masked()).count() as i64;
         Ok(shot)
+    }
+
+    /// Least time between two frames that are looked at, ticks of the source.
+    fn pause(&self) -> i64 {
+        let profile = Profile::of(&self.manifest.masking.detector);
+        self.manifest.time_base.to_ticks(profile.pause_ms())
     }
 
     /// The boxes masked at a time of the source: those of the clip whose core holds it.

@@ -1,7 +1,7 @@
 //! Points between and beyond the sightings of a face.
 
 use super::{
-    EXTENSION_FRAMES, Rules, Sighting,
+    EXTENSION_FRAMES, EXTENSION_FRAMES_WHERE_MISSED, Rules, Sighting,
     link::{moved, velocity},
 };
 use schemas::{BoundingBox, TrackPoint};
@@ -44,9 +44,17 @@ pub(super) fn fill(chain: &[Sighting], rules: Rules) -> Vec<TrackPoint> {
 /// How far a track goes on beyond a chain's end. Where the detector has missed frames just there, or has
 /// seen the face only once, it may miss more.
 fn reach(chain: &[Sighting], rules: Rules) -> i64 {
-    let [.., before, last] = chain else { return rules.extend };
-    let step = (last.pts - before.pts).abs().max(rules.frame);
-    rules.extend.min(rules.extend_every_frame.max(EXTENSION_FRAMES * step))
+    let [.., before, last] = chain else {
+        let frames = EXTENSION_FRAMES_WHERE_MISSED * rules.frame;
+        return rules.extend.min(rules.extend_one_frame.max(frames));
+    };
+    let step = (last.pts - before.pts).abs();
+    let frames = if 2 * step > 3 * rules.frame {
+        EXTENSION_FRAMES_WHERE_MISSED * step
+    } else {
+        EXTENSION_FRAMES * step.max(rules.frame)
+    };
+    rules.extend.min(rules.extend_every_frame.max(frames))
 }
 
 /// The extension of a track by `reach`, which is negative backwards in time: first as if the face went

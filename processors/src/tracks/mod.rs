@@ -16,7 +16,7 @@ mod steady;
 #[cfg(test)]
 mod tests;
 
-use schemas::{BoundingBox, Track};
+use schemas::{BoundingBox, TimeBase, Track};
 
 /// Sightings further apart are two tracks.
 pub const LONGEST_GAP_MS: i64 = 1000;
@@ -26,9 +26,13 @@ pub const LONGEST_EXTENSION_MS: i64 = 1000;
 pub const FOLLOW_MS: i64 = 400;
 /// How far a track is extended where the detector has looked at every frame, and so would have
 /// seen the face; more in films of few frames a second, and where it has missed some.
-pub const EXTENSION_OF_EVERY_FRAME_MS: i64 = 200;
+pub const EXTENSION_OF_EVERY_FRAME_MS: i64 = 120;
 /// So many frames at least.
-const EXTENSION_FRAMES: i64 = 5;
+const EXTENSION_FRAMES: i64 = 3;
+/// The same of a face that was seen on one frame only: the detector may have missed it on others.
+pub const EXTENSION_OF_ONE_FRAME_MS: i64 = 200;
+/// So many frames there, and of the last step where frames were missed.
+const EXTENSION_FRAMES_WHERE_MISSED: i64 = 5;
 /// Who looks at every frame sees some of them this near to each other. Rekognition looks twice a
 /// second.
 pub const EVERY_FRAME_MS: i64 = 250;
@@ -56,12 +60,32 @@ pub struct Rules {
     pub extend: i64,
     /// The same where every frame was looked at; see [`EXTENSION_OF_EVERY_FRAME_MS`].
     pub extend_every_frame: i64,
+    /// The same of a face that was seen once; see [`EXTENSION_OF_ONE_FRAME_MS`].
+    pub extend_one_frame: i64,
     /// See [`EVERY_FRAME_MS`].
     pub every_frame: i64,
     /// Confidence from which a sighting is sure, 0 to 100.
     pub sure: f32,
     /// See [`FOLLOW_MS`].
     pub follow: i64,
+}
+
+impl Rules {
+    /// Those of a clip whose frames are `frame` ticks apart in the mean. `extend_ms` is cut to
+    /// [`LONGEST_EXTENSION_MS`]; `threshold` is 0 to 1.
+    #[must_use]
+    pub fn of(time_base: TimeBase, frame: i64, extend_ms: i64, threshold: f32) -> Self {
+        Self {
+            longest_gap: time_base.to_ticks(LONGEST_GAP_MS),
+            frame,
+            extend: time_base.to_ticks(extend_ms.clamp(0, LONGEST_EXTENSION_MS)),
+            extend_every_frame: time_base.to_ticks(EXTENSION_OF_EVERY_FRAME_MS),
+            extend_one_frame: time_base.to_ticks(EXTENSION_OF_ONE_FRAME_MS),
+            every_frame: time_base.to_ticks(EVERY_FRAME_MS),
+            sure: threshold * 100.0,
+            follow: time_base.to_ticks(FOLLOW_MS),
+        }
+    }
 }
 
 /// Whether the detector has looked at every frame, by the times of what it has seen: what was looked at
@@ -79,8 +103,14 @@ pub fn is_every_frame(mut times: Vec<i64>, every_frame: i64, frame: i64) -> bool
 pub fn track(sightings: Vec<Sighting>, rules: Rules) -> Vec<Track> {
     let times = sightings.iter().map(|sighting| sighting.pts).collect();
     let is_every_frame = is_every_frame(times, rules.every_frame, rules.frame);
-    let reach = if is_every_frame { rules.extend_every_frame } else { rules.extend };
-    let rules = Rules { extend_every_frame: reach.min(rules.extend), ..rules };
+    let reach = |of_every_frame: i64| {
+        if is_every_frame { of_every_frame.min(rules.extend) } else { rules.extend }
+    };
+    let rules = Rules {
+        extend_every_frame: reach(rules.extend_every_frame),
+        extend_one_frame: reach(rules.extend_one_frame),
+        ..rules
+    };
     let (sure, doubtful): (Vec<_>, Vec<_>) =
         sightings.into_iter().partition(|sighting| sighting.confidence >= rules.sure);
     let mut chains = link::link(sure, rules);

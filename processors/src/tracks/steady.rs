@@ -10,8 +10,8 @@ const USUAL: f32 = 0.75;
 /// A box this near to the border of the picture is cut by it.
 const BORDER: f32 = 0.005;
 
-/// A chain whose boxes are as large as its face is around that time (twice [`Rules::follow`] before and
-/// after), around their own centres.
+/// A chain whose boxes hold its face as it is around that time (twice [`Rules::follow`] before and after),
+/// whichever side of it is hidden.
 pub(super) fn steady(chain: &[Sighting], rules: Rules) -> Vec<Sighting> {
     let reach = 2 * rules.follow;
     let (mut from, mut to) = (0, 0);
@@ -41,11 +41,13 @@ fn usual(around: &[Sighting], side: fn(&BoundingBox) -> f32) -> f32 {
     sides.get(at).copied().unwrap_or(0.0)
 }
 
-/// One dimension of a box, start and length, where it is usually `usual` long.
+/// One dimension of a box, start and length, where it is usually `usual` long: what is hidden may be at either
+/// end.
 fn whole((start, length): (f32, f32), usual: f32) -> (f32, f32) {
     let is_cut = start < BORDER || start + length > 1.0 - BORDER;
     if is_cut || length >= SHRUNK * usual {
         return (start, length);
     }
-    (start - (usual - length) / 2.0, usual)
+    let hidden = usual - length;
+    (start - hidden, usual + hidden)
 }

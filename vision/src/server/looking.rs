@@ -2,8 +2,8 @@
 
 use super::{decoding::DecodePhoto, wire::Kind};
 use crate::{
-    FaceDetector, LabelDetector, Models, VideoFaces, VideoLabels, VisionError, faces_in_video,
-    labels_in_video,
+    FaceDetector, LabelDetector, Models, Profile, VideoFaces, VideoLabels, VisionError,
+    faces_in_video, labels_in_video,
 };
 use confine::{Entry, Work};
 use media::{Limits, MediaError};
@@ -20,6 +20,7 @@ pub(super) struct Look {
     pub(super) kind: Kind,
     /// 0 to 1.
     pub(super) face_threshold: f32,
+    pub(super) profile: Profile,
     /// ONNX Runtime's shared library.
     pub(super) runtime: PathBuf,
 }
@@ -50,7 +51,8 @@ impl Look {
         match self.kind {
             Kind::Faces => {
                 let mut eyes = FaceDetector::new(&models, limits.threads)?;
-                faces_in_video(&self.video, &mut eyes, self.face_threshold, limits, &mut |_| {})
+                let (threshold, profile) = (self.face_threshold, self.profile);
+                faces_in_video(&self.video, &mut eyes, threshold, profile, limits, &mut |_| {})
                     .map(Seen::Faces)
             }
             Kind::Labels => {

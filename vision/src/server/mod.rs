@@ -23,7 +23,7 @@ mod worker;
 pub use clock::Clock;
 pub use signature::Keys;
 
-use crate::{Models, VisionError};
+use crate::{Models, Profile, VisionError};
 use confine::Helper;
 use face_store::FaceStore;
 use jobs::Jobs;
@@ -67,6 +67,8 @@ pub struct ServerOptions {
     pub helper: Helper,
     /// 0 to 1, usually [`FACE_THRESHOLD`](crate::FACE_THRESHOLD); photographs take at least 0.7.
     pub face_threshold: f32,
+    /// How closely films are looked at.
+    pub profile: Profile,
     /// Decides when results are old.
     pub clock: Clock,
 }

@@ -174,6 +174,7 @@ impl Worker {
             video: folder.path().join(VIDEO),
             kind: job.params.kind,
             face_threshold: self.options.face_threshold,
+            profile: self.options.profile,
             runtime: self.options.models.library().to_owned(),
         };
         let allowance = Allowance::new(folder.path().to_owned(), bytes, None, threads);

@@ -1,0 +1,183 @@
+//! How closely films are looked at.
+
+use crate::{FaceBox, FaceSample, RgbImage, VisionError};
+use serde::{Deserialize, Serialize};
+
+/// What faces that are there for a moment are worth beside speed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Profile {
+    /// Every frame is looked at.
+    #[default]
+    Careful,
+    /// Where the detector is sure, and sees the same faces [`FAST_MS`] later or none at both times, the
+    /// frames in between are passed over: a face that is there for less is not seen.
+    Fast,
+}
+
+/// Frames nearer than this to the last one that was looked at wait whether they need to be.
+pub const FAST_MS: i64 = 150;
+/// How a detector's name ends where it worked fast; receipts say so.
+const FAST: &str = ", fast: a frame in 150 ms";
+/// Faces less sure than this are looked at on every frame.
+const SURE: f32 = 50.0;
+/// Boxes overlap by this (intersection over union) or the face moves fast.
+const SAME_PLACE: f32 = 0.5;
+
+impl Profile {
+    /// A detector's name with the profile.
+    #[must_use]
+    pub fn name(self, detector: &str) -> String {
+        match self {
+            Self::Careful => detector.to_owned(),
+            Self::Fast => format!("{detector}{FAST}"),
+        }
+    }
+
+    /// The profile that a name from [`name`](Self::name) tells of.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        if name.ends_with(FAST) { Self::Fast } else { Self::Careful }
+    }
+
+    /// Shortest time between two frames that are looked at, ms.
+    #[must_use]
+    pub fn pause_ms(self) -> i64 {
+        match self {
+            Self::Careful => 0,
+            Self::Fast => FAST_MS,
+        }
+    }
+}
+
+/// Looks at the frames of a film, or lets them wait.
+#[derive(Debug)]
+pub(crate) struct Looking {
+    pause_ms: i64,
+    /// What was last looked at, and the faces there.
+    last: Option<(i64, Vec<FaceBox>)>,
+    /// Frames since then.
+    waiting: Vec<(i64, RgbImage)>,
+    pub(crate) samples: Vec<FaceSample>,
+}
+
+/// Finds the faces of a picture.
+type Detect<'a> = dyn FnMut(&RgbImage) -> Result<Vec<FaceBox>, VisionError> + 'a;
+
+impl Looking {
+    pub(crate) fn new(profile: Profile) -> Self {
+        Self { pause_ms: profile.pause_ms(), last: None, waiting: Vec::new(), samples: Vec::new() }
+    }
+
+    /// The next frame, `at_ms` from the first.
+    pub(crate) fn see(
+        &mut self,
+        at_ms: i64,
+        picture: RgbImage,
+        detect: &mut Detect<'_>,
+    ) -> Result<(), VisionError> {
+        if self.last.as_ref().is_some_and(|(last_ms, _)| at_ms - last_ms < self.pause_ms) {
+            self.waiting.push((at_ms, picture));
+            return Ok(());
+        }
+        let faces = detect(&picture)?;
+        let is_calm = self.last.as_ref().is_some_and(|(_, before)| are_same(before, &faces));
+        if is_calm {
+            self.waiting.clear();
+        } else {
+            self.finish(detect)?;
+        }
+        self.samples.push(FaceSample { at_ms, faces: faces.clone() });
+        self.last = Some((at_ms, faces));
+        Ok(())
+    }
+
+    /// Looks at what waits: nothing is known of what comes after it.
+    pub(crate) fn finish(&mut self, detect: &mut Detect<'_>) -> Result<(), VisionError> {
+        for (at_ms, picture) in self.waiting.drain(..) {
+            self.samples.push(FaceSample { at_ms, faces: detect(&picture)? });
+        }
+        Ok(())
+    }
+}
+
+/// Whether two frames show the same faces, all of them surely, or none.
+fn are_same(before: &[FaceBox], now: &[FaceBox]) -> bool {
+    let is_sure = |face: &FaceBox| face.confidence >= SURE;
+    let was_there = |face: &FaceBox| {
+        before.iter().any(|old| is_sure(old) && old.region.iou(&face.region) >= SAME_PLACE)
+    };
+    before.len() == now.len() && now.iter().all(|face| is_sure(face) && was_there(face))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BoundingBox;
+
+    fn face(left: f32, confidence: f32) -> FaceBox {
+        let region = BoundingBox { left, top: 0.4, width: 0.2, height: 0.2 };
+        FaceBox { region, confidence, landmarks: [(0.0, 0.0); 5] }
+    }
+
+    /// The times that are looked at of a film of 25 frames a second, whose faces are `faces` of the time.
+    fn looked_at(profile: Profile, faces: impl Fn(i64) -> Vec<FaceBox>) -> Vec<(i64, usize)> {
+        let mut looking = Looking::new(profile);
+        // The picture tells the detector its time.
+        let mut detect = |picture: &RgbImage| Ok(faces(i64::from(picture.width)));
+        for at_ms in (0..=1000).step_by(40) {
+            let picture = RgbImage { width: at_ms as u32, height: 1, data: Vec::new() };
+            looking.see(at_ms, picture, &mut detect).unwrap();
+        }
+        looking.finish(&mut detect).unwrap();
+        looking.samples.iter().map(|sample| (sample.at_ms, sample.faces.len())).collect()
+    }
+
+    #[test]
+    fn careful_is_every_frame() {
+        let seen = looked_at(Profile::Careful, |_| Vec::new());
+        assert_eq!(seen, (0..=1000).step_by(40).map(|at| (at, 0)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn fast_passes_over_what_does_not_change_and_sees_the_last_frames() {
+        let times = [0, 160, 320, 480, 640, 800, 960, 1000];
+        assert_eq!(looked_at(Profile::Fast, |_| Vec::new()), times.map(|at| (at, 0)));
+        assert_eq!(looked_at(Profile::Fast, |_| vec![face(0.3, 90.0)]), times.map(|at| (at, 1)));
+    }
+
+    #[test]
+    fn where_a_face_comes_and_goes_every_frame_is_looked_at() {
+        let seen = looked_at(Profile::Fast, |at| {
+            if (400..=600).contains(&at) { vec![face(0.3, 90.0)] } else { Vec::new() }
+        });
+        let around: Vec<_> = seen.into_iter().filter(|(at, _)| (320..=800).contains(at)).collect();
+        let expected = [
+            (320, 0),
+            (360, 0),
+            (400, 1),
+            (440, 1),
+            (480, 1),
+            (520, 1),
+            (560, 1),
+            (600, 1),
+            (640, 0),
+            (800, 0),
+        ];
+        assert_eq!(around, expected);
+    }
+
+    #[test]
+    fn a_doubtful_face_and_one_that_moves_fast_are_looked_at_on_every_frame() {
+        assert_eq!(looked_at(Profile::Fast, |_| vec![face(0.3, 40.0)]).len(), 26);
+        let moving = |at| vec![face(at as f32 / 1000.0, 90.0)];
+        assert_eq!(looked_at(Profile::Fast, moving).len(), 26);
+    }
+
+    #[test]
+    fn a_name_tells_the_profile() {
+        for profile in [Profile::Careful, Profile::Fast] {
+            assert_eq!(Profile::of(&profile.name("yunet_s@640 a0bc")), profile);
+        }
+        assert!(FAST.contains(&format!(" {FAST_MS} ms")));
+    }
+}
