@@ -13,12 +13,13 @@ RUN apt-get update \
 WORKDIR /src
 # ONNX Runtime, which no crate carries: before the sources, so that changing those does not fetch it anew.
 COPY scripts/onnxruntime.sh scripts/
-RUN scripts/onnxruntime.sh && cp -rL "$HOME/.cache/reelmill/onnxruntime" /onnxruntime
+RUN scripts/onnxruntime.sh && cp -r "$HOME/.cache/reelmill/onnxruntime" /onnxruntime
 COPY . .
 # What `reelmill --version` says; Cargo's version where it is not given.
 ARG VERSION
 RUN REELMILL_VERSION="$VERSION" cargo build --release --locked --bin reelmill \
  && strip target/release/reelmill
+RUN python3 scripts/dist/parts.py licenses --target "$(rustc -vV | sed -n 's/^host: //p')" > crates.txt
 
 FROM debian:bookworm-slim
 # FFmpeg's libraries in the versions that the program was built against.
@@ -30,7 +31,7 @@ RUN apt-get update \
 # Where the program looks by itself.
 COPY --from=build /onnxruntime /usr/local/lib/reelmill
 COPY --from=build /src/target/release/reelmill /usr/local/bin/reelmill
-COPY --from=build /src/LICENSE /usr/local/share/doc/reelmill/
+COPY --from=build /src/LICENSE /src/NOTICE /src/crates.txt /usr/local/share/doc/reelmill/
 ARG VERSION
 LABEL org.opencontainers.image.version="$VERSION" org.opencontainers.image.licenses=Apache-2.0
 ENV REELMILL_DATA=/var/lib/reelmill
