@@ -48,7 +48,7 @@ system_libraries() { # FILE...
 }
 
 pack() { # FOLDER, which is new
-  local folder=$1 onnxruntime=$cache/onnxruntime share=$1/share library shell
+  local folder=$1 onnxruntime=$cache/onnxruntime share=$1/share library
   "$root/scripts/onnxruntime.sh" > /dev/null
   install -D --mode=755 "$binary" "$folder/bin/reelmill"
   strip "$folder/bin/reelmill"

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import uuid
+import zipfile
 from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import quote
@@ -22,7 +23,9 @@ TEXTS = ROOT / "scripts/dist/licenses"
 STANDARD = {"Apache-2.0": ROOT / "LICENSE", "MIT": TEXTS / "MIT.txt", "WTFPL": TEXTS / "WTFPL.txt"}
 NAMED = re.compile(r"(licen[cs]es?|copying|notice|unlicense|copyright|patents)([-._].*)?", re.IGNORECASE)
 # Programs that check licences, and lists of names.
-NO_TEXT = {".c", ".h", ".html", ".json", ".py", ".rs", ".sh", ".svg", ".toml", ".yml", ".yaml"}
+NO_TEXT = {".c", ".h", ".html", ".js", ".json", ".jsx", ".py", ".rs", ".sh", ".svg", ".toml", ".yml", ".yaml"}
+# Needed by a build script only, which puts its files into the program: {the script's crate: what it takes}.
+CARRIED = {"utoipa-swagger-ui": "utoipa-swagger-ui-vendored"}
 ROW = re.compile(r"\| (\S+\.onnx) \|.*\b(Apache-2\.0|CC0)\b.*\| `([0-9a-f]{64})` \|")
 SPDX = {"Apache-2.0": "Apache-2.0", "CC0": "CC0-1.0"}
 
@@ -53,6 +56,11 @@ class Crates:
             above.append(crate)
         metadata = json.loads(cargo("metadata", "--locked", "--format-version=1", "--filter-platform", target))
         known = {(package["name"], package["version"]): package for package in metadata["packages"]}
+        for crate in list(self.uses):
+            for carried in known:
+                if carried[0] == CARRIED.get(crate[0]):
+                    self.uses[crate].add(carried)
+                    self.uses[carried] = set()
         self.packages = {crate: known[crate] for crate in sorted(self.uses)}
         self.sums = {(name, version): checksum for name, version, checksum in re.findall(
             r'^name = "(.+)"\nversion = "(.+)"\nsource = .*\nchecksum = "(.+)"$',
@@ -64,14 +72,26 @@ def expression(package):
     return re.sub(r" ?/ ?", " OR ", package["license"] or "")
 
 
-def texts(package):
-    """The licence files of a crate, by their path in it."""
+def files(package):
+    """All files of a crate, by their path in it, also those in its zip archives; each with what reads it."""
     folder = Path(package["manifest_path"]).parent
     for file in sorted(folder.rglob("*")):
-        if NAMED.fullmatch(file.name) and file.suffix.lower() not in NO_TEXT and file.is_file():
-            text = file.read_text(encoding="utf-8", errors="replace").strip()
+        path = file.relative_to(folder)
+        if file.suffix == ".zip":
+            archive = zipfile.ZipFile(file)
+            for inside in archive.namelist():
+                yield path / inside, lambda inside=inside: archive.read(inside)
+        elif file.is_file():
+            yield path, file.read_bytes
+
+
+def texts(package):
+    """The licence files of a crate, by their path in it."""
+    for path, read in files(package):
+        if NAMED.fullmatch(path.name) and path.suffix.lower() not in NO_TEXT:
+            text = read().decode("utf-8", errors="replace").strip()
             if text:
-                yield str(file.relative_to(folder)), text
+                yield str(path), text
 
 
 def standard(package):
@@ -153,6 +173,15 @@ def models():
                "licenses": [{"license": {"id": SPDX[license]}}]}
 
 
+def swagger_ui(package):
+    """The pages that show the API, which are a zip archive in a crate."""
+    archive = next(Path(package["manifest_path"]).parent.glob("res/v*.zip"))
+    version = archive.stem.removeprefix("v")
+    purl = f"pkg:npm/swagger-ui-dist@{version}"
+    return {"type": "library", "bom-ref": purl, "name": "swagger-ui-dist", "version": version,
+            "licenses": [{"license": {"id": "Apache-2.0"}}], "purl": purl}
+
+
 def system(file):
     """Debian's packages, which are not delivered: the program loads their libraries."""
     packages = {}
@@ -171,7 +200,8 @@ def sbom(arguments):
     root = next(crate for crate in by_crate if crate[0] == "reelmill")
     program = {**crate_component(root, crates.packages[root], None), "type": "application",
                "version": arguments.version, "hashes": sha256(arguments.program)}
-    beside = [onnxruntime(arguments.onnxruntime), *models(), *system(arguments.system)]
+    pages = [swagger_ui(package) for crate, package in crates.packages.items() if crate[0] in CARRIED.values()]
+    beside = [onnxruntime(arguments.onnxruntime), *models(), *pages, *system(arguments.system)]
     parts = [crate_component(crate, package, crates.sums.get(crate))
              for crate, package in crates.packages.items() if crate != root]
     uses = {by_crate[crate]: sorted(by_crate[used] for used in used_ones) for crate, used_ones in crates.uses.items()}
