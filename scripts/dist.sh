@@ -24,6 +24,10 @@ fail() { echo "dist: $*" >&2; exit 1; }
 build() {
   local version
   version=$("$root/scripts/version.sh")
+  # A tag, and nothing beyond it.
+  if [ -e "$root/.git" ] && [[ $version != *+* ]]; then
+    grep -qF "## [$version] - " "$root/CHANGELOG.md" || fail "CHANGELOG.md has no section '## [$version] - DAY'"
+  fi
   (cd "$root" && REELMILL_VERSION=$version cargo build --release --locked --bin reelmill)
   binary=${CARGO_TARGET_DIR:-$root/target}/release/reelmill
   [ "$("$binary" --version)" = "reelmill $version" ] || fail "$binary says that it is $("$binary" --version), not $version"
