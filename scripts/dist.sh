@@ -95,12 +95,12 @@ sums() { # FOLDER NAME
   echo "$listed" > "$1/$2"
 }
 
-need cargo gzip ldd python3 readelf strip tar
+need cargo gzip ldd python3 readelf rustc strip tar
 [ -n "$binary" ] || build
 [ -x "$binary" ] || fail "$binary is no program"
 said=$("$binary" --version) || fail "$binary does not run"
 version=${said#reelmill }
-target=$(rustc --version --verbose | sed -n 's/^host: //p')
+target=$(cd "$root" && rustc --version --verbose | sed -n 's/^host: //p')
 # Files are as old as what they were made from; without git as old as a zip can say.
 epoch=${SOURCE_DATE_EPOCH:-}
 if [ -z "$epoch" ] && [ -e "$root/.git" ]; then epoch=$(git -C "$root" log -1 --format=%ct 2> /dev/null || true); fi
