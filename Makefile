@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/reelmill/target
 CACHE := $(HOME)/.cache/reelmill
 BIN := $(CARGO_TARGET_DIR)/debug/reelmill
 
-.PHONY: help setup build demo services test lane-mill lane-parts test-all chaos chaos-full lint fmt chart bench
+.PHONY: help setup build demo services test lane-mill lane-parts test-all chaos chaos-full lint fmt chart bench dist
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -55,6 +55,9 @@ fmt: ## format the code
 
 chart: ## write the chart's README and its copies of rules and dashboards anew
 	@scripts/helm.sh write
+
+dist: setup ## a release of what is checked out, packed into dist/
+	@scripts/dist.sh
 
 bench: build ## measure against the peers, as ratios in one run
 	@benches/run.sh $(BIN)

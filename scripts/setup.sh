@@ -49,4 +49,9 @@ if ! "$python/bin/python" -c 'import grafana_foundation_sdk' 2>/dev/null; then
   "$python/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
     'grafana-foundation-sdk==1769699379!11.6.0'
 fi
+# For tests/dist.rs: CycloneDX's own schema.
+if ! "$python/bin/python" -c 'import cyclonedx.validation.json' 2>/dev/null; then
+  say "installing cyclonedx-python-lib for the test of a release's SBOM"
+  "$python/bin/python" -m pip install --quiet --disable-pip-version-check 'cyclonedx-python-lib[json-validation]==11.12.0'
+fi
 say "ready"

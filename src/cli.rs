@@ -9,12 +9,13 @@ pub use settings::{
     UpArgs, VisionArgs, WatchArgs,
 };
 
+use crate::version::VERSION;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Turns footage into a recording with verified blurred faces, and into answers to "where was that?".
 #[derive(Debug, Parser)]
-#[command(name = "reelmill", version, propagate_version = true)]
+#[command(name = "reelmill", version = VERSION, propagate_version = true)]
 pub struct Cli {
     /// Settings as keys of a TOML file [default: ~/.config/reelmill/config.toml where it is there]
     #[arg(long, env = "REELMILL_CONFIG", global = true)]

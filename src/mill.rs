@@ -14,6 +14,7 @@ use crate::{
     pipeline::{World, pipeline, shape},
     rules::{self, cut_rules},
     signals::Signals,
+    version,
 };
 use api::{Reach, Services, Unready};
 use connectors::{
@@ -174,7 +175,7 @@ impl Mill {
         let helper = confinement::helper();
         confinement::check(&helper, scratch.root()).await?;
 
-        let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
+        let metrics = version::metrics()?;
         let studio = Studio {
             store: Arc::clone(&store),
             scratch,

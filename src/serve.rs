@@ -7,9 +7,10 @@ use crate::{
     health::health,
     index, output,
     signals::Signals,
+    version,
 };
 use api::Reach;
-use engine::{CancellationToken, Metrics};
+use engine::CancellationToken;
 use std::sync::Arc;
 
 /// Serves until a signal comes.
@@ -36,7 +37,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
     connections::database(&data, &shared)?;
     index::settings(&shared.index)?;
     let connections = Connections::open_patiently(&data, &endpoints, &shared, &patience).await?;
-    let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
+    let metrics = version::metrics()?;
     let shutdown = CancellationToken::new();
     let health = health(&metrics, None, Arc::new(Vec::new));
     let services = connections.services(&shared, health, shutdown.clone());

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::WatchArgs, connections, failure::Failure, health::health, output, patience::patiently,
-    pipeline::shape, signals::Signals,
+    pipeline::shape, signals::Signals, version,
 };
 use api::{Reach, Unready};
 use connectors::kafka::{Waiting, Watch};
@@ -25,7 +25,7 @@ pub async fn watch(args: WatchArgs) -> Result<(), Failure> {
     let client = patiently(patience.start_timeout, reach).await?;
     let specs: Vec<_> = shape().specs().cloned().collect();
     let watch = Watch::new(&client, specs)?;
-    let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
+    let metrics = version::metrics()?;
     let listener = connections::listen(listen, port).await?;
     let signals = Signals::new()?;
     output::publish(&format!("REELMILL_WATCH=http://{}\n", listener.local_addr()?))?;

@@ -265,6 +265,7 @@ mod tests {
         meter.performed(ANSWERED, Duration::from_millis(3));
         metrics.count_frames(FrameKind::Masked, 7);
         metrics.set_work("cut", 3, Duration::from_secs(2));
+        metrics.set_build("0.1.0+3.gabc");
         metrics.set_running("cut", true);
         metrics.count_stop("cut", "failed");
         metrics.count_request("GET", "/api/videos/{id}", 200, Duration::from_millis(3));
@@ -286,7 +287,7 @@ mod tests {
             r#"reelmill_http_request_duration_seconds_count{route="/api/videos/{id}"} 1"#,
             r#"reelmill_filesystem_free_bytes{place="data"} 1000"#,
             "reelmill_watch_last_success_timestamp_seconds 1700000000.5",
-            concat!(r#"reelmill_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+            r#"reelmill_build_info{version="0.1.0+3.gabc"} 1"#,
             "process_resident_memory_bytes ",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -41,8 +41,8 @@ impl Models {
     /// Finds and loads ONNX Runtime's shared library.
     ///
     /// Looks at `explicit` (a library or a folder that holds one), then at the environment
-    /// variable `REELMILL_ONNXRUNTIME`; without either, beside the running program and in
-    /// `$HOME/.cache/reelmill/onnxruntime`. A process loads one library once: later calls return
+    /// variable `REELMILL_ONNXRUNTIME`; without either, beside the running program, in
+    /// `../lib/reelmill` seen from there, and in `$HOME/.cache/reelmill/onnxruntime`. A process loads one library once: later calls return
     /// the one that is loaded, whatever they name.
     ///
     /// # Errors
@@ -189,9 +189,12 @@ fn places(explicit: Option<&Path>) -> Vec<PathBuf> {
     if let Some(path) = env::var_os(VARIABLE).filter(|p| !p.is_empty()) {
         return vec![path.into()];
     }
-    let beside = env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
+    let program = env::current_exe().ok();
+    let beside = program.as_deref().and_then(Path::parent);
+    // Where a release has it. Not ../lib itself: another program's may be there, in another version.
+    let library = beside.and_then(Path::parent).map(|prefix| prefix.join("lib/reelmill"));
     let cache = env::home_dir().map(|home| home.join(".cache/reelmill/onnxruntime"));
-    beside.into_iter().chain(cache).collect()
+    beside.map(Path::to_owned).into_iter().chain(library).chain(cache).collect()
 }
 
 /// The first place that is, or holds, a shared library of ONNX Runtime.

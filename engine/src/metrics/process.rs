@@ -11,6 +11,7 @@ use std::time::Duration;
 /// Figures that only some processes have. None is shown before there is something to show.
 #[derive(Debug, Clone)]
 pub(super) struct Process {
+    build: GaugeVec,
     running: IntGaugeVec,
     stops: IntCounterVec,
     requests: IntCounterVec,
@@ -28,10 +29,9 @@ impl Process {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             enter(registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
-        let build = gauge("reelmill_build_info", "the program; always 1", &["version"])?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
         registry.register(Box::new(ProcessCollector::for_self())).map_err(untaken)?;
         Ok(Self {
+            build: gauge("reelmill_build_info", "the program; always 1", &["version"])?,
             running: enter(
                 registry,
                 IntGaugeVec::new(
@@ -76,6 +76,11 @@ impl Process {
 }
 
 impl Metrics {
+    /// Which build of the program this is.
+    pub fn set_build(&self, version: &str) {
+        self.process.build.with_label_values(&[version]).set(1.0);
+    }
+
     /// Whether a processor works in this process.
     pub fn set_running(&self, processor: &str, is_running: bool) {
         self.process.running.with_label_values(&[processor]).set(is_running.into());
