@@ -152,8 +152,8 @@ fn why(status: u16, code: &str, message: &str) -> Why {
         | (_, 301 | 307) => Why::Region,
         ("AccessDenied" | "AccessDeniedException" | "AllAccessDisabled", _) => Why::Rights,
         (_, 429 | 500..) => Why::Busy,
-        // A service of this protocol says why.
-        ("", _) => Why::Foreign,
+        // A service of this protocol says why; `NotFound` is the client's own word for a bare 404.
+        ("" | "NotFound", _) => Why::Foreign,
         (_, 401 | 403) => Why::Rights,
         _ => Why::Other,
     }
@@ -201,6 +201,7 @@ mod tests {
             (400, "AuthorizationHeaderMalformed", "", Why::Region),
             (503, "SlowDown", "", Why::Busy),
             (404, "", "", Why::Foreign),
+            (404, "NotFound", "", Why::Foreign),
             (400, "SomethingNew", "", Why::Other),
         ] {
             assert_eq!(why(status, code, message), expected, "{status} {code}");

@@ -40,7 +40,8 @@ pub(super) async fn kafka(setup: &Setup, replicas: &[Processes]) -> Vec<Finding>
     let wanted: Vec<_> = shape().topics().into_iter().collect();
     let there: Vec<_> =
         wanted.iter().filter(|t| cluster.topics.contains_key(*t)).map(String::as_str).collect();
-    let settings = answer::<_, Trouble>(kafka.settings(&there, cluster.asked, QUESTION)).await;
+    let first_broker = cluster.brokers.first().map(|node| node.id).unwrap_or_default();
+    let settings = answer::<_, Trouble>(kafka.settings(&there, first_broker, QUESTION)).await;
     let (retention, transactions) = match &settings {
         Ok((topics, broker)) => (retained(topics, &cluster), transactions(broker, &cluster)),
         Err(trouble) => {
@@ -182,7 +183,8 @@ fn partitions(
         let told = few.iter().map(|(n, there)| format!("{n} {there} of {}", expected(n)));
         let told: Vec<_> = told.collect();
         let found = format!("fewer processes can share the work: {}", told.join(", "));
-        return Finding::warning(check, found, alter(first, expected(first)));
+        let remedy = format!("{}, and so on", alter(first, expected(first)));
+        return Finding::warning(check, found, remedy);
     }
     match wanted.iter().filter(|name| count(name).is_some()).count() {
         0 => Finding::not_looked_at(check, "there are no topics"),
@@ -271,7 +273,7 @@ mod tests {
     fn cluster(brokers: i32, topic: TopicLook) -> Cluster {
         let node = |id| Node { id, host: "h".to_owned(), port: 9092 };
         let topics = BTreeMap::from([("clips-ready".to_owned(), topic)]);
-        Cluster { brokers: (1..=brokers).map(node).collect(), asked: 1, topics }
+        Cluster { brokers: (1..=brokers).map(node).collect(), topics }
     }
 
     fn settings(pairs: &[(&str, &str)]) -> Settings {

@@ -11,6 +11,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Characters of a secret that is looked for in what is told.
+const SHORTEST_SECRET: usize = 4;
+
 /// Where something is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
@@ -105,7 +108,8 @@ impl Setup {
             secrets.extend(plain.map(|plain| plain.into_owned()));
             secrets.extend(password.map(str::to_owned));
         }
-        secrets.retain(|secret| !secret.trim().is_empty());
+        // What is shorter stands in many a word, and would be no secret.
+        secrets.retain(|secret| secret.trim().len() >= SHORTEST_SECRET);
         secrets
     }
 }

@@ -141,7 +141,7 @@ pub(crate) fn store(habit: Habit) -> String {
             xml(403, &format!("<Error><Code>{code}</Code><Message>said so</Message></Error>"))
         };
         let etag = "etag: \"5d41402abc4b2a76b9719d911017c592\"\r\n";
-        let is = |method, habit_of| request.method == method && habit == habit_of;
+        let is = |method: &str, habit_of: Habit| request.method == method && habit == habit_of;
         let listing = request.path.contains("list-type");
         match request.method.as_str() {
             _ if habit == Habit::RefusesTheTime => refused("RequestTimeTooSkewed"),

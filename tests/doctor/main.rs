@@ -65,6 +65,7 @@ fn every_misconfiguration_that_is_planted_is_found_by_its_check_with_its_remedy(
     // another broker.
     let elsewhere = BTreeSet::from(["codecs", "fence", "transactions"]);
     let all: BTreeSet<_> = reelmill::doctor::Check::ALL.map(|check| check.name()).into();
-    let looked_for = planted.union(&elsewhere).map(|check| (*check).to_owned()).collect();
+    let looked_for: BTreeSet<_> =
+        planted.union(&elsewhere).map(|check| (*check).to_owned()).collect();
     assert_eq!(all, looked_for, "a check that finds nothing is none");
 }

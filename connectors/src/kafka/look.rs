@@ -15,8 +15,6 @@ use std::{collections::BTreeMap, time::Duration};
 pub struct Cluster {
     /// Where its brokers say that they are.
     pub brokers: Vec<Node>,
-    /// Which of them answered.
-    pub asked: i32,
     /// By name.
     pub topics: BTreeMap<String, TopicLook>,
 }
@@ -100,7 +98,6 @@ fn cluster(told: &Metadata) -> Cluster {
     };
     Cluster {
         brokers: told.brokers().iter().map(node).collect(),
-        asked: told.orig_broker_id(),
         topics: told.topics().iter().map(|t| (t.name().to_owned(), topic(t))).collect(),
     }
 }
