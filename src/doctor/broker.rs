@@ -69,7 +69,10 @@ async fn broker(at: &str, kafka: &Kafka) -> (Finding, Option<Cluster>) {
         Ok(cluster) => cluster,
         Err(trouble) => {
             let found = format!("what listens at {at} does not answer as Kafka does: {trouble}");
-            let remedy = format!("{KAFKA} must name a listener of a broker without TLS and SASL");
+            let remedy = format!(
+                "{KAFKA} must name a listener of a broker without TLS and SASL, whose \
+                 advertised.listeners can be reached from here"
+            );
             return (Finding::failed(check, found, remedy), None);
         }
     };

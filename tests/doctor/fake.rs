@@ -129,11 +129,11 @@ pub(crate) fn store(habit: Habit) -> String {
     let object: Mutex<Option<Vec<u8>>> = Mutex::new(None);
     serve(move |request| {
         let mut object = object.lock().unwrap();
+        let date = match habit {
+            Habit::LivesInThePast => "date: Thu, 01 Jan 2015 00:00:00 GMT\r\n",
+            _ => "",
+        };
         let xml = |status, body: &str| {
-            let date = match habit {
-                Habit::LivesInThePast => "date: Thu, 01 Jan 2015 00:00:00 GMT\r\n",
-                _ => "",
-            };
             let head = format!("content-type: application/xml\r\n{date}");
             (status, head, body.as_bytes().to_vec())
         };
@@ -174,7 +174,7 @@ pub(crate) fn store(habit: Habit) -> String {
                 None => xml(404, "<Error><Code>NoSuchKey</Code></Error>"),
                 Some(body) => {
                     let (last, all) = (body.len() - 1, body.len());
-                    let range = format!("{etag}content-range: bytes 0-{last}/{all}\r\n");
+                    let range = format!("{date}{etag}content-range: bytes 0-{last}/{all}\r\n");
                     let status = if request.method == "HEAD" { 200 } else { 206 };
                     (status, range, body.clone())
                 }
