@@ -116,6 +116,10 @@ fn topics(wanted: &[String], cluster: &Cluster) -> Finding {
     let check = Check::Topics;
     let look = |name: &String| cluster.topics.get(name);
     let missing: Vec<_> = wanted.iter().filter(|t| look(t).is_none()).map(String::as_str).collect();
+    if missing.len() == wanted.len() {
+        let found = format!("there is none of the {} topics", wanted.len());
+        return Finding::failed(check, found, CREATE);
+    }
     if !missing.is_empty() {
         let found = format!("{} of {}: {}", missing.len(), wanted.len(), missing.join(", "));
         return Finding::failed(check, format!("missing are {found}"), CREATE);

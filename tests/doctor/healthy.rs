@@ -122,8 +122,7 @@ fn a_store_that_does_nothing_wrong_is_in_order() {
 
 #[test]
 fn real_services_are_in_order_before_and_after_the_first_start() {
-    let wanted =
-        [Service::Kafka, Service::Registry, Service::S3, Service::Postgres, Service::OpenSearch];
+    let wanted = [Service::Kafka, Service::Registry, Service::S3, Service::Postgres];
     let Some(own) = Own::start(&wanted) else { return };
     let mut patient = Patient::laptop();
     for (name, value) in own.variables() {
@@ -153,7 +152,26 @@ fn real_services_are_in_order_before_and_after_the_first_start() {
     let report = patient.looked_at();
     report.has_no_failure();
     report.is_ok(&["broker", "topics", "partitions", "retention", "transactions", "registry"]);
-    report.is_ok(&["schemas", "bucket", "rights", "conditions", "index", "database", "clock"]);
+    report.is_ok(&["schemas", "bucket", "rights", "conditions", "database", "clock"]);
+}
+
+#[test]
+fn a_real_index_is_in_order_before_and_after_it_is_made() {
+    let Some(own) = Own::start(&[Service::OpenSearch]) else { return };
+    let mut patient = Patient::laptop();
+    patient.set("REELMILL_OPENSEARCH", &own.variable("REELMILL_OPENSEARCH"));
+    let new = patient.looked_at();
+    new.has_no_failure();
+    assert_eq!(new.findings["index"].state, "warning", "{}", new.text);
+    assert!(new.findings["index"].found.contains("no alias reelmill"), "{}", new.text);
+
+    let reelmill::cli::Command::Up(args) = parsed(own.variables()) else { unreachable!() };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let opened = reelmill::index::open(patient.home.path(), &args.mill.shared.index);
+    runtime.block_on(opened).unwrap();
+    let report = patient.looked_at();
+    report.has_no_failure();
+    report.is_ok(&["index"]);
 }
 
 /// `up` with these variables as flags.

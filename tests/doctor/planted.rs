@@ -146,7 +146,7 @@ pub(crate) const PLANTED: [Plant; 57] = [
         "advertised.listeners",
         |w, p| p.set("REELMILL_KAFKA", &fake::misled(&w.kafka)),
     ),
-    failed("no topics", "topics", "clips-ready", "reelmill topics create", |w, p| {
+    failed("no topics", "topics", "there is none of the", "reelmill topics create", |w, p| {
         let none = |topic| TopicSpec { name: String::new(), ..topic };
         p.set("REELMILL_KAFKA", &w.broker(none));
     }),
