@@ -1,8 +1,10 @@
 //! The command line: arguments parsed once into a rich type.
 
+mod doctor;
 mod settings;
 mod values;
 
+pub use doctor::{DoctorArgs, Processes};
 pub use settings::{
     DetectorArgs, EndpointArgs, IndexArgs, KafkaArgs, KeyArgs, LOCAL_KEY, LOCAL_SECRET, Mask,
     MillArgs, PatienceArgs, Profile, RealArgs, RegistryArgs, RunArgs, ServeArgs, SharedArgs,
@@ -39,6 +41,9 @@ pub enum Command {
     Vision(Box<VisionArgs>),
     /// Tell how much work waits for each processor, also for those that do not run
     Watch(WatchArgs),
+    /// Look whether everything that the settings name can be used; says what is wrong, and the remedy.
+    /// Takes the settings of `up`, and with them those of a deployment
+    Doctor(Box<DoctorArgs>),
     /// Send footage
     Upload(UploadArgs),
     /// Show how far videos are

@@ -10,7 +10,7 @@ use crate::{
 use clap::CommandFactory;
 use std::io::{Read, Write};
 
-/// Runs every command but those that stay: `up`, `run`, `serve`, `vision` and `watch`.
+/// Runs every command but `doctor` and those that stay: `up`, `run`, `serve`, `vision` and `watch`.
 pub async fn run(command: Command) -> Result<(), Failure> {
     let mut out = std::io::stdout();
     match command {
@@ -92,7 +92,8 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         | Command::Run(_)
         | Command::Serve(_)
         | Command::Vision(_)
-        | Command::Watch(_) => {}
+        | Command::Watch(_)
+        | Command::Doctor(_) => {}
     }
     out.flush()?;
     Ok(())

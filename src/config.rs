@@ -75,8 +75,24 @@ fn file(command: &Command, arguments: &[OsString]) -> Option<File> {
     if let Some(path) = named {
         return Some(File { path, named: true });
     }
+    own_file().map(|path| File { path, named: false })
+}
+
+/// The user's own configuration file, where there is one.
+#[must_use]
+pub fn own_file() -> Option<PathBuf> {
     let path = std::env::home_dir()?.join(".config/reelmill/config.toml");
-    path.is_file().then_some(File { path, named: false })
+    path.is_file().then_some(path)
+}
+
+/// The names of all variables that are settings, and which of them hold secrets.
+#[must_use]
+pub fn variables() -> BTreeMap<String, bool> {
+    let command = Cli::command();
+    let all = std::iter::once(&command).chain(below(&command));
+    let all = all.flat_map(|command| command.get_arguments());
+    all.filter_map(|arg| Some((arg.get_env()?.to_str()?.to_owned(), arg.is_hide_env_values_set())))
+        .collect()
 }
 
 /// What a configuration file says.

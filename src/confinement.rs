@@ -1,7 +1,7 @@
 //! Media work in processes of its own: this program, started again.
 
 use crate::failure::Failure;
-use confine::{Check, Entry, Helper};
+use confine::{Check, Checked, Entry, Fence, Helper};
 use std::{net::Ipv4Addr, path::Path};
 
 /// What a process inherits this program as, whatever has become of its file.
@@ -27,11 +27,7 @@ pub fn helper() -> Helper {
 /// # Errors
 /// Where no helper starts: no media work could be done.
 pub async fn check(helper: &Helper, folder: &Path) -> Result<(), Failure> {
-    let check = Check { file: "/etc/passwd".into(), address: (Ipv4Addr::LOCALHOST, 1).into() };
-    let (fence, checked) = helper
-        .check(check, folder.to_owned())
-        .await
-        .map_err(|e| Failure::start("media work", &e))?;
+    let (fence, checked) = tried(helper, folder).await?;
     match fence {
         Some(fence) if fence.is_whole() && checked.is_tight() => {
             tracing::info!("media work is confined by {fence}");
@@ -43,4 +39,14 @@ pub async fn check(helper: &Helper, folder: &Path) -> Result<(), Failure> {
         None => tracing::warn!("media work is not confined"),
     }
     Ok(())
+}
+
+/// Lets a helper try to leave its fence, in `folder`: what holds it, and what it could do.
+///
+/// # Errors
+/// Where no helper starts.
+pub async fn tried(helper: &Helper, folder: &Path) -> Result<(Option<Fence>, Checked), Failure> {
+    let check = Check { file: "/etc/passwd".into(), address: (Ipv4Addr::LOCALHOST, 1).into() };
+    let tried = helper.check(check, folder.to_owned()).await;
+    tried.map_err(|e| Failure::start("media work", &e))
 }

@@ -142,18 +142,24 @@ pub async fn announce_orphans(services: Arc<Services>, age_seconds: u64) {
     }
 }
 
-/// Creates the topics that are missing: `partitions` of each, or the design's numbers.
-pub async fn create_topics(kafka_at: &str, partitions: Option<i32>) -> Result<(), Trouble> {
-    let wanted = |topic: &str| match ALL.iter().find(|kind| kind.topic == topic) {
+/// How many partitions a topic needs: one of clips is worked on by many, retries and dead letters
+/// are few.
+#[must_use]
+pub fn partitions_of(topic: &str) -> i32 {
+    match ALL.iter().find(|kind| kind.topic == topic) {
         Some(kind) if kind.per_clip => 12,
         Some(_) => 6,
         None => 3,
-    };
+    }
+}
+
+/// Creates the topics that are missing: `partitions` of each, or as many as it needs.
+pub async fn create_topics(kafka_at: &str, partitions: Option<i32>) -> Result<(), Trouble> {
     let topics: Vec<_> = shape()
         .topics()
         .into_iter()
         .map(|name| TopicSpec {
-            partitions: partitions.unwrap_or_else(|| wanted(&name)),
+            partitions: partitions.unwrap_or_else(|| partitions_of(&name)),
             name,
             replication: None,
             config: BTreeMap::new(),
@@ -231,15 +237,21 @@ pub fn lock(data: &Path) -> Result<File, Failure> {
 
 /// `--data` or its default, made if it is not there, closed to others, as an absolute path.
 pub fn data_directory(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let data = data_place(chosen)?;
+    privacy::data_directory(&data).map_err(|e| {
+        Failure::usage(format!("{} cannot be made ({e}): choose another --data", data.display()))
+    })?;
+    Ok(data)
+}
+
+/// `--data` or its default as an absolute path, whether it is there or not: helpers work in folders
+/// of their own.
+pub fn data_place(chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let data = match chosen {
         Some(data) => data,
         None => std::env::home_dir()
             .ok_or_else(|| Failure::usage("there is no home directory: set --data"))?
             .join(".local/share/reelmill"),
     };
-    privacy::data_directory(&data).map_err(|e| {
-        Failure::usage(format!("{} cannot be made ({e}): choose another --data", data.display()))
-    })?;
-    // Helpers work in folders of their own.
     Ok(std::path::absolute(data)?)
 }

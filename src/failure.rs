@@ -22,6 +22,8 @@ enum Kind {
     Away,
     /// Nobody reads the output any more.
     Closed,
+    /// The output says it.
+    Told,
 }
 
 impl Failure {
@@ -50,16 +52,22 @@ impl Failure {
         Self { kind: if passing { Kind::Away } else { Kind::Trouble }, message }
     }
 
+    /// What was found wrong is told already.
+    #[must_use]
+    pub fn told() -> Self {
+        Self { kind: Kind::Told, message: String::new() }
+    }
+
     /// Whether waiting may help.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         self.kind == Kind::Away
     }
 
-    /// Whether there is nobody to tell: the reader of the output has gone away.
+    /// Whether there is nothing to tell any more, or nobody: the reader of the output has gone away.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.kind == Kind::Closed
+        matches!(self.kind, Kind::Closed | Kind::Told)
     }
 
     /// 64 for wrong usage; where the reader has gone away, 141, as a shell gives it to a program that
@@ -68,7 +76,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Usage => 64,
-            Kind::Trouble | Kind::Away => 1,
+            Kind::Trouble | Kind::Away | Kind::Told => 1,
             Kind::Closed => 141,
         }
     }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod confinement;
 pub mod connections;
 pub mod detector;
+pub mod doctor;
 pub mod embedded;
 pub mod event;
 pub mod failure;

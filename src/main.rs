@@ -7,7 +7,7 @@ use reelmill::{
     cli::Command,
     commands,
     config::{self, Asked, Unread},
-    confinement, detector,
+    confinement, detector, doctor,
     failure::Failure,
     mill, privacy, serve, watch,
 };
@@ -52,11 +52,11 @@ fn main() -> ExitCode {
         }
         Err(Unread::File(failure)) => return ended(Err(failure)),
     };
-    use Command::{Run, Serve, Up, Vision};
+    use Command::{Doctor, Run, Serve, Up, Vision};
     if matches!(cli.command, Up(_) | Run(_) | Serve(_) | Vision(_)) {
         privacy::keep_new_files_private();
     }
-    if matches!(cli.command, Up(_) | Run(_) | Vision(_))
+    if matches!(cli.command, Up(_) | Run(_) | Vision(_) | Doctor(_))
         && let Err(e) = begin_silent()
     {
         complain(&format_args!("cannot start itself again without ONNX Runtime's telemetry: {e}"));
@@ -81,6 +81,7 @@ fn main() -> ExitCode {
             Command::Serve(args) => serve::serve(*args).await,
             Command::Vision(args) => detector::vision(*args).await,
             Command::Watch(args) => watch::watch(args).await,
+            Command::Doctor(args) => doctor::doctor(*args, cli.config).await,
             other => commands::run(other).await,
         }
     });

@@ -82,6 +82,83 @@ pub(crate) enum Failure {
     Answered { status: u16, code: String, message: String },
 }
 
+/// Why a service cannot be used, for a person who looks for the fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    pub why: Why,
+    /// What was said, by the service too.
+    pub said: String,
+}
+
+/// What is to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing answers.
+    Unreached,
+    /// Something answers that does not speak this protocol.
+    Foreign,
+    /// The service knows no such bucket.
+    NoBucket,
+    /// The access key is unknown, or the secret key is not its own.
+    Keys,
+    /// Signatures of this machine are too old or not valid yet.
+    Clock,
+    /// The keys are right, and may not do this.
+    Rights,
+    /// Another region or endpoint is in charge.
+    Region,
+    /// It answers, and cannot do it now.
+    Busy,
+    Other,
+}
+
+impl From<Failure> for Unfit {
+    fn from(failure: Failure) -> Self {
+        let (why, said) = match failure {
+            Failure::Unbuilt(detail) => (Why::Other, detail),
+            Failure::Unreached(detail) => (Why::Unreached, detail),
+            Failure::Garbled { status, detail } => {
+                (Why::Foreign, format!("it answered {status}: {detail}"))
+            }
+            Failure::Answered { status, code, message } => {
+                let said = format!("it answered {status} {code}: {message}");
+                (why(status, &code, &message), said.trim_end_matches([':', ' ']).to_owned())
+            }
+        };
+        Self { why, said }
+    }
+}
+
+fn why(status: u16, code: &str, message: &str) -> Why {
+    match (code, status) {
+        ("NoSuchBucket" | "InvalidBucketName", _) => Why::NoBucket,
+        ("RequestTimeTooSkewed" | "RequestExpired", _) => Why::Clock,
+        ("InvalidSignatureException", _) if message.contains("expired") => Why::Clock,
+        (
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "NotSignedUp"
+            | "UnrecognizedClientException"
+            | "InvalidSignatureException"
+            | "InvalidClientTokenId"
+            | "IncompleteSignature"
+            | "MissingAuthenticationTokenException"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "InvalidToken",
+            _,
+        ) => Why::Keys,
+        ("PermanentRedirect" | "AuthorizationHeaderMalformed" | "TemporaryRedirect", _)
+        | (_, 301 | 307) => Why::Region,
+        ("AccessDenied" | "AccessDeniedException" | "AllAccessDisabled", _) => Why::Rights,
+        (_, 429 | 500..) => Why::Busy,
+        // A service of this protocol says why; `NotFound` is the client's own word for a bare 404.
+        ("" | "NotFound", _) => Why::Foreign,
+        (_, 401 | 403) => Why::Rights,
+        _ => Why::Other,
+    }
+}
+
 impl<E> From<SdkError<E, HttpResponse>> for Failure
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -101,6 +178,33 @@ where
                 Self::Garbled { status, detail: DisplayErrorContext(&error).to_string() }
             }
             _ => Self::Unreached(DisplayErrorContext(&error).to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_keys_missing_rights_missing_buckets_and_wrong_clocks_are_told_apart() {
+        for (status, code, message, expected) in [
+            (404, "NoSuchBucket", "", Why::NoBucket),
+            (403, "InvalidAccessKeyId", "", Why::Keys),
+            (403, "SignatureDoesNotMatch", "", Why::Keys),
+            (400, "InvalidSignatureException", "does not match", Why::Keys),
+            (400, "InvalidSignatureException", "Signature expired: 2026", Why::Clock),
+            (403, "RequestTimeTooSkewed", "", Why::Clock),
+            (403, "AccessDenied", "", Why::Rights),
+            (400, "AccessDeniedException", "", Why::Rights),
+            (301, "PermanentRedirect", "", Why::Region),
+            (400, "AuthorizationHeaderMalformed", "", Why::Region),
+            (503, "SlowDown", "", Why::Busy),
+            (404, "", "", Why::Foreign),
+            (404, "NotFound", "", Why::Foreign),
+            (400, "SomethingNew", "", Why::Other),
+        ] {
+            assert_eq!(why(status, code, message), expected, "{status} {code}");
         }
     }
 }

@@ -14,3 +14,5 @@ pub mod s3;
 pub mod studio;
 pub mod tantivy;
 mod words;
+
+pub use aws::{Unfit, Why};

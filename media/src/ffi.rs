@@ -49,6 +49,13 @@ pub(crate) fn initialise() -> Result<(), MediaError> {
     Ok(())
 }
 
+/// Whether this FFmpeg has a demuxer.
+pub(crate) fn has_demuxer(name: &str) -> bool {
+    let Ok(name) = CString::new(name) else { return false };
+    // SAFETY: the string outlives the call, which returns a static description or null.
+    !unsafe { av::av_find_input_format(name.as_ptr()) }.is_null()
+}
+
 /// An opened file.
 pub(crate) struct Opened {
     pub(crate) input: Input,

@@ -4,6 +4,7 @@
 //! file's own magic bytes decide, never one that FFmpeg guesses; outputs are written under a
 //! temporary name beside their destination and renamed when complete.
 
+mod codecs;
 mod container;
 mod cut;
 mod decode;
@@ -31,6 +32,7 @@ mod still;
 mod stitch;
 mod verify;
 
+pub use codecs::{Codecs, codecs};
 pub use cut::{ClipFile, ClipSpan, CutPlan, plan_cut, write_clip};
 pub use decode::{DecodeReport, Frame, decode, decode_core};
 pub use error::MediaError;

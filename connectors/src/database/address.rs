@@ -95,6 +95,15 @@ impl Address {
 
     /// The same for sqlx.
     pub(super) fn options(&self) -> Result<AnyConnectOptions, sqlx::Error> {
+        self.with("mode=rwc")
+    }
+
+    /// The same, to read only; a file that `is_still` is taken to be changed by nobody.
+    pub(super) fn reading(&self, is_still: bool) -> Result<AnyConnectOptions, sqlx::Error> {
+        self.with(if is_still { "mode=ro&immutable=true" } else { "mode=ro" })
+    }
+
+    fn with(&self, parameters: &str) -> Result<AnyConnectOptions, sqlx::Error> {
         match self {
             Self::Postgres(url) => AnyConnectOptions::from_url(url),
             Self::Sqlite(path) => {
@@ -105,7 +114,7 @@ impl Address {
                 })?;
                 // Encoded whole, so that nothing in a name is taken for a part of the URL.
                 let path = utf8_percent_encode(path, NON_ALPHANUMERIC);
-                format!("sqlite:{path}?mode=rwc").parse()
+                format!("sqlite:{path}?{parameters}").parse()
             }
         }
     }

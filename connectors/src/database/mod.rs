@@ -16,12 +16,14 @@
 mod address;
 mod blame;
 mod engine;
+mod look;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use self::address::{Address, AddressError};
+pub use self::look::{Tables, look};
 
 use self::blame::blame;
 use async_trait::async_trait;

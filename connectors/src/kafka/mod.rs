@@ -14,6 +14,7 @@ mod admin;
 mod blame;
 mod inbox;
 mod log;
+mod look;
 mod producing;
 mod reader;
 mod records;
@@ -24,6 +25,7 @@ mod writer;
 pub use admin::{TopicInfo, TopicSpec};
 pub use blame::blame;
 pub use log::KafkaLog;
+pub use look::{Cluster, Node, Settings, TopicLook};
 pub use redrive::{Letter, Redriven};
 pub use watching::{Waiting, Watch};
 

@@ -181,7 +181,7 @@ impl Layout {
         }
     }
 
-    async fn check_layout(&self, index: &str) -> Result<(), Trouble> {
+    pub(super) async fn check_layout(&self, index: &str) -> Result<(), Trouble> {
         let layout = self.layout_of(index).await?;
         if layout == Some(LAYOUT) {
             return Ok(());

@@ -10,10 +10,12 @@ mod blame;
 mod client;
 mod document;
 mod layout;
+mod look;
 mod query;
 mod rebuild;
 mod write;
 
+pub use self::look::Looked;
 pub use self::rebuild::{NewIndex, Switched};
 
 use self::blame::Problem;

@@ -3,10 +3,12 @@
 mod blame;
 mod codecs;
 pub mod embedded;
+mod look;
 
 use async_trait::async_trait;
 use blame::{blame, damaged, refused};
 use codecs::Codecs;
+pub use look::{Standing, Subject};
 use ports::{SchemaRegistry, Trouble};
 use schema_registry_converter::{
     async_impl::{

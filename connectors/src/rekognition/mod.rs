@@ -1,6 +1,7 @@
 //! Amazon Rekognition's stored-video jobs, and servers that speak its protocol.
 
 mod blame;
+mod look;
 mod patience;
 
 use crate::aws::{self, Access, Failure};

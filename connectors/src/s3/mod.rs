@@ -2,6 +2,7 @@
 
 mod blame;
 pub mod embedded;
+mod look;
 mod metadata;
 mod read;
 mod write;

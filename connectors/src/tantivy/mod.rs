@@ -7,11 +7,14 @@
 mod blame;
 mod document;
 mod excluded;
+mod look;
 mod query;
 mod schema;
 mod statistics;
 #[cfg(test)]
 mod tests;
+
+pub use self::look::look;
 
 use self::blame::blame;
 use self::schema::Fields;

@@ -31,7 +31,7 @@ impl Level {
     }
 
     /// Why `new` may not follow `old`.
-    pub(super) fn objection(self, old: &Schema, new: &Schema) -> Option<String> {
+    pub(in crate::registry) fn objection(self, old: &Schema, new: &Schema) -> Option<String> {
         let backward = || reads(new, old).map(|why| format!("it cannot read older events: {why}"));
         let forward =
             || reads(old, new).map(|why| format!("older programs cannot read its events: {why}"));

@@ -1,0 +1,118 @@
+//! What a person who looks for a fault asks of a cluster. Nothing is changed.
+
+use super::{Kafka, admin::on_thread, blame, writer::farewell};
+use ports::Trouble;
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    metadata::{Metadata, MetadataTopic},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// A cluster, as one of its brokers describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// Where its brokers say that they are.
+    pub brokers: Vec<Node>,
+    /// By name.
+    pub topics: BTreeMap<String, TopicLook>,
+}
+
+/// A broker's number and the address that clients are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    pub id: i32,
+    pub host: String,
+    pub port: u16,
+}
+
+/// A topic's partitions and copies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TopicLook {
+    pub partitions: usize,
+    /// Copies of the partition that has the fewest.
+    pub copies: usize,
+    /// Partitions that no broker leads: nothing of them can be read or written.
+    pub leaderless: usize,
+    /// Partitions of which a copy is behind or away.
+    pub behind: usize,
+}
+
+/// Settings by Kafka's names.
+pub type Settings = BTreeMap<String, String>;
+
+impl Kafka {
+    /// Where brokers and topics are.
+    ///
+    /// # Errors
+    /// Where nothing answers as Kafka does within this time.
+    pub async fn look(&self, within: Duration) -> Result<Cluster, Trouble> {
+        let kafka = self.clone();
+        on_thread(move || {
+            let client = kafka.with_extra(kafka.client("doctor"));
+            let client: BaseConsumer = client.create().map_err(|error| blame(&error))?;
+            let answer = client.fetch_metadata(None, within);
+            let cluster = answer.map(|told| cluster(&told)).map_err(|error| blame(&error));
+            farewell(client);
+            cluster
+        })
+        .await
+    }
+
+    /// Settings of these topics, and of a broker.
+    ///
+    /// # Errors
+    /// Where the cluster does not tell.
+    pub async fn settings(
+        &self,
+        topics: &[&str],
+        broker: i32,
+        within: Duration,
+    ) -> Result<(BTreeMap<String, Settings>, Settings), Trouble> {
+        let admin: AdminClient<DefaultClientContext> =
+            self.with_extra(self.client("doctor")).create().map_err(|error| blame(&error))?;
+        let mut asked: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        asked.push(ResourceSpecifier::Broker(broker));
+        let options = AdminOptions::new().request_timeout(Some(within));
+        let answers = admin.describe_configs(&asked, &options).await;
+        let (mut of_topics, mut of_broker) = (BTreeMap::new(), Settings::new());
+        for answer in answers.map_err(|error| blame(&error))? {
+            let told = answer.map_err(|code| blame(&rdkafka::error::KafkaError::AdminOp(code)))?;
+            match &told.specifier {
+                OwnedResourceSpecifier::Topic(name) => {
+                    of_topics.insert(name.clone(), settings(&told));
+                }
+                _ => of_broker = settings(&told),
+            }
+        }
+        Ok((of_topics, of_broker))
+    }
+}
+
+fn cluster(told: &Metadata) -> Cluster {
+    let node = |broker: &rdkafka::metadata::MetadataBroker| Node {
+        id: broker.id(),
+        host: broker.host().to_owned(),
+        port: u16::try_from(broker.port()).unwrap_or_default(),
+    };
+    Cluster {
+        brokers: told.brokers().iter().map(node).collect(),
+        topics: told.topics().iter().map(|t| (t.name().to_owned(), topic(t))).collect(),
+    }
+}
+
+fn topic(told: &MetadataTopic) -> TopicLook {
+    let partitions = told.partitions();
+    TopicLook {
+        partitions: partitions.len(),
+        copies: partitions.iter().map(|p| p.replicas().len()).min().unwrap_or_default(),
+        leaderless: partitions.iter().filter(|p| p.leader() < 0).count(),
+        behind: partitions.iter().filter(|p| p.isr().len() < p.replicas().len()).count(),
+    }
+}
+
+fn settings(told: &ConfigResource) -> Settings {
+    let shown = told.entries.iter().filter(|entry| !entry.is_sensitive);
+    shown.filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?))).collect()
+}
