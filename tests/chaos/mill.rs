@@ -259,6 +259,7 @@ async fn eyes(dir: &Path, store: &S3) -> vision::Server {
         helper: confine::Helper::in_place(),
         face_threshold: 0.3,
         clock: vision::Clock::default(),
+        observer: Arc::new(()),
     };
     vision::Server::start(options).await.unwrap()
 }

@@ -8,6 +8,7 @@
 
 mod boto3;
 mod memory;
+mod observed;
 mod signatures;
 mod strangers;
 mod support;
@@ -58,6 +59,7 @@ fn options(data: &Path, store: Arc<dyn Store>) -> ServerOptions {
         helper: confine::Helper::in_place(),
         face_threshold: FACE_THRESHOLD,
         clock: Clock::default(),
+        observer: Arc::new(()),
     }
 }
 
