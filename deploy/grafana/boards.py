@@ -409,6 +409,7 @@ def media():
     seeing = 'processor=~"detect|label"'
     answered, blur = 'outcome="answered"', 'processor="blur"'
     made = "reelmill_frames_total"
+    throttled = 'service="detector",outcome="throttled"'
     copied, masked, fates = 'kind="copied"', 'kind="masked"', 'kind=~"encoded|copied"'
     return dashboard(
         "reelmill-media",
@@ -536,11 +537,7 @@ def media():
                 "Questions a minute that came to a used-up quota: as our detector counts them, and as callers were told, by whomever.",
                 [
                     ("60 * " + rate("reelmill_detector_turned_away_total", "quota"), "{{quota}}"),
-                    (
-                        "60 * "
-                        + rate(of("reelmill_requests_total", 'service="detector",outcome="throttled"'), "operation"),
-                        "{{operation}}",
-                    ),
+                    (or_none(f"60 * sum(rate({of('reelmill_requests_total', throttled)}[{RATE}]))"), "callers were told"),
                 ],
             ),
             lines(
