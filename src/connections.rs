@@ -4,6 +4,7 @@ use crate::{
     announce::Announcer,
     cli::{EndpointArgs, KafkaArgs, KeyArgs, PatienceArgs, SharedArgs},
     failure::Failure,
+    health::Look,
     index,
     letters::Redriver,
     patience::patiently,
@@ -12,12 +13,13 @@ use crate::{
 };
 use api::{Health, Services, UploadLimits};
 use connectors::{
+    counted,
     database::{Address, Database},
     kafka::{Kafka, KafkaConfig, TopicSpec},
     registry::ConfluentRegistry,
     s3::{S3, S3Config},
 };
-use engine::{CancellationToken, Trouble};
+use engine::{CancellationToken, Metrics, Trouble};
 use ports::{Catalog, Search, Store};
 use schemas::ALL;
 use std::{
@@ -44,6 +46,7 @@ pub struct Connections {
     pub store: Arc<dyn Store>,
     pub registry: Arc<ConfluentRegistry>,
     pub catalog: Arc<dyn Catalog>,
+    database: Database,
     pub search: Arc<dyn Search>,
     pub kafka: Arc<Kafka>,
 }
@@ -55,18 +58,23 @@ impl Connections {
         endpoints: &EndpointArgs,
         shared: &SharedArgs,
         patience: &PatienceArgs,
+        metrics: &Metrics,
     ) -> Result<Self, Failure> {
-        patiently(patience.start_timeout, || Self::open(data, endpoints, shared)).await
+        patiently(patience.start_timeout, || Self::open(data, endpoints, shared, metrics)).await
     }
 
     /// Opens all; the schemas are registered, the bucket is there. Kafka is asked nothing yet.
+    /// What is asked of each is counted.
     pub async fn open(
         data: &Path,
         endpoints: &EndpointArgs,
         shared: &SharedArgs,
+        metrics: &Metrics,
     ) -> Result<Self, Failure> {
-        let store: Arc<dyn Store> = Arc::new(s3(&endpoints.s3, &endpoints.keys).await?);
-        let registry = Arc::new(ConfluentRegistry::new(&endpoints.registry.at)?);
+        let store = Arc::new(s3(&endpoints.s3, &endpoints.keys).await?);
+        let store = counted::store(store, metrics);
+        let registry = ConfluentRegistry::new(&endpoints.registry.at)?.counting(metrics);
+        let registry = Arc::new(registry);
         let subjects: Vec<_> =
             ALL.iter().map(|kind| (format!("{}-value", kind.topic), kind.schema)).collect();
         let subjects: Vec<_> =
@@ -82,11 +90,19 @@ impl Connections {
             let what = format!("the bucket {bucket} of the object store");
             Failure::outside(&what, &endpoints.s3, "--s3", &e)
         })?;
-        let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(data, shared).await?);
-        let search = index::open(data, &shared.index).await?;
+        let database = open_catalog(data, shared).await?.counting(metrics);
+        let catalog = counted::catalog(Arc::new(database.clone()), metrics);
+        let search = counted::search(index::open(data, &shared.index).await?, metrics);
         let instance = shared.instance.as_deref().unwrap_or("0");
-        let kafka = Arc::new(kafka(&endpoints.kafka.at, instance));
-        Ok(Self { store, registry, catalog, search, kafka })
+        let kafka = Kafka::counting(kafka_config(&endpoints.kafka.at, instance), metrics);
+        Ok(Self { store, registry, catalog, database, search, kafka: Arc::new(kafka) })
+    }
+
+    /// How the pool of connections to the database is, whenever somebody wants to know.
+    #[must_use]
+    pub fn pool(&self) -> Look {
+        let database = self.database.clone();
+        Box::new(move |metrics| database.tell_pool(metrics))
     }
 
     /// What the API answers from.
@@ -97,7 +113,7 @@ impl Connections {
         health: Health,
         stopping: CancellationToken,
     ) -> Arc<Services> {
-        let Self { store, registry, catalog, search, kafka } = self.clone();
+        let Self { store, registry, catalog, search, kafka, .. } = self.clone();
         Arc::new(Services {
             store,
             catalog,
@@ -171,11 +187,15 @@ pub async fn create_topics(kafka_at: &str, partitions: Option<i32>) -> Result<()
 /// A Kafka client that has not connected yet.
 #[must_use]
 pub fn kafka(bootstrap: &str, instance: &str) -> Kafka {
-    Kafka::new(KafkaConfig {
+    Kafka::new(kafka_config(bootstrap, instance))
+}
+
+fn kafka_config(bootstrap: &str, instance: &str) -> KafkaConfig {
+    KafkaConfig {
         bootstrap: bootstrap.to_owned(),
         extra: BTreeMap::new(),
         instance: instance.to_owned(),
-    })
+    }
 }
 
 /// A Kafka client of a command; somebody answers it.

@@ -4,12 +4,16 @@ use crate::{
     cli::{DetectorArgs, KeyArgs, LOCAL_SECRET, Profile, VisionArgs},
     confinement, connections,
     failure::Failure,
+    health::{Look, disk_of, page},
     output,
     signals::Signals,
 };
+use connectors::counted;
+use engine::{JobEnd, Metrics, Quota};
 use ports::Store;
-use std::{net::SocketAddr, path::Path, sync::Arc};
-use tokio::sync::Semaphore;
+use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+use vision::{Ended, Full, Looked, Observer};
 
 /// Threads that one analysed video gets, for decoding and for inference each.
 const THREADS: usize = 1;
@@ -29,7 +33,10 @@ pub async fn vision(args: VisionArgs) -> Result<(), Failure> {
     let store = connections::s3(&s3, &keys).await?;
     confinement::check(&confinement::helper(), &data).await?;
     let place = Place { data: &data, listen: (listen, port).into(), keys: Some(&keys) };
-    let server = start(place, &detector, &tools, Arc::new(store)).await?;
+    let metrics = version::metrics()?;
+    let store = counted::store(Arc::new(store), &metrics);
+    let observer = Told::with_a_page(&metrics, vec![disk_of(data.clone())]);
+    let server = start(place, &detector, &tools, store, observer).await?;
     let mut signals = Signals::new()?;
     output::publish(&format!("REELMILL_REKOGNITION={}\n", server.url()))?;
     signals.any().await;
@@ -53,6 +60,7 @@ pub async fn start(
     args: &DetectorArgs,
     tools: &Tools,
     store: Arc<dyn Store>,
+    observer: Told,
 ) -> Result<vision::Server, Failure> {
     let options = vision::ServerOptions {
         listen: place.listen,
@@ -70,6 +78,7 @@ pub async fn start(
         face_threshold: args.face_threshold * processors::tracks::DOUBTFUL,
         profile: profile(args),
         clock: vision::Clock::default(),
+        observer: Arc::new(observer),
     };
     vision::Server::start(options).await.map_err(|e| Failure::start("the detector", &e))
 }
@@ -79,6 +88,78 @@ pub fn profile(args: &DetectorArgs) -> vision::Profile {
     match args.profile {
         Profile::Careful => vision::Profile::Careful,
         Profile::Fast => vision::Profile::Fast,
+    }
+}
+
+/// Counts what a detector does.
+pub struct Told {
+    metrics: Metrics,
+    page: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+}
+
+impl Told {
+    /// A detector whose process has a page already.
+    #[must_use]
+    pub fn in_this_process(metrics: &Metrics) -> Self {
+        metrics.expect_detector();
+        let told = metrics.clone();
+        // Nobody waits for it: it takes a moment, and what it finds does not change.
+        drop(spawn_blocking(move || {
+            for (model, sha256) in vision::weights() {
+                told.set_model(model, &sha256);
+            }
+        }));
+        Self { metrics: metrics.clone(), page: None }
+    }
+
+    /// A detector that shows the figures itself.
+    #[must_use]
+    pub fn with_a_page(metrics: &Metrics, looks: Vec<Look>) -> Self {
+        Self { page: Some(page(metrics, looks)), ..Self::in_this_process(metrics) }
+    }
+}
+
+fn look(at: Looked) -> engine::Look {
+    match at {
+        Looked::Faces => engine::Look::Faces,
+        Looked::Labels => engine::Look::Labels,
+        Looked::Photo => engine::Look::Photo,
+    }
+}
+
+impl Observer for Told {
+    fn looked(&self, at: Looked, frames: u32, took: Duration) {
+        self.metrics.count_look(look(at), frames, took);
+    }
+
+    fn open(&self, waiting: usize, running: usize) {
+        self.metrics.set_jobs(waiting, running);
+    }
+
+    fn ended(&self, job: Looked, how: Ended) {
+        let end = match how {
+            Ended::Succeeded => JobEnd::Succeeded,
+            Ended::Refused => JobEnd::Refused,
+            Ended::Failed => JobEnd::Failed,
+        };
+        self.metrics.count_job(look(job), end);
+    }
+
+    fn turned_away(&self, full: Full) {
+        self.metrics.count_turned_away(match full {
+            Full::Jobs => Quota::Jobs,
+            Full::Photos => Quota::Photos,
+        });
+    }
+
+    fn page(&self) -> Option<String> {
+        self.page.as_ref().map(|page| page())
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Told").field("page", &self.page.is_some()).finish_non_exhaustive()
     }
 }
 

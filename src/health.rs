@@ -4,22 +4,39 @@ use api::{Answered, Health, Unready};
 use engine::Metrics;
 use std::{path::PathBuf, sync::Arc};
 
-/// Figures and readiness. `data`, where the process has such a directory, is the place whose disk is
-/// measured whenever the figures are asked for.
+/// Looks at something whenever the figures are asked for.
+pub type Look = Box<dyn Fn(&Metrics) + Send + Sync>;
+
+/// The disk of `data`.
+#[must_use]
+pub fn disk_of(data: PathBuf) -> Look {
+    Box::new(move |metrics| {
+        if let Ok(disk) = rustix::fs::statvfs(&data) {
+            let block = disk.f_frsize;
+            metrics.set_disk("data", disk.f_bavail * block, disk.f_blocks * block);
+        }
+    })
+}
+
+/// The page of figures, each time with what the looks have found.
+#[must_use]
+pub fn page(metrics: &Metrics, looks: Vec<Look>) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let metrics = metrics.clone();
+    Arc::new(move || {
+        looks.iter().for_each(|look| look(&metrics));
+        metrics.gather()
+    })
+}
+
+/// Figures and readiness.
 pub fn health(
     metrics: &Metrics,
-    data: Option<PathBuf>,
+    looks: Vec<Look>,
     readiness: Arc<dyn Fn() -> Vec<Unready> + Send + Sync>,
 ) -> Health {
-    let (told, counted) = (metrics.clone(), metrics.clone());
+    let counted = metrics.clone();
     Health {
-        metrics: Arc::new(move || {
-            if let Some(disk) = data.as_ref().and_then(|data| rustix::fs::statvfs(data).ok()) {
-                let block = disk.f_frsize;
-                told.set_disk("data", disk.f_bavail * block, disk.f_blocks * block);
-            }
-            told.gather()
-        }),
+        metrics: page(metrics, looks),
         readiness,
         answered: Arc::new(move |Answered { method, route, status, took }: &Answered<'_>| {
             counted.count_request(method, route, *status, *took);
@@ -36,7 +53,7 @@ mod tests {
     fn the_page_tells_of_the_disk_and_of_requests() {
         let metrics = Metrics::new().unwrap();
         let place = tempfile::tempdir().unwrap();
-        let health = health(&metrics, Some(place.path().to_owned()), Arc::new(Vec::new));
+        let health = health(&metrics, vec![disk_of(place.path().to_owned())], Arc::new(Vec::new));
         let request =
             Answered { method: "GET", route: "/", status: 404, took: Duration::from_millis(3) };
         (health.answered)(&request);

@@ -6,15 +6,16 @@ use crate::{
     connections::{
         Connections, announce_orphans, create_topics, data_directory, database, lock, no_kafka,
     },
-    detector::{self, Tools},
+    detector::{self, Told, Tools},
     embedded::Embedded,
     failure::Failure,
-    health::health,
+    health::{disk_of, health},
     index, output,
     pipeline::{World, pipeline, shape},
     rules::{self, cut_rules},
     signals::Signals,
     version,
+    watch,
 };
 use api::{Reach, Services, Unready};
 use connectors::{
@@ -73,21 +74,26 @@ pub async fn up(mut args: UpArgs) -> Result<(), Failure> {
     let kafka = &endpoints.kafka;
     create_topics(&kafka.at, embedded.partitions()).await.map_err(|e| no_kafka(kafka, &e))?;
 
-    let connections = Connections::open(&data, &endpoints, &args.mill.shared).await?;
+    let metrics = version::metrics()?;
+    let shared = &args.mill.shared;
+    let connections = Connections::open(&data, &endpoints, shared, &metrics).await?;
     let (vision, rekognition) = match &args.real.rekognition {
         Some(real) => (None, real.clone()),
         None => {
             let store = Arc::clone(&connections.store);
             let (data, listen) = (&data.join("vision"), (Ipv4Addr::LOCALHOST, args.vision_port));
             let place = detector::Place { data, listen: listen.into(), keys: None };
-            let vision = detector::start(place, eyes, &tools, store).await?;
+            let observer = Told::in_this_process(&metrics);
+            let vision = detector::start(place, eyes, &tools, store, observer).await?;
             let url = vision.url();
             (Some(vision), url)
         }
     };
     let (data, only, mill) = (&data, &[][..], &args.mill);
     let (keys, connections) = (&endpoints.keys, &connections);
-    let plan = Plan { data, connections, rekognition: &rekognition, keys, only, args: mill };
+    let metrics = &metrics;
+    let plan =
+        Plan { data, connections, rekognition: &rekognition, keys, only, args: mill, metrics };
     let mill = Mill::start(plan, tools).await?;
     let listener = TcpListener::bind(("127.0.0.1", args.port)).await.map_err(|e| {
         Failure::usage(format!("port {} is not free ({e}): choose another with --port", args.port))
@@ -97,6 +103,8 @@ pub async fn up(mut args: UpArgs) -> Result<(), Failure> {
     publish(&published, &url, &endpoints, &rekognition)?;
     // Not in `run`: the catalogue of a part of a mill need not know all videos.
     tokio::spawn(announce_orphans(Arc::clone(&mill.services), args.mill.shared.orphan_age));
+    // One that runs parts of a mill cannot speak for all of it: there `watch` does.
+    watch::within(&connections.kafka, metrics, &mill.shutdown)?;
     tracing::info!(ready_ms = started.elapsed().as_millis() as u64, %url, "the mill is up");
 
     let result = mill.serve(listener, signals, false).await;
@@ -126,8 +134,10 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
     database(&data, &mill.shared)?;
     index::settings(&mill.shared.index)?;
     let tools = Tools::find(&mill.detector)?;
-    let connections =
-        Connections::open_patiently(&data, &endpoints, &mill.shared, &patience).await?;
+    let metrics = version::metrics()?;
+    let opened =
+        Connections::open_patiently(&data, &endpoints, &mill.shared, &patience, &metrics).await;
+    let connections = opened?;
     let plan = Plan {
         data: &data,
         connections: &connections,
@@ -135,6 +145,7 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
         keys: &endpoints.keys,
         only: &only,
         args: &mill,
+        metrics: &metrics,
     };
     let mill = Mill::start(plan, tools).await?;
     let listener = TcpListener::bind((listen, port)).await?;
@@ -151,6 +162,7 @@ struct Plan<'a> {
     /// All processors, where empty.
     only: &'a [String],
     args: &'a MillArgs,
+    metrics: &'a Metrics,
 }
 
 /// A working mill: processors, and the services its API answers from.
@@ -167,15 +179,14 @@ type Readiness = Arc<Mutex<BTreeMap<&'static str, String>>>;
 
 impl Mill {
     async fn start(plan: Plan<'_>, tools: Tools) -> Result<Self, Failure> {
-        let Plan { data, connections, rekognition, keys, only, args } = plan;
-        let Connections { store, registry, catalog, search, kafka } = connections.clone();
+        let Plan { data, connections, rekognition, keys, only, args, metrics } = plan;
+        let Connections { store, registry, catalog, search, kafka, .. } = connections.clone();
         let scratch = Scratch::open(data.join("scratch"), args.shared.scratch_max_bytes)
             .map_err(|e| Failure::start("the scratch directory", &e))?;
 
         let helper = confinement::helper();
         confinement::check(&helper, scratch.root()).await?;
 
-        let metrics = version::metrics()?;
         let studio = Studio {
             store: Arc::clone(&store),
             scratch,
@@ -193,7 +204,7 @@ impl Mill {
             ..RekognitionConfig::default()
         })
         .await?;
-        let eyes = Known { eyes: rekognition, store: Arc::clone(&store) };
+        let eyes = Known { eyes: rekognition.counting(metrics), store: Arc::clone(&store) };
         let indexing = Indexing { store: Arc::clone(&store), search: Arc::clone(&search) };
         let cataloguing = Cataloguing { catalog: Arc::clone(&catalog) };
         let mut pipeline = pipeline(cut_rules(args), World { studio, eyes, indexing, cataloguing });
@@ -227,9 +238,10 @@ impl Mill {
         for part in &running {
             metrics.set_running(part.name, true);
         }
-        let health = health(&metrics, Some(data.to_owned()), readiness);
+        let looks = vec![disk_of(data.to_owned()), connections.pool()];
+        let health = health(metrics, looks, readiness);
         let services = connections.services(&args.shared, health, shutdown.clone());
-        Ok(Self { running, shutdown, services, unready, metrics })
+        Ok(Self { running, shutdown, services, unready, metrics: metrics.clone() })
     }
 
     /// Serves until a signal comes. A processor that fails makes the mill unready, and ends the

@@ -36,10 +36,11 @@ pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let data = connections::data_directory(data)?;
     connections::database(&data, &shared)?;
     index::settings(&shared.index)?;
-    let connections = Connections::open_patiently(&data, &endpoints, &shared, &patience).await?;
     let metrics = version::metrics()?;
+    let opened = Connections::open_patiently(&data, &endpoints, &shared, &patience, &metrics).await;
+    let connections = opened?;
     let shutdown = CancellationToken::new();
-    let health = health(&metrics, None, Arc::new(Vec::new));
+    let health = health(&metrics, vec![connections.pool()], Arc::new(Vec::new));
     let services = connections.services(&shared, health, shutdown.clone());
 
     let listener = connections::listen(listen, port).await?;

@@ -5,7 +5,7 @@ use crate::{
     pipeline::shape, signals::Signals, version,
 };
 use api::{Reach, Unready};
-use connectors::kafka::{Waiting, Watch};
+use connectors::kafka::{Kafka, Waiting, Watch};
 use engine::{CancellationToken, Clock, Metrics, SystemClock};
 use std::{
     collections::BTreeMap,
@@ -16,6 +16,20 @@ use std::{
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(5);
+/// The same in a mill that has nothing else to do for hours.
+const SELDOM: Duration = Duration::from_secs(10);
+
+/// Looks from within a mill that runs all processors, until `stop`. What cannot be known is logged.
+pub fn within(kafka: &Kafka, metrics: &Metrics, stop: &CancellationToken) -> Result<(), Failure> {
+    let looking = Looking {
+        metrics: metrics.clone(),
+        trouble: Arc::default(),
+        // The processors' own consumers are asked, once they are there.
+        first: EVERY,
+        every: SELDOM,
+    };
+    looking.start(Watch::new(kafka, shape().specs().cloned())?, stop.clone())
+}
 
 /// Serves `reelmill_work_lag` and the age of the oldest waiting event until a signal comes.
 pub async fn watch(args: WatchArgs) -> Result<(), Failure> {
@@ -23,8 +37,7 @@ pub async fn watch(args: WatchArgs) -> Result<(), Failure> {
     // Mistakes to hear of now rather than in a log.
     let reach = || connections::reached(&kafka, "watch");
     let client = patiently(patience.start_timeout, reach).await?;
-    let specs: Vec<_> = shape().specs().cloned().collect();
-    let watch = Watch::new(&client, specs)?;
+    let watch = Watch::new(&client, shape().specs().cloned())?;
     let metrics = version::metrics()?;
     let listener = connections::listen(listen, port).await?;
     let signals = Signals::new()?;
@@ -32,14 +45,18 @@ pub async fn watch(args: WatchArgs) -> Result<(), Failure> {
 
     let shutdown = CancellationToken::new();
     let trouble: Arc<Mutex<Option<String>>> = Arc::new(Mutex::new(Some("no look yet".to_owned())));
-    let looking = Looking { metrics: metrics.clone(), trouble: trouble.clone() };
-    let stop = shutdown.clone();
-    thread::Builder::new().name("watch".to_owned()).spawn(move || looking.run(watch, &stop))?;
+    let looking = Looking {
+        metrics: metrics.clone(),
+        trouble: trouble.clone(),
+        first: Duration::ZERO,
+        every: EVERY,
+    };
+    looking.start(watch, shutdown.clone())?;
     let readiness = move || {
         let reason = trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         reason.map(|reason| Unready { part: "watch".to_owned(), reason }).into_iter().collect()
     };
-    let health = health(&metrics, None, Arc::new(readiness));
+    let health = health(&metrics, Vec::new(), Arc::new(readiness));
     signals.cancel(shutdown.clone());
     let served =
         api::serve(listener, api::watching(health), Reach::Everyone, shutdown.cancelled_owned());
@@ -50,10 +67,19 @@ struct Looking {
     metrics: Metrics,
     /// Why the figures are not those of now.
     trouble: Arc<Mutex<Option<String>>>,
+    /// Before the first look, and between two.
+    first: Duration,
+    every: Duration,
 }
 
 impl Looking {
+    fn start(self, watch: Watch, stop: CancellationToken) -> Result<(), Failure> {
+        let watching = thread::Builder::new().name("watch".to_owned());
+        Ok(watching.spawn(move || self.run(watch, &stop)).map(drop)?)
+    }
+
     fn run(self, mut watch: Watch, stop: &CancellationToken) {
+        thread::sleep(self.first);
         while !stop.is_cancelled() {
             let reason = match watch.look() {
                 Ok(waiting) => {
@@ -69,7 +95,7 @@ impl Looking {
                 tracing::warn!(reason, "what waits is not known, looking again");
             }
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = reason;
-            thread::sleep(EVERY);
+            thread::sleep(self.every);
         }
     }
 

@@ -6,6 +6,7 @@
 
 use services::{Own, Service};
 use std::{
+    collections::BTreeSet,
     path::Path,
     process::Command,
     sync::{Mutex, PoisonError},
@@ -43,6 +44,16 @@ fn the_dashboards_name_a_broken_stage_and_why() {
 #[test]
 fn every_alert_fires_and_stays_silent_and_has_a_runbook() {
     passes("rules.py");
+}
+
+#[test]
+fn the_metrics_that_the_program_has_are_those_that_are_listed() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let text = std::fs::read_to_string(file).unwrap();
+    let listed = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let listed: BTreeSet<_> = listed.map(|(name, _)| name.to_owned()).collect();
+    let metrics = engine::Metrics::new().unwrap();
+    assert_eq!(&listed, metrics.names());
 }
 
 #[test]

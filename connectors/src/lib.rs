@@ -1,7 +1,9 @@
 //! The world, a folder per vendor
 
 mod aws;
+mod calls;
 pub mod cataloguing;
+pub mod counted;
 pub mod database;
 pub mod indexing;
 pub mod kafka;

@@ -97,8 +97,8 @@ def mill():
     return dashboard(
         "reelmill-mill",
         "The mill",
-        "All stages at one look: what they do, what waits, what fails and why. `reelmill watch` must run for what "
-        "waits and how old it is.",
+        "All stages at one look: what they do, what waits, what fails and why. What waits and how old it is `up` "
+        "tells itself; of a deployment `reelmill watch` does.",
         [
             stat(
                 "Videos ready",
@@ -187,6 +187,52 @@ def mill():
                 "Requests to the world begun and not ended.",
                 [("sum by (processor) (reelmill_effects_running)", "{{processor}}")],
                 stacked=True,
+            ),
+            row("Kafka and the services"),
+            lines(
+                "Kafka brings",
+                "Messages a second that the consumer of each stage has taken in. Told every ten seconds.",
+                [(rate(of("reelmill_kafka_messages_total", 'client="consumer"')), "{{processor}}")],
+                stacked=True,
+            ),
+            lines(
+                "Kafka takes",
+                "Messages a second that the producer of each stage has sent. One that is at rest has told all it sent.",
+                [(rate(of("reelmill_kafka_messages_total", 'client="producer"')), "{{processor}}")],
+                stacked=True,
+            ),
+            lines(
+                "Kafka in trouble",
+                "Connections to brokers that ended, and requests that went wrong, a minute. A producer that goes to "
+                "rest ends its own.",
+                [
+                    (f"60 * {rate('reelmill_kafka_disconnects_total')}", "{{processor}} disconnected"),
+                    (f"60 * {rate('reelmill_kafka_errors_total')}", "{{processor}} errors"),
+                ],
+            ),
+            lines(
+                "Requests to services",
+                "Requests a second to store, detector, index, registry and database, by how they ended. `refused`: "
+                "what was asked for is not there or cannot be; `throttled`: a quota is used up; `transient`: tried again.",
+                [(rate("reelmill_requests_total", "service, outcome"), "{{service}} {{outcome}}")],
+                stacked=True,
+            ),
+            lines(
+                "A service takes",
+                "Seconds of one request, in the slowest of twenty. A film is fetched or stored in one.",
+                [(quantile(0.95, "reelmill_request_seconds", "service"), "{{service}}")],
+                unit="s",
+            ),
+            table(
+                "Requests that failed",
+                "What was not answered with what was asked for, in the time shown.",
+                [total("reelmill_requests_total", 'outcome!="ok"', "service, operation, outcome") + " > 0"],
+                {"service": "Service", "operation": "Operation", "outcome": "Outcome", "Value": "Times"},
+                sort=("Value", True),
+                overrides=[column("Times", decimals=0, levels=[(1, RED)])],
+                width=12,
+                height=8,
+                noValue="nothing failed",
             ),
         ],
     )
@@ -305,7 +351,7 @@ def stage():
             ),
             lines(
                 "Footage",
-                "Seconds of footage worked on in a second. Only cut, blur, stitch and verify count it.",
+                "Seconds of footage worked on in a second, by the stages that look at it.",
                 [(rate(f"reelmill_media_seconds_total{{{one}}}"), "{{processor}}")],
             ),
             lines(
@@ -313,6 +359,46 @@ def stage():
                 "Which process does how much at once.",
                 [(f"sum by (instance) (reelmill_effects_running{{{one}}})", "{{instance}}")],
                 stacked=True,
+            ),
+            row("Kafka"),
+            lines(
+                "Messages",
+                "Messages a second that its consumer has taken in and its producer has sent. Told every ten seconds.",
+                [(rate(of("reelmill_kafka_messages_total", one), "client"), "{{client}}")],
+            ),
+            lines(
+                "Bytes",
+                "Bytes a second between its clients and the brokers.",
+                [(rate(of("reelmill_kafka_bytes_total", one), "client, direction"), "{{client}} {{direction}}")],
+                unit="Bps",
+            ),
+            lines(
+                "Round trip",
+                "Seconds to a broker and back, the mean and what 99 of 100 requests took less than. A consumer waits "
+                "there for news, up to two seconds: long is right while there is none.",
+                [
+                    (f"max by (client) (reelmill_kafka_round_trip_seconds{{{one}}})", "{{client}} mean"),
+                    (f"max by (client) (reelmill_kafka_round_trip_p99_seconds{{{one}}})", "{{client}} p99"),
+                ],
+                unit="s",
+            ),
+            lines(
+                "Requests to brokers",
+                "Requests a minute, and those that went wrong.",
+                [
+                    ("60 * " + rate(of("reelmill_kafka_requests_total", one), "client"), "{{client}}"),
+                    ("60 * " + rate(of("reelmill_kafka_errors_total", one), "client"), "{{client}} errors"),
+                ],
+            ),
+            lines(
+                "Unsent",
+                "Messages that wait in its producer. They should be gone with the transaction that they are of.",
+                [(f"sum(reelmill_kafka_queued_messages{{{one}}})", "messages")],
+            ),
+            lines(
+                "Brokers",
+                "Connections to brokers that work. Without one a consumer is cut off; a producer at rest has none.",
+                [(f"sum by (client) (reelmill_kafka_brokers_up{{{one}}})", "{{client}}")],
             ),
         ],
         choose_stage(),
@@ -323,11 +409,12 @@ def media():
     seeing = 'processor=~"detect|label"'
     answered, blur = 'outcome="answered"', 'processor="blur"'
     made = "reelmill_frames_total"
+    throttled = 'service="detector",outcome="throttled"'
     copied, masked, fates = 'kind="copied"', 'kind="masked"', 'kind=~"encoded|copied"'
     return dashboard(
         "reelmill-media",
         "Media and vision",
-        "Frames and footage, and the detector as its callers see it: it counts nothing itself yet.",
+        "Frames and footage, and the detector: as its callers see it, and, where it is ours, as it sees itself.",
         [
             stat(
                 "Frames a second",
@@ -421,6 +508,53 @@ def media():
                 [(f"sum by (processor) (reelmill_effects_running{{{seeing}}})", "{{processor}}")],
                 stacked=True,
                 levels=[(20, RED)],
+            ),
+            lines(
+                "A frame takes",
+                "Seconds that our detector needs for a frame, decoding included: the middle of all videos, and what 95 "
+                "of 100 take less than. Labels look at one frame of a second, and decode all.",
+                [
+                    (quantile(0.5, "reelmill_detector_frame_seconds", "look"), "{{look}} median"),
+                    (quantile(0.95, "reelmill_detector_frame_seconds", "look"), "{{look}} p95"),
+                ],
+                unit="s",
+            ),
+            lines(
+                "Our detector's jobs",
+                "Videos that our detector looks at, and those that wait for a place. 20 may be open.",
+                [("sum by (state) (reelmill_detector_jobs_open)", "{{state}}")],
+                stacked=True,
+                levels=[(20, RED)],
+            ),
+            lines(
+                "Our detector is done",
+                "Videos a minute by how it ended: `refused` cannot be looked at, `failed` is not the video's fault.",
+                [("60 * " + rate("reelmill_detector_jobs_total", "look, end"), "{{look}} {{end}}")],
+                stacked=True,
+            ),
+            lines(
+                "Detector turns away",
+                "Questions a minute that came to a used-up quota: as our detector counts them, and as callers were told, by whomever.",
+                [
+                    ("60 * " + rate("reelmill_detector_turned_away_total", "quota"), "{{quota}}"),
+                    (or_none(f"60 * sum(rate({of('reelmill_requests_total', throttled)}[{RATE}]))"), "callers were told"),
+                ],
+            ),
+            lines(
+                "Questions to the detector",
+                "Requests a minute to the detector, by what was asked. A job is looked at again and again until it is done.",
+                [("60 * " + rate(of("reelmill_requests_total", 'service="detector"'), "operation"), "{{operation}}")],
+                stacked=True,
+            ),
+            table(
+                "Models",
+                "What our detector looks with. Other weights see other faces.",
+                ["count by (model, sha256) (reelmill_detector_model_info)"],
+                {"model": "Model", "sha256": "SHA-256", "Value": "Detectors"},
+                sort=("model", False),
+                overrides=[column("Detectors", decimals=0)],
+                width=12,
+                height=8,
             ),
             table(
                 "Detector failures by reason",
@@ -559,6 +693,38 @@ def api():
                     ),
                 ],
                 unit="s",
+            ),
+            lines(
+                "Database connections",
+                "Connections of all processes to the database, and calls that wait for one.",
+                [
+                    ("sum by (state) (reelmill_database_connections)", "{{state}}"),
+                    ("sum(reelmill_database_waiting)", "waiting"),
+                    ("sum(reelmill_database_connections_max)", "most"),
+                ],
+            ),
+            lines(
+                "Waiting for a connection",
+                "Seconds until a call had its connection and its transaction had begun: the mean, and the slowest of twenty.",
+                [
+                    (
+                        f"sum(rate(reelmill_database_wait_seconds_sum[{RATE}])) / sum(rate(reelmill_database_wait_seconds_count[{RATE}]))",
+                        "mean",
+                    ),
+                    (quantile(0.95, "reelmill_database_wait_seconds"), "p95"),
+                ],
+                unit="s",
+            ),
+            lines(
+                "What is asked",
+                "Requests a second to catalogue and index, by what was asked.",
+                [
+                    (
+                        rate(of("reelmill_requests_total", 'service=~"database|index"'), "service, operation"),
+                        "{{service}} {{operation}}",
+                    )
+                ],
+                stacked=True,
             ),
             lines(
                 "Runs indexed",

@@ -28,7 +28,10 @@ pub use clock::{Clock, SystemClock, TestClock};
 pub use context::Context;
 pub use judge::Verdict;
 pub use letters::{Redrive, dead_topic, header, redrive, redriven, retry_topic};
-pub use metrics::{FrameKind, Metrics};
+pub use metrics::{
+    Client, ClientFigures, ClientMeter, FrameKind, JobEnd, Look, Metrics, PoolWait, Quota, Reply,
+    Service,
+};
 pub use pipeline::{LogOpener, Pipeline, Running, Spec, UnknownProcessor};
 pub use ports::{Fatal, Poison, Record, Refusal, Trouble};
 pub use processor::{

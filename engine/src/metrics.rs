@@ -1,14 +1,30 @@
 //! Every metric there is. Nowhere else is one named.
 
+mod clients;
+mod entering;
+mod looking;
 mod process;
+mod services;
+
+pub use clients::{Client, ClientFigures, ClientMeter};
+pub use looking::{JobEnd, Look, Quota};
+pub use services::{PoolWait, Reply, Service};
 
 use crate::{Fatal, Verdict};
+use clients::Clients;
+use entering::Entering;
+use looking::Looking;
 use process::Process;
 use prometheus::{
-    CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
-    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    CounterVec, Encoder, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Registry, TextEncoder,
 };
-use std::{sync::OnceLock, time::Duration};
+use services::Services;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// Seconds an event or an effect may take: from a millisecond to an hour.
 const SECONDS: [f64; 11] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 1200.0, 3600.0];
@@ -18,7 +34,7 @@ const AGE: [f64; 10] = [0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 1200.0, 3600.0, 21_600
 /// What was done with frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameKind {
-    Decoded,
+    /// Looked at by the detector of this process.
     Detected,
     Masked,
     Encoded,
@@ -29,7 +45,6 @@ pub enum FrameKind {
 impl FrameKind {
     fn label(self) -> &'static str {
         match self {
-            Self::Decoded => "decoded",
             Self::Detected => "detected",
             Self::Masked => "masked",
             Self::Encoded => "encoded",
@@ -43,6 +58,7 @@ impl FrameKind {
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
+    names: Arc<BTreeSet<String>>,
     events: IntCounterVec,
     event_seconds: HistogramVec,
     event_age: HistogramVec,
@@ -52,6 +68,9 @@ pub struct Metrics {
     media_seconds: CounterVec,
     work_lag: IntGaugeVec,
     work_oldest: GaugeVec,
+    clients: Clients,
+    services: Services,
+    looking: Looking,
     process: Process,
 }
 
@@ -63,69 +82,69 @@ impl Metrics {
 
     /// Metrics in `registry`; an error if one of the names is taken there.
     pub fn register(registry: Registry) -> Result<Self, Fatal> {
-        let histogram = |name: &str, help: &str, labels: &[&str], buckets: &[f64]| {
-            let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-            enter(&registry, HistogramVec::new(opts, labels))
-        };
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            enter(&registry, IntCounterVec::new(Opts::new(name, help), labels))
-        };
+        let entering = Entering::into(registry.clone());
         Ok(Self {
-            events: counter(
+            events: entering.counter(
                 "reelmill_events_total",
                 "events by their one verdict, counted after the commit",
                 &["processor", "verdict", "reason"],
             )?,
-            event_seconds: histogram(
+            event_seconds: entering.histogram(
                 "reelmill_event_seconds",
                 "from an event's arrival to its commit",
                 &["processor"],
                 &SECONDS,
             )?,
-            event_age: histogram(
+            event_age: entering.histogram(
                 "reelmill_event_age_seconds",
                 "from an event's record time to its commit",
                 &["processor"],
                 &AGE,
             )?,
-            effect_seconds: histogram(
+            effect_seconds: entering.histogram(
                 "reelmill_effect_seconds",
                 "one try of an effect, by outcome",
                 &["processor", "outcome"],
                 &SECONDS,
             )?,
-            effects_running: enter(
-                &registry,
-                IntGaugeVec::new(
-                    Opts::new("reelmill_effects_running", "tries of effects begun and not ended"),
-                    &["processor"],
-                ),
+            effects_running: entering.level(
+                "reelmill_effects_running",
+                "tries of effects begun and not ended",
+                &["processor"],
             )?,
-            frames: counter("reelmill_frames_total", "frames, by what was done", &["kind"])?,
-            media_seconds: enter(
-                &registry,
-                CounterVec::new(
-                    Opts::new("reelmill_media_seconds_total", "seconds of footage worked on"),
-                    &["processor"],
-                ),
+            frames: entering.counter(
+                "reelmill_frames_total",
+                "frames, by what was done",
+                &["kind"],
             )?,
-            work_lag: enter(
-                &registry,
-                IntGaugeVec::new(
-                    Opts::new("reelmill_work_lag", "events not yet committed; 0 when idle"),
-                    &["processor"],
-                ),
+            media_seconds: entering.sum(
+                "reelmill_media_seconds_total",
+                "seconds of footage worked on",
+                &["processor"],
             )?,
-            work_oldest: enter(
-                &registry,
-                GaugeVec::new(
-                    Opts::new("reelmill_work_oldest_seconds", "age of the oldest waiting event"),
-                    &["processor"],
-                ),
+            work_lag: entering.level(
+                "reelmill_work_lag",
+                "events not yet committed; 0 when idle",
+                &["processor"],
             )?,
-            process: Process::register(&registry)?,
+            work_oldest: entering.gauge(
+                "reelmill_work_oldest_seconds",
+                "age of the oldest waiting event",
+                &["processor"],
+            )?,
+            clients: Clients::enter(&entering)?,
+            services: Services::enter(&entering)?,
+            looking: Looking::enter(&entering)?,
+            process: Process::enter(&entering)?,
+            names: Arc::new(entering.names()),
             registry,
         })
+    }
+
+    /// The closed list: no page has a metric of another name.
+    #[must_use]
+    pub fn names(&self) -> &BTreeSet<String> {
+        &self.names
     }
 
     /// Everything in Prometheus' text format.
@@ -159,7 +178,7 @@ impl Metrics {
         Meter {
             metrics: self.clone(),
             processor,
-            emitted: OnceLock::new(),
+            emitted: self.events.with_label_values(&labels(processor, Verdict::Emitted)),
             seconds: OnceLock::new(),
             age: OnceLock::new(),
             answered: OnceLock::new(),
@@ -172,12 +191,13 @@ impl Metrics {
 pub(crate) const ANSWERED: &str = "answered";
 
 /// A processor's metrics. Those of every event are at hand, since looking them up by their labels
-/// takes longer than to count; none is shown before there is something to count.
+/// takes longer than to count. What was emitted is shown from 0 on, so that the first counts as
+/// growth too; all else once there is something to count.
 #[derive(Debug)]
 pub(crate) struct Meter {
     metrics: Metrics,
     processor: &'static str,
-    emitted: OnceLock<IntCounter>,
+    emitted: IntCounter,
     seconds: OnceLock<Histogram>,
     age: OnceLock<Histogram>,
     answered: OnceLock<Histogram>,
@@ -187,11 +207,9 @@ pub(crate) struct Meter {
 impl Meter {
     pub(crate) fn judged(&self, verdict: Verdict, took_ms: i64, age_ms: i64) {
         let Self { metrics, processor, .. } = self;
-        let (name, reason) = verdict.labels();
-        let events = || metrics.events.with_label_values(&[processor, name, reason]);
         match verdict {
-            Verdict::Emitted => self.emitted.get_or_init(events).inc(),
-            _ => events().inc(),
+            Verdict::Emitted => self.emitted.inc(),
+            _ => metrics.events.with_label_values(&labels(processor, verdict)).inc(),
         }
         let took = || metrics.event_seconds.with_label_values(&[processor]);
         self.seconds.get_or_init(took).observe(seconds(took_ms));
@@ -227,16 +245,9 @@ impl Drop for UnderWay {
     }
 }
 
-fn enter<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    collector: prometheus::Result<C>,
-) -> Result<C, Fatal> {
-    let entered = collector.and_then(|c| registry.register(Box::new(c.clone())).map(|()| c));
-    entered.map_err(untaken)
-}
-
-fn untaken(error: prometheus::Error) -> Fatal {
-    Fatal(format!("metric cannot be registered: {error}"))
+fn labels(processor: &'static str, verdict: Verdict) -> [&'static str; 3] {
+    let (verdict, reason) = verdict.labels();
+    [processor, verdict, reason]
 }
 
 fn seconds(ms: i64) -> f64 {
@@ -257,7 +268,8 @@ mod tests {
     fn the_text_names_verdicts_and_reasons() {
         let metrics = Metrics::new().unwrap();
         let meter = metrics.of("cut");
-        assert!(!metrics.gather().contains("reelmill_events_total{"));
+        let nothing = r#"reelmill_events_total{processor="cut",reason="",verdict="emitted"} 0"#;
+        assert!(metrics.gather().contains(nothing));
         meter.judged(Verdict::Skipped("deleted"), 30, 400);
         meter.judged(Verdict::Emitted, 30, 400);
         meter.judged(Verdict::Emitted, 30, 400);
@@ -271,6 +283,10 @@ mod tests {
         metrics.count_request("GET", "/api/videos/{id}", 200, Duration::from_millis(3));
         metrics.set_disk("data", 1_000, 5_000_000_000);
         metrics.set_looked_at(1_700_000_000_500);
+        let took = Duration::from_millis(30);
+        metrics.count_answer(Service::Detector, "start_face_detection", Reply::Throttled, took);
+        metrics.set_pool(1, 3, 4);
+        let _waits = metrics.waits_for_pool();
         let text = metrics.gather();
         for line in [
             r#"reelmill_events_total{processor="cut",reason="deleted",verdict="skipped"} 1"#,
@@ -287,6 +303,13 @@ mod tests {
             r#"reelmill_http_request_duration_seconds_count{route="/api/videos/{id}"} 1"#,
             r#"reelmill_filesystem_free_bytes{place="data"} 1000"#,
             "reelmill_watch_last_success_timestamp_seconds 1700000000.5",
+            concat!(
+                r#"reelmill_requests_total{operation="start_face_detection","#,
+                r#"outcome="throttled",service="detector"} 1"#
+            ),
+            r#"reelmill_request_seconds_bucket{service="detector",le="0.1"} 1"#,
+            r#"reelmill_database_connections{state="used"} 3"#,
+            "reelmill_database_waiting 1",
             r#"reelmill_build_info{version="0.1.0+3.gabc"} 1"#,
             "process_resident_memory_bytes ",
         ] {

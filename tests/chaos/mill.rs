@@ -260,6 +260,7 @@ async fn eyes(dir: &Path, store: &S3) -> vision::Server {
         face_threshold: 0.3,
         profile: vision::Profile::Careful,
         clock: vision::Clock::default(),
+        observer: Arc::new(()),
     };
     vision::Server::start(options).await.unwrap()
 }

@@ -90,6 +90,7 @@ def start(watched):
     watch = watched.start("watch", "watch", "--port", "0", variable="REELMILL_WATCH")
     watched.rules(mill.ROOT / "deploy/prometheus/rules.yml")
     watched.scrape("mill", url)
+    watched.scrape("vision", proxy.detector)
     watched.scrape("watch", watch)
     return proxy
 

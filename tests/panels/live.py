@@ -2,7 +2,7 @@
 """Every query of every dashboard, asked of a real Prometheus that scrapes a mill at work.
 
 The mill makes recordings of a film and refuses a file that is none; `reelmill watch` tells what waits.
-promtool must find nothing amiss with their pages. A query must answer with numbers, unless QUIET says
+promtool must find nothing amiss with their pages, and the pages have no metric that docs/metrics.md does not list. A query must answer with numbers, unless QUIET says
 why it has nothing to say; and it may name only metrics and labels that are on the pages.
 
     tests/panels/live.py        starts a Prometheus (scripts/services.sh) where none is given
@@ -25,7 +25,11 @@ import table
 QUIET = {
     ("media", "Detector failures by reason"): "the detector fails at nothing here",
     ("api", "Failures by reason"): "catalogue and index can be written here",
+    ("mill", "Requests that failed"): "all services answer here",
 }
+# Every metric there is; some are of what does not happen here.
+LISTED = mill.ROOT / "docs/metrics.md"
+UNSEEN = {"reelmill_processor_stops_total": "nothing stops by itself here"}
 # Series on all pages together before there was anything to do.
 MOST_WHEN_IDLE = 500
 
@@ -96,6 +100,12 @@ def check_pages(idle, pages):
         lint = subprocess.run([mill.PROMTOOL, "check", "metrics"], input=page, capture_output=True, text=True)
         if lint.returncode != 0 or lint.stdout or lint.stderr:
             complaints.append(f"promtool check metrics:\n{lint.stdout}{lint.stderr}")
+    listed = set(re.findall(r"^\| `(\w+)` \|", LISTED.read_text(), re.MULTILINE))
+    there = set(re.findall(r"^# TYPE (\w+) ", "\n".join(pages), re.MULTILINE))
+    complaints += [f"{name}: on a page, and not in docs/metrics.md" for name in sorted(there - listed)]
+    complaints += [
+        f"{name}: in docs/metrics.md, and on no page" for name in sorted(listed - there - set(UNSEEN))
+    ]
     return complaints
 
 

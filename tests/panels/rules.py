@@ -28,6 +28,9 @@ SAID = {
     "verdict": "engine",
     "outcome": "engine",
     "kind": "engine",
+    "service": "engine",
+    "client": "engine",
+    "operation": "connectors",
     "reason": "connectors",
     "processor": "processors",
 }

@@ -9,7 +9,6 @@ use crate::{
 use media::RgbImage;
 use schemas::BoundingBox;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
 
 /// Detector and input width, as written into manifests and receipts.
@@ -31,7 +30,7 @@ const SAME_FACE: f32 = 0.3;
 /// SHA-256 of the face detector's weights, lowercase hex.
 pub fn weights_sha256() -> &'static str {
     static HASH: OnceLock<String> = OnceLock::new();
-    HASH.get_or_init(|| Sha256::digest(YUNET.bytes).iter().map(|b| format!("{b:02x}")).collect())
+    HASH.get_or_init(|| YUNET.sha256())
 }
 
 /// A face in a picture.

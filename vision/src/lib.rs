@@ -24,12 +24,14 @@ pub use error::VisionError;
 pub use faces::{DETECTOR, FACE_THRESHOLD, FaceBox, FaceDetector, weights_sha256};
 pub use labels::{LABEL_THRESHOLD, LABELLER, LabelBox, LabelDetector};
 pub use media::RgbImage;
-pub use models::{Models, NO_TELEMETRY};
+pub use models::{Models, NO_TELEMETRY, weights};
 pub use photo::{PhotoError, decode_photo};
 pub use portrait::{Pose, Quality, pose, quality};
 pub use profile::{FAST_MS, Profile};
 pub use schemas::BoundingBox;
-pub use server::{Clock, Keys, PASSING_REASONS, Server, ServerOptions, WORKS};
+pub use server::{
+    Clock, Ended, Full, Keys, Looked, Observer, PASSING_REASONS, Server, ServerOptions, WORKS,
+};
 pub use video::{
     FaceSample, LabelSample, VideoFaces, VideoInfo, VideoLabels, faces_in_video, labels_in_video,
 };

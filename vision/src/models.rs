@@ -2,6 +2,7 @@
 
 use crate::VisionError;
 use ort::{environment::Environment, session::Session, value::TensorRef};
+use sha2::{Digest, Sha256};
 use std::{
     env,
     path::{Path, PathBuf},
@@ -16,6 +17,20 @@ const VARIABLE: &str = "REELMILL_ONNXRUNTIME";
 pub(crate) struct Weights {
     pub(crate) name: &'static str,
     pub(crate) bytes: &'static [u8],
+}
+
+impl Weights {
+    /// Lowercase hex.
+    pub(crate) fn sha256(self) -> String {
+        Sha256::digest(self.bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// All weights there are: their names, and the SHA-256 of each in lowercase hex. Takes some tenths of
+/// a second.
+#[must_use]
+pub fn weights() -> [(&'static str, String); 3] {
+    [YUNET, DLIB, YOLOX].map(|weights| (weights.name, weights.sha256()))
 }
 
 pub(crate) const YUNET: Weights =

@@ -8,6 +8,7 @@
 
 mod boto3;
 mod memory;
+mod observed;
 mod signatures;
 mod strangers;
 mod support;
@@ -59,6 +60,7 @@ fn options(data: &Path, store: Arc<dyn Store>) -> ServerOptions {
         face_threshold: FACE_THRESHOLD,
         profile: Profile::Careful,
         clock: Clock::default(),
+        observer: Arc::new(()),
     }
 }
 

@@ -26,6 +26,7 @@ pub use self::address::{Address, AddressError};
 pub use self::look::{Tables, look};
 
 use self::blame::blame;
+use ::engine::Metrics;
 use async_trait::async_trait;
 use ports::{Catalog, DeadLetterRow, Fact, Trouble, VideoFilter, VideoPage, VideoRow, Viewer};
 use sqlx::any::AnyPoolOptions;
@@ -74,6 +75,8 @@ pub struct Database {
     address: Address,
     limits: Limits,
     pool: AnyPool,
+    /// Where waits for a connection are counted, if anywhere.
+    metrics: Option<Metrics>,
 }
 
 /// Why a catalogue cannot be opened.
@@ -147,7 +150,21 @@ impl Database {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { address: address.clone(), limits, pool })
+        Ok(Self { address: address.clone(), limits, pool, metrics: None })
+    }
+
+    /// The same catalogue; waits for a connection are counted.
+    #[must_use]
+    pub fn counting(self, metrics: &Metrics) -> Self {
+        Self { metrics: Some(metrics.clone()), ..self }
+    }
+
+    /// Tells how the pool of connections is now.
+    pub fn tell_pool(&self, metrics: &Metrics) {
+        let size = i64::from(self.pool.size());
+        // The two are not of the same moment.
+        let idle = i64::try_from(self.pool.num_idle()).unwrap_or(size).min(size);
+        metrics.set_pool(idle, size - idle, i64::from(self.limits.connections));
     }
 
     async fn migrate(address: &Address, connection: &mut AnyConnection) -> Result<(), OpenError> {
@@ -177,6 +194,7 @@ impl Database {
         &self,
         statement: &'static str,
     ) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        let _waits = self.metrics.as_ref().map(Metrics::waits_for_pool);
         self.pool.begin_with(statement).await
     }
 
@@ -238,7 +256,9 @@ impl Catalog for Database {
         limit: u32,
     ) -> Result<Vec<DeadLetterRow>, Trouble> {
         self.call(async {
+            let waits = self.metrics.as_ref().map(Metrics::waits_for_pool);
             let mut connection = self.pool.acquire().await?;
+            drop(waits);
             read::dead_letters(&mut connection, video_id, limit).await
         })
         .await

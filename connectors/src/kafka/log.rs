@@ -23,7 +23,7 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// The longest wait for a consumer to leave its group: a broker that lives takes milliseconds.
 const LEAVE: Duration = Duration::from_secs(2);
 /// A producer with nothing to write for so long is given back: each costs threads that wake every
-/// second for nothing.
+/// second for nothing. No shorter than what `statistics` waits for.
 const REST: Duration = Duration::from_secs(10);
 
 /// A consumer group and a transactional producer that always live and die together.
@@ -69,6 +69,8 @@ impl Session {
         if self.written.elapsed() > REST
             && let Some(writer) = self.writer.take()
         {
+            // It rests for as long as its statistics take: the last of them tell of all it wrote.
+            writer.hear();
             farewell(writer);
         }
     }

@@ -19,6 +19,7 @@ mod producing;
 mod reader;
 mod records;
 mod redrive;
+mod statistics;
 mod watching;
 mod writer;
 
@@ -29,10 +30,11 @@ pub use look::{Cluster, Node, Settings, TopicLook};
 pub use redrive::{Letter, Redriven};
 pub use watching::{Waiting, Watch};
 
-use engine::{LogOpener, Spec};
+use engine::{LogOpener, Metrics, Spec};
 use ports::Trouble;
 use producing::Producer;
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
+use reader::Members;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::OnceCell;
 
@@ -56,13 +58,28 @@ struct Shared {
     config: KafkaConfig,
     /// For records that come from outside the mill; started by the first.
     producer: OnceCell<Producer>,
+    /// Where the clients of processors tell of themselves, if anywhere.
+    metrics: Option<Metrics>,
+    /// The consumers of processors that run here.
+    members: Members,
 }
 
 impl Kafka {
     /// Connects to nothing yet.
     #[must_use]
     pub fn new(config: KafkaConfig) -> Self {
-        Self(Arc::new(Shared { config, producer: OnceCell::new() }))
+        Self::shared(config, None)
+    }
+
+    /// The same; the clients of processors tell of themselves.
+    #[must_use]
+    pub fn counting(config: KafkaConfig, metrics: &Metrics) -> Self {
+        Self::shared(config, Some(metrics.clone()))
+    }
+
+    fn shared(config: KafkaConfig, metrics: Option<Metrics>) -> Self {
+        let members = Members::default();
+        Self(Arc::new(Shared { config, producer: OnceCell::new(), metrics, members }))
     }
 
     /// Settings that every client has.

@@ -1,8 +1,10 @@
 //! The thread that polls a consumer, and does nothing else.
 
 use super::{
-    Kafka, blame, inbox::Inbox, inbox::Lane, log_line, records::record_of, writer::farewell,
+    Kafka, blame, inbox::Inbox, inbox::Lane, log_line, records::record_of, statistics::Told,
+    writer::farewell,
 };
+use engine::Client;
 use ports::Trouble;
 use rdkafka::{
     ClientContext, TopicPartitionList,
@@ -12,9 +14,9 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Weak,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -34,6 +36,24 @@ const BATCH: usize = 256;
 /// ... or until they have so many bytes.
 const BATCH_BYTES: usize = 1 << 20;
 
+/// The consumers that are at work in this process, by their groups.
+pub(super) type Members = Mutex<BTreeMap<String, Weak<BaseConsumer<Group>>>>;
+
+impl Kafka {
+    /// The consumer of a group, where a processor of this process has one.
+    pub(super) fn member(&self, group: &str) -> Option<Arc<BaseConsumer<Group>>> {
+        let members = self.0.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.get(group).and_then(Weak::upgrade)
+    }
+}
+
+/// Gives back what was borrowed. Whoever is the last has the end of the consumer, which may hang.
+pub(super) fn give_back(consumer: Arc<BaseConsumer<Group>>) {
+    if let Some(consumer) = Arc::into_inner(consumer) {
+        farewell(consumer);
+    }
+}
+
 /// A consumer on a thread of its own; the thread ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -50,15 +70,18 @@ impl Reader {
         topics: &[String],
         inbox: Arc<Inbox>,
     ) -> Result<Self, Trouble> {
-        let group_context = Group { inbox: inbox.clone() };
-        let consumer: BaseConsumer<Group> = kafka
-            .consumer(group)
-            .create_with_context(group_context)
+        let mut client = kafka.consumer(group);
+        let told = kafka.told(&mut client, group, Client::Consumer).begin();
+        let consumer: BaseConsumer<Group> = client
+            .create_with_context(Group { inbox: inbox.clone(), told })
             .map_err(|error| blame(&error))?;
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|error| blame(&error))?;
         let polled = Arc::new(consumer);
         let consumer = Arc::downgrade(&polled);
+        let mut members = kafka.0.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.insert(group.to_owned(), consumer.clone());
+        drop(members);
         let stop = Arc::new(AtomicBool::new(false));
         let (ending, ended) = mpsc::channel();
         let stopped = stop.clone();
@@ -91,9 +114,7 @@ impl Reader {
             // The revocation that follows wakes the thread.
             consumer.unsubscribe();
             // The thread may have ended meanwhile: then this is the consumer's end.
-            if let Some(consumer) = Arc::into_inner(consumer) {
-                farewell(consumer);
-            }
+            give_back(consumer);
         }
     }
 }
@@ -187,8 +208,9 @@ fn list(lanes: &[Lane]) -> TopicPartitionList {
 /// here, by the polling thread: what is read before belongs to the old epoch, and what is read
 /// after to the new one.
 #[derive(Debug)]
-struct Group {
+pub(super) struct Group {
     inbox: Arc<Inbox>,
+    told: Told,
 }
 
 impl ClientContext for Group {
@@ -198,6 +220,10 @@ impl ClientContext for Group {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka consumer");
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.told.tell(statistics);
     }
 }
 

@@ -4,12 +4,13 @@
 //! So the records themselves are counted, those of committed transactions, from where a group has
 //! committed to the end.
 
-use super::{Kafka, blame};
+use super::{Kafka, blame, log_line, reader::give_back, writer::farewell};
 use engine::Spec;
 use ports::Trouble;
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer, DefaultConsumerContext, base_consumer::PartitionQueue},
+    ClientContext, Message, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer, ConsumerContext, base_consumer::PartitionQueue},
     error::KafkaError,
     message::BorrowedMessage,
     topic_partition_list::TopicPartitionListElem,
@@ -41,20 +42,38 @@ pub struct Waiting {
 
 /// Looks at what waits, again and again. Holds 16 bytes for every waiting event.
 pub struct Watch {
-    reader: Arc<BaseConsumer>,
+    kafka: Kafka,
+    reader: Arc<BaseConsumer<Quiet>>,
     groups: Vec<Group>,
     lanes: BTreeMap<Lane, Seen>,
 }
 
 struct Group {
     spec: Spec,
-    /// Of the group, but no member: it asks for offsets only.
-    consumer: BaseConsumer,
+    /// Of the group, but no member: it asks for offsets only. Where a member is at work in this
+    /// process that one is asked, and there is none: each client costs threads of its own.
+    consumer: Option<BaseConsumer<Quiet>>,
 }
+
+/// What is wrong with the brokers is said by the looks that fail.
+#[derive(Debug, Clone, Copy)]
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka watch");
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 /// What is known of a partition.
 struct Seen {
-    queue: PartitionQueue<DefaultConsumerContext>,
+    queue: PartitionQueue<Quiet>,
     /// Nothing before this offset is held.
     floor: i64,
     /// Offset and time of every record from there.
@@ -81,14 +100,9 @@ impl Seen {
 impl Watch {
     /// Watches the groups of these processors. Nothing is asked yet.
     pub fn new(kafka: &Kafka, specs: impl IntoIterator<Item = Spec>) -> Result<Self, Trouble> {
-        let create = |group: &str| -> Result<BaseConsumer, Trouble> {
-            let mut client = kafka.consumer(group);
-            client.set("enable.partition.eof", "true").create().map_err(|error| blame(&error))
-        };
-        let group = |spec: Spec| Ok(Group { consumer: create(spec.name)?, spec });
-        let groups: Result<_, Trouble> = specs.into_iter().map(group).collect();
-        let reader = Arc::new(create("reelmill-watch")?);
-        Ok(Self { reader, groups: groups?, lanes: BTreeMap::new() })
+        let reader = Arc::new(client(kafka, "reelmill-watch").map_err(|error| blame(&error))?);
+        let groups = specs.into_iter().map(|spec| Group { spec, consumer: None }).collect();
+        Ok(Self { kafka: kafka.clone(), reader, groups, lanes: BTreeMap::new() })
     }
 
     /// What waits for each processor now. Blocks, for some seconds at most; a processor that is
@@ -100,8 +114,8 @@ impl Watch {
     fn look_now(&mut self) -> Result<BTreeMap<&'static str, Waiting>, KafkaError> {
         let lanes = self.known_lanes()?;
         let mut committed = Vec::new();
-        for group in &self.groups {
-            committed.push(group.committed(&lanes)?);
+        for group in &mut self.groups {
+            committed.push(group.committed(&self.kafka, &lanes)?);
         }
         let mut floors: BTreeMap<&Lane, i64> = BTreeMap::new();
         for (lane, offset) in committed.iter().flatten() {
@@ -224,6 +238,10 @@ impl Watch {
     }
 }
 
+fn client(kafka: &Kafka, group: &str) -> Result<BaseConsumer<Quiet>, KafkaError> {
+    kafka.consumer(group).set("enable.partition.eof", "true").create_with_context(Quiet)
+}
+
 /// Once, however often it is read.
 fn note(records: &mut VecDeque<(i64, i64)>, message: &BorrowedMessage<'_>) {
     let offset = message.offset();
@@ -234,13 +252,29 @@ fn note(records: &mut VecDeque<(i64, i64)>, message: &BorrowedMessage<'_>) {
 
 impl Group {
     /// From where the group would read each of its partitions.
-    fn committed(&self, lanes: &[Lane]) -> Result<Vec<(Lane, i64)>, KafkaError> {
+    fn committed(&mut self, kafka: &Kafka, lanes: &[Lane]) -> Result<Vec<(Lane, i64)>, KafkaError> {
         let own = lanes.iter().filter(|(topic, _)| self.spec.reads.contains(topic));
         let mut asked = TopicPartitionList::new();
         for (topic, partition) in own {
             asked.add_partition(topic, *partition);
         }
-        let answer = self.consumer.committed_offsets(asked, REQUEST)?;
+        let answer = match kafka.member(self.spec.name) {
+            Some(member) => {
+                if let Some(own) = self.consumer.take() {
+                    farewell(own);
+                }
+                let answer = member.committed_offsets(asked, REQUEST);
+                give_back(member);
+                answer?
+            }
+            None => {
+                let own = match &mut self.consumer {
+                    Some(own) => own,
+                    none => none.insert(client(kafka, self.spec.name)?),
+                };
+                own.committed_offsets(asked, REQUEST)?
+            }
+        };
         let offset = |element: &TopicPartitionListElem<'_>| match element.offset() {
             Offset::Offset(offset) => offset,
             // Nothing yet: the group begins at the beginning, wherever that is by now.

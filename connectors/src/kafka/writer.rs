@@ -1,6 +1,11 @@
 //! The transactional producer. Everything here blocks: call it on blocking threads only.
 
-use super::{Kafka, blame, log_line, records::headers_for};
+use super::{
+    Kafka, blame, log_line,
+    records::headers_for,
+    statistics::{Teller, Told},
+};
+use engine::Client;
 use ports::{Record, Trouble};
 use rdkafka::{
     ClientConfig, ClientContext, Message, TopicPartitionList,
@@ -38,8 +43,12 @@ const RETRY_BACKOFF_MAX: u64 = 1000;
 /// The offsets a transaction commits, and the member who read up to them.
 type Inputs<'a> = (&'a TopicPartitionList, &'a ConsumerGroupMetadata);
 
+/// Events of a producer that nobody has looked at for as long as it rested, and some more.
+const UNHEARD: usize = 8;
+
 pub(super) struct Writer {
     client: ClientConfig,
+    teller: Teller,
     /// A request that was answered sooner was sent once: librdkafka waits at least so long before
     /// it sends one again.
     sent_once_within: Duration,
@@ -58,15 +67,29 @@ impl Writer {
     /// Registers the transactional id: from now on its older producers are fenced, and what they
     /// left open is aborted.
     pub(super) fn open(kafka: &Kafka, processor: &str) -> Result<Self, Trouble> {
-        Self::with(kafka.transactional(processor))
+        let mut client = kafka.transactional(processor);
+        let teller = kafka.told(&mut client, processor, Client::Producer);
+        Self::telling(client, teller)
     }
 
     /// The same, with settings of its own.
     pub(super) fn with(client: ClientConfig) -> Result<Self, Trouble> {
-        let producer = producer(&client).map_err(|error| blame(&error))?;
+        Self::telling(client, Teller::default())
+    }
+
+    fn telling(client: ClientConfig, teller: Teller) -> Result<Self, Trouble> {
+        let producer = producer(&client, &teller).map_err(|error| blame(&error))?;
         let sent_once_within = sent_once_within(&client);
         let current = Mutex::new(Current::new(producer));
-        Ok(Self { client, sent_once_within, current })
+        Ok(Self { client, teller, sent_once_within, current })
+    }
+
+    /// Takes in what the producer has told of itself since it was last written with.
+    pub(super) fn hear(&self) {
+        if let Ok(current) = self.current.try_lock() {
+            // Each takes one.
+            (0..UNHEARD).for_each(|_| current.producer.poll(Duration::ZERO));
+        }
     }
 
     /// Whether a broker is there, and no transaction is waited for. Blocks.
@@ -86,7 +109,7 @@ impl Writer {
         let mut current = self.current();
         if current.in_doubt {
             tracing::debug!("kafka was slow to end a transaction: taking a new producer epoch");
-            let fresh = Current::new(producer(&self.client)?);
+            let fresh = Current::new(producer(&self.client, &self.teller)?);
             farewell(std::mem::replace(&mut *current, fresh));
         }
         self.transaction(&mut current, outputs, Some((offsets, member)))
@@ -169,8 +192,9 @@ impl Current {
     }
 }
 
-fn producer(client: &ClientConfig) -> KafkaResult<BaseProducer<Deliveries>> {
-    let producer: BaseProducer<Deliveries> = client.create_with_context(Deliveries::default())?;
+fn producer(client: &ClientConfig, teller: &Teller) -> KafkaResult<BaseProducer<Deliveries>> {
+    let context = Deliveries { failure: Mutex::default(), told: teller.begin() };
+    let producer: BaseProducer<Deliveries> = client.create_with_context(context)?;
     producer.init_transactions(STEP)?;
     Ok(producer)
 }
@@ -233,9 +257,10 @@ impl fmt::Debug for Writer {
 }
 
 /// Keeps the first record that could not be delivered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Deliveries {
     failure: Mutex<Option<KafkaError>>,
+    told: Told,
 }
 
 impl Deliveries {
@@ -251,6 +276,10 @@ impl ClientContext for Deliveries {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka producer");
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.told.tell(statistics);
     }
 }
 

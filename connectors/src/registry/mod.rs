@@ -5,10 +5,12 @@ mod codecs;
 pub mod embedded;
 mod look;
 
+use crate::calls::Calls;
 use async_trait::async_trait;
 use blame::{blame, damaged, refused};
 use codecs::Codecs;
 pub use look::{Standing, Subject};
+use engine::{Metrics, Service};
 use ports::{SchemaRegistry, Trouble};
 use schema_registry_converter::{
     async_impl::{
@@ -38,6 +40,7 @@ pub struct ConfluentRegistry {
     encoder: AvroEncoder,
     decoder: AvroDecoder,
     codecs: Codecs,
+    calls: Calls,
 }
 
 impl fmt::Debug for ConfluentRegistry {
@@ -72,30 +75,39 @@ impl ConfluentRegistry {
             encoder: AvroEncoder::new(settings.clone()),
             decoder: AvroDecoder::new(settings.clone()),
             codecs: Codecs::default(),
+            calls: Calls::default(),
             settings,
             http,
             url,
         })
     }
 
+    /// The same registry; what is asked of it is counted.
+    #[must_use]
+    pub fn counting(self, metrics: &Metrics) -> Self {
+        Self { calls: Calls::to(Service::Registry, metrics), ..self }
+    }
+
     /// Registers schemas under their subjects (`<topic>-value`); those already there stay. Fatal
     /// where one cannot follow its older versions.
     pub async fn register_all(&self, schemas: &[(&str, &str)]) -> Result<(), Trouble> {
         for (subject, schema) in schemas {
-            post_schema(&self.settings, (*subject).to_owned(), supplied(schema))
-                .await
-                .map_err(|e| blame(subject, &e))?;
+            let registered = async {
+                post_schema(&self.settings, (*subject).to_owned(), supplied(schema))
+                    .await
+                    .map_err(|e| blame(subject, &e))
+            };
+            self.calls.count("register_schema", registered).await?;
         }
         Ok(())
     }
 
     /// How new schemas of a subject must relate to the older ones, e.g. `FULL_TRANSITIVE`.
     pub async fn set_compatibility(&self, subject: &str, level: &str) -> Result<(), Trouble> {
-        match self.put_compatibility(subject, level).await {
+        let put = || self.calls.count("set_compatibility", self.put_compatibility(subject, level));
+        match put().await {
             // Of two that set it for the first time at once, Apicurio tells one that it is there.
-            Err(Trouble::Transient { reason: "registry_failed", .. }) => {
-                self.put_compatibility(subject, level).await
-            }
+            Err(Trouble::Transient { reason: "registry_failed", .. }) => put().await,
             answered => answered,
         }
     }
@@ -138,11 +150,14 @@ impl SchemaRegistry for ConfluentRegistry {
                     false,
                     supplied(schema),
                 );
-                let found = self.encoder.get_schema_and_id(&subject, strategy).await;
-                let found = found.map_err(|error| {
-                    self.encoder.remove_errors_from_cache();
-                    blame(&subject, &error)
-                })?;
+                let found = async {
+                    let found = self.encoder.get_schema_and_id(&subject, strategy).await;
+                    found.map_err(|error| {
+                        self.encoder.remove_errors_from_cache();
+                        blame(&subject, &error)
+                    })
+                };
+                let found = self.calls.count("find_schema", found).await?;
                 self.codecs.learn_writer(topic, found.id, &found.parsed)?
             }
         };
@@ -161,13 +176,15 @@ impl SchemaRegistry for ConfluentRegistry {
         let reader = match self.codecs.reader(id) {
             Some(reader) => reader,
             None => {
-                let found = self.decoder.get_schema(id).await;
-                let found = found.map_err(|error| {
-                    // The library keeps such answers for ever; the schema may be registered
-                    // tomorrow.
-                    self.decoder.remove_errors_from_cache();
-                    blame(&format!("schema {id}"), &error)
-                })?;
+                let found = async {
+                    self.decoder.get_schema(id).await.map_err(|error| {
+                        // The library keeps such answers for ever; the schema may be registered
+                        // tomorrow.
+                        self.decoder.remove_errors_from_cache();
+                        blame(&format!("schema {id}"), &error)
+                    })
+                };
+                let found = self.calls.count("get_schema", found).await?;
                 self.codecs.learn_reader(id, &found.parsed)?
             }
         };

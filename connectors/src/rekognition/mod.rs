@@ -4,13 +4,17 @@ mod blame;
 mod look;
 mod patience;
 
-use crate::aws::{self, Access, Failure};
+use crate::{
+    aws::{self, Access, Failure},
+    calls::Calls,
+    studio::footage,
+};
 use aws_sdk_rekognition::{
     Client,
-    types::{self, S3Object, Video, VideoJobStatus},
+    types::{self, S3Object, Video, VideoJobStatus, VideoMetadata},
 };
 use blame::{blame, failed, garbled};
-use engine::Connector;
+use engine::{Connector, Metrics, Service};
 use patience::Patience;
 use ports::{ObjectRef, Trouble};
 use processors::{
@@ -66,6 +70,9 @@ impl fmt::Debug for RekognitionConfig {
 pub struct Rekognition {
     client: Client,
     poll: Duration,
+    calls: Calls,
+    /// Where footage is counted, if anywhere.
+    metrics: Option<Metrics>,
 }
 
 impl Rekognition {
@@ -78,7 +85,22 @@ impl Rekognition {
             secret_key: config.secret_key.as_deref(),
         })
         .await?;
-        Ok(Self { client: Client::new(&sdk), poll: config.poll })
+        let client = Client::new(&sdk);
+        Ok(Self { client, poll: config.poll, calls: Calls::default(), metrics: None })
+    }
+
+    /// The same; what is asked, and the footage that was looked at, is counted.
+    #[must_use]
+    pub fn counting(self, metrics: &Metrics) -> Self {
+        let calls = Calls::to(Service::Detector, metrics);
+        Self { calls, metrics: Some(metrics.clone()), ..self }
+    }
+
+    fn count_footage(&self, processor: &'static str, seen: Option<&VideoMetadata>) {
+        let length = seen.and_then(|video| video.duration_millis);
+        if let (Some(metrics), Some(ms)) = (&self.metrics, length) {
+            metrics.count_media(processor, footage(ms));
+        }
     }
 
     async fn start_faces(&self, clip: &ObjectRef, token: &str) -> Result<String, Trouble> {
@@ -109,7 +131,8 @@ impl Rekognition {
 impl Connector<FindFaces> for Rekognition {
     async fn perform(&self, effect: &FindFaces) -> Result<FoundFaces, Trouble> {
         let clip = &effect.clip;
-        let job = self.start_faces(clip, &effect.token).await?;
+        let started = self.start_faces(clip, &effect.token);
+        let job = self.calls.count("start_face_detection", started).await?;
         let mut patience = Patience::new(self.poll);
         let mut next: Option<String> = None;
         let mut faces = Vec::new();
@@ -120,7 +143,8 @@ impl Connector<FindFaces> for Rekognition {
                 .job_id(&job)
                 .max_results(PAGE)
                 .set_next_token(next.clone());
-            let page = match look.send().await.map_err(|e| blame(clip, &Failure::from(e))) {
+            let page = async { look.send().await.map_err(|e| blame(clip, &Failure::from(e))) };
+            let page = match self.calls.count("get_face_detection", page).await {
                 Ok(page) => page,
                 Err(trouble) => {
                     sleep(patience.failed(trouble)?).await;
@@ -136,6 +160,7 @@ impl Connector<FindFaces> for Rekognition {
             }
             next = page.next_token.filter(|token| !token.is_empty());
             if next.is_none() {
+                self.count_footage("detect", page.video_metadata.as_ref());
                 return Ok(FoundFaces::Seen(faces));
             }
         }
@@ -145,7 +170,8 @@ impl Connector<FindFaces> for Rekognition {
 impl Connector<FindLabels> for Rekognition {
     async fn perform(&self, effect: &FindLabels) -> Result<FoundLabels, Trouble> {
         let clip = &effect.clip;
-        let job = self.start_labels(clip, &effect.token).await?;
+        let started = self.start_labels(clip, &effect.token);
+        let job = self.calls.count("start_label_detection", started).await?;
         let mut patience = Patience::new(self.poll);
         let mut next: Option<String> = None;
         let mut labels = Vec::new();
@@ -156,7 +182,8 @@ impl Connector<FindLabels> for Rekognition {
                 .job_id(&job)
                 .max_results(PAGE)
                 .set_next_token(next.clone());
-            let page = match look.send().await.map_err(|e| blame(clip, &Failure::from(e))) {
+            let page = async { look.send().await.map_err(|e| blame(clip, &Failure::from(e))) };
+            let page = match self.calls.count("get_label_detection", page).await {
                 Ok(page) => page,
                 Err(trouble) => {
                     sleep(patience.failed(trouble)?).await;
@@ -172,6 +199,7 @@ impl Connector<FindLabels> for Rekognition {
             }
             next = page.next_token.filter(|token| !token.is_empty());
             if next.is_none() {
+                self.count_footage("label", page.video_metadata.as_ref());
                 return Ok(FoundLabels::Seen(labels));
             }
         }

@@ -121,7 +121,7 @@ impl Studio {
 }
 
 /// A length of footage; negative ones are none.
-fn footage(ms: i64) -> Duration {
+pub(crate) fn footage(ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(ms).unwrap_or_default())
 }
 

@@ -14,6 +14,8 @@ mod pipeline;
 mod proxy;
 #[path = "../kafka/redrive.rs"]
 mod redrive;
+#[path = "../kafka/telling.rs"]
+mod telling;
 #[path = "../kafka/torn.rs"]
 mod torn;
 #[path = "../kafka/watching.rs"]

@@ -9,6 +9,7 @@ mod numbers;
 mod pipeline;
 mod proxy;
 mod redrive;
+mod telling;
 mod torn;
 mod watching;
 mod world;

@@ -1,10 +1,9 @@
 //! What a process tells of itself: its build, its processors, its disks, who asks it over HTTP.
 
-use super::{Metrics, SECONDS, enter, untaken};
+use super::{Metrics, SECONDS, entering::Entering};
 use crate::Fatal;
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
-    process_collector::ProcessCollector,
+    GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec, process_collector::ProcessCollector,
 };
 use std::time::Duration;
 
@@ -22,51 +21,42 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn register(registry: &Registry) -> Result<Self, Fatal> {
-        let gauge = |name: &str, help: &str, labels: &[&str]| {
-            enter(registry, GaugeVec::new(Opts::new(name, help), labels))
-        };
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            enter(registry, IntCounterVec::new(Opts::new(name, help), labels))
-        };
-        registry.register(Box::new(ProcessCollector::for_self())).map_err(untaken)?;
+    pub(super) fn enter(entering: &Entering) -> Result<Self, Fatal> {
+        entering.take(ProcessCollector::for_self())?;
         Ok(Self {
-            build: gauge("reelmill_build_info", "the program; always 1", &["version"])?,
-            running: enter(
-                registry,
-                IntGaugeVec::new(
-                    Opts::new("reelmill_processor_running", "1 while a processor works, then 0"),
-                    &["processor"],
-                ),
+            build: entering.gauge("reelmill_build_info", "the program; always 1", &["version"])?,
+            running: entering.level(
+                "reelmill_processor_running",
+                "1 while a processor works, then 0",
+                &["processor"],
             )?,
-            stops: counter(
+            stops: entering.counter(
                 "reelmill_processor_stops_total",
                 "processors that stopped by themselves",
                 &["processor", "cause"],
             )?,
-            requests: counter(
+            requests: entering.counter(
                 "reelmill_http_requests_total",
                 "requests that were answered",
                 &["method", "route", "status"],
             )?,
-            request_seconds: enter(
-                registry,
-                HistogramVec::new(
-                    HistogramOpts::new(
-                        "reelmill_http_request_duration_seconds",
-                        "from a request's head to its answer's",
-                    )
-                    .buckets(SECONDS[..8].to_vec()),
-                    &["route"],
-                ),
+            request_seconds: entering.histogram(
+                "reelmill_http_request_duration_seconds",
+                "from a request's head to its answer's",
+                &["route"],
+                &SECONDS[..8],
             )?,
-            disk_free: gauge(
+            disk_free: entering.gauge(
                 "reelmill_filesystem_free_bytes",
                 "room that the program may use",
                 &["place"],
             )?,
-            disk_size: gauge("reelmill_filesystem_size_bytes", "room in all", &["place"])?,
-            looked_at: gauge(
+            disk_size: entering.gauge(
+                "reelmill_filesystem_size_bytes",
+                "room in all",
+                &["place"],
+            )?,
+            looked_at: entering.gauge(
                 "reelmill_watch_last_success_timestamp_seconds",
                 "when what waits was last known",
                 &[],

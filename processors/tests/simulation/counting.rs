@@ -20,6 +20,10 @@ pub(crate) fn check(metrics: &Metrics, number: usize, life: u32, book: &mut Book
         // From a sink's transactions one cannot tell which of the two it was.
         let verdict = if (*group, verdict) == ("sweep", "skipped") { "emitted" } else { verdict };
         let times: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+        // Shown before there is anything to count.
+        if times == 0 {
+            continue;
+        }
         *counted.entry(((number, life, group), verdict)).or_default() += times;
     }
     let known: BTreeMap<_, _> = book

@@ -8,7 +8,10 @@ use crate::{
 use confine::{Entry, Work};
 use media::{Limits, MediaError};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 /// What a helper of the server must know.
 pub const WORKS: [Entry; 2] = [Entry::of::<Look>(), Entry::of::<DecodePhoto>()];
@@ -32,33 +35,50 @@ pub(super) enum Seen {
     Labels(VideoLabels),
 }
 
+impl Seen {
+    /// Frames that were looked at.
+    pub(super) fn frames(&self) -> u32 {
+        let frames = match self {
+            Self::Faces(found) => found.samples.len(),
+            Self::Labels(found) => found.samples.len(),
+        };
+        u32::try_from(frames).unwrap_or(u32::MAX)
+    }
+}
+
 impl Work for Look {
     const NAME: &'static str = "look-at-video";
-    type Output = Seen;
+    /// And how long it took, without what comes before the first frame.
+    type Output = (Seen, Duration);
 
     fn prepare(&self) -> Result<(), MediaError> {
         Ok(Models::preload(&self.runtime)?)
     }
 
-    fn run(self, limits: &Limits) -> Result<Seen, MediaError> {
+    fn run(self, limits: &Limits) -> Result<Self::Output, MediaError> {
         Ok(self.look(limits)?)
     }
 }
 
 impl Look {
-    fn look(&self, limits: &Limits) -> Result<Seen, VisionError> {
+    fn look(&self, limits: &Limits) -> Result<(Seen, Duration), VisionError> {
         let models = Models::find(Some(&self.runtime))?;
-        match self.kind {
+        let (seen, since) = match self.kind {
             Kind::Faces => {
                 let mut eyes = FaceDetector::new(&models, limits.threads)?;
                 let (threshold, profile) = (self.face_threshold, self.profile);
-                faces_in_video(&self.video, &mut eyes, threshold, profile, limits, &mut |_| {})
-                    .map(Seen::Faces)
+                let (video, since) = (&self.video, Instant::now());
+                let found =
+                    faces_in_video(video, &mut eyes, threshold, profile, limits, &mut |_| {})?;
+                (Seen::Faces(found), since)
             }
             Kind::Labels => {
                 let mut eyes = LabelDetector::new(&models, limits.threads)?;
-                labels_in_video(&self.video, &mut eyes, limits, &mut |_| {}).map(Seen::Labels)
+                let since = Instant::now();
+                let found = labels_in_video(&self.video, &mut eyes, limits, &mut |_| {})?;
+                (Seen::Labels(found), since)
             }
-        }
+        };
+        Ok((seen, since.elapsed()))
     }
 }

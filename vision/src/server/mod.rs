@@ -12,6 +12,7 @@ mod fault;
 mod images;
 mod jobs;
 mod looking;
+mod observer;
 mod photos;
 mod quality_bar;
 mod routes;
@@ -21,6 +22,7 @@ mod wire;
 mod worker;
 
 pub use clock::Clock;
+pub use observer::{Ended, Full, Looked, Observer};
 pub use signature::Keys;
 
 use crate::{Models, Profile, VisionError};
@@ -71,6 +73,8 @@ pub struct ServerOptions {
     pub profile: Profile,
     /// Decides when results are old.
     pub clock: Clock,
+    /// Hears what is done; `()` where nobody wants to know.
+    pub observer: Arc<dyn Observer>,
 }
 
 /// All that answers are made from.

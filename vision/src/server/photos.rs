@@ -4,7 +4,14 @@
 //! their place stand one set of detectors and a limit on how many pictures may wait, so that memory
 //! stays bounded; who comes above it is told to come again.
 
-use super::{ServerOptions, decoding::decoded, fault::Fault, wire::Image, worker::scratch};
+use super::{
+    ServerOptions,
+    decoding::decoded,
+    fault::Fault,
+    observer::{Full, Looked, Observer},
+    wire::Image,
+    worker::scratch,
+};
 use crate::{
     Embedding, FaceBox, FaceDetector, FaceEmbedder, LabelBox, LabelDetector, Models, Pose, Quality,
     RgbImage, VisionError, alignment::measure_upright, pose, quality,
@@ -13,7 +20,7 @@ use axum::body::Bytes;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use confine::Helper;
 use ports::{ObjectRef, Store};
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 use tokio::{
     sync::{Mutex, Semaphore, SemaphorePermit},
     task::spawn_blocking,
@@ -55,6 +62,7 @@ pub(super) struct Photos {
     scratch: PathBuf,
     looking: Looking,
     places: Semaphore,
+    observer: Arc<dyn Observer>,
 }
 
 /// What looking takes; goes to a blocking thread.
@@ -80,12 +88,14 @@ impl Photos {
             scratch: scratch(&options.data),
             looking,
             places: Semaphore::new(MOST_WAITING),
+            observer: options.observer.clone(),
         }
     }
 
     /// To be held as long as a picture is; refused where too many are.
     pub(super) fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
         self.places.try_acquire().map_err(|_| {
+            self.observer.turned_away(Full::Photos);
             let message = "too many pictures are waiting: send it again in a moment";
             Fault::new("ProvisionedThroughputExceededException", message)
         })
@@ -174,10 +184,14 @@ impl Photos {
         let looking = self.looking.clone();
         // Held by the blocking thread, also when the client has gone: never two pictures at once.
         let mut detectors = looking.detectors.clone().lock_owned().await;
+        let since = Instant::now();
         let picture = decoded(&self.helper, &self.scratch, file).await?;
         let looked =
             spawn_blocking(move || see(&looking, &mut detectors, &picture).map_err(Fault::from));
-        looked.await.map_err(|e| Fault::server(format!("the picture was not looked at: {e}")))?
+        let failed = |e| Fault::server(format!("the picture was not looked at: {e}"));
+        let seen = looked.await.map_err(failed)??;
+        self.observer.looked(Looked::Photo, 1, since.elapsed());
+        Ok(seen)
     }
 }
 

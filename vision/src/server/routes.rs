@@ -1,8 +1,8 @@
 //! Requests in, answers and errors out.
 
 use super::{
-    Services, collections, fault::Fault, images, photos::MOST_SENT, signature::Signed, videos,
-    wire::Kind,
+    Services, collections, fault::Fault, images, observer::Observer, photos::MOST_SENT,
+    signature::Signed, videos, wire::Kind,
 };
 use axum::{
     Router,
@@ -29,9 +29,23 @@ const PREFIX: &str = "RekognitionService.";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 pub(super) fn router(services: Arc<Services>, listens_on: SocketAddr) -> Router {
+    let observer = services.worker.observer();
     let router = Router::new().route("/", post(answer)).with_state(services);
     // For those who watch, under whatever name they know us by.
-    doors::guarded(router, listens_on, turned_away).route("/readyz", get(async || "ready\n"))
+    let watching = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(async || "ready\n"))
+        .route("/metrics", get(move || async move { metrics(&*observer) }));
+    doors::guarded(router, listens_on, turned_away).merge(watching)
+}
+
+/// In Prometheus' text format, where somebody counts.
+fn metrics(observer: &dyn Observer) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    match observer.page() {
+        Some(page) => (kind, page).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn answer(State(services): State<Arc<Services>>, headers: HeaderMap, body: Body) -> Response {

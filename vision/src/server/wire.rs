@@ -1,6 +1,6 @@
 //! Rekognition's shapes on the wire.
 
-use super::{face_store::Face, fault::Fault, photos::Portrait};
+use super::{face_store::Face, fault::Fault, observer::Looked, photos::Portrait};
 use crate::{BoundingBox, FaceBox, FaceSample, LabelBox, LabelSample, VideoInfo};
 use ports::ObjectRef;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,15 @@ pub(super) const FACE_MODEL: &str = "1.0";
 pub(super) enum Kind {
     Faces,
     Labels,
+}
+
+impl From<Kind> for Looked {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Faces => Self::Faces,
+            Kind::Labels => Self::Labels,
+        }
+    }
 }
 
 /// StartFaceDetection and StartLabelDetection.

@@ -4,6 +4,7 @@ use super::{
     ServerOptions,
     jobs::{Job, Jobs, NotStarted, Page, Params, Started, State},
     looking::{Look, Seen},
+    observer::{Ended, Full, Looked, Observer},
     wire::{self, VideoMetadata},
 };
 use crate::VisionError;
@@ -64,6 +65,38 @@ pub(super) struct Worker {
     /// Stops waiting, whatever for.
     stopped: watch::Sender<bool>,
     running: Mutex<JoinSet<()>>,
+    /// How many jobs wait, and how many are looked at.
+    open: Mutex<(usize, usize)>,
+}
+
+/// A job that waits, then is looked at; until this is dropped.
+struct Open<'w> {
+    worker: &'w Worker,
+    looked_at: bool,
+}
+
+impl<'w> Open<'w> {
+    fn begin(worker: &'w Worker) -> Self {
+        worker.tell(|(waiting, _)| *waiting += 1);
+        Self { worker, looked_at: false }
+    }
+
+    fn is_looked_at(&mut self) {
+        self.looked_at = true;
+        self.worker.tell(|(waiting, running)| {
+            *waiting -= 1;
+            *running += 1;
+        });
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        let looked_at = self.looked_at;
+        self.worker.tell(|(waiting, running)| {
+            *(if looked_at { running } else { waiting }) -= 1;
+        });
+    }
 }
 
 /// Where the private folders of jobs and pictures are, below the server's data.
@@ -87,7 +120,12 @@ impl Worker {
             fetched: Semaphore::new(MOST_FETCHED),
             stopped: watch::Sender::new(false),
             running: Mutex::new(JoinSet::new()),
+            open: Mutex::default(),
         })
+    }
+
+    pub(super) fn observer(&self) -> Arc<dyn Observer> {
+        self.options.observer.clone()
     }
 
     pub(super) fn store(&self) -> &dyn Store {
@@ -99,7 +137,18 @@ impl Worker {
         params: Params,
         token: Option<String>,
     ) -> Result<Started, NotStarted> {
-        self.jobs.begin(params, token, self.options.clock.now_ms())
+        let begun = self.jobs.begin(params, token, self.options.clock.now_ms());
+        if let Err(NotStarted::TooMany) = begun {
+            self.options.observer.turned_away(Full::Jobs);
+        }
+        begun
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut (usize, usize))) {
+        let mut open = locked(&self.open);
+        change(&mut open);
+        // Under the lock, so that the last told is the last.
+        self.options.observer.open(open.0, open.1);
     }
 
     pub(super) fn job(&self, id: &str) -> Option<Job> {
@@ -155,6 +204,12 @@ impl Worker {
         if let State::Failed { message, .. } = &state {
             tracing::warn!(job = job.id, key = job.params.key, message, "vision job failed");
         }
+        let how = match &state {
+            State::Failed { lasting: true, .. } => Ended::Refused,
+            State::Failed { lasting: false, .. } => Ended::Failed,
+            State::Succeeded(_) | State::InProgress => Ended::Succeeded,
+        };
+        self.options.observer.ended(Looked::from(job.params.kind), how);
         if let Err(error) = self.jobs.finish(&job.id, state) {
             tracing::error!(job = job.id, %error, "a vision job's end was not stored; check the disk");
         }
@@ -168,7 +223,9 @@ impl Worker {
     }
 
     async fn fetch_and_look(self: &Arc<Self>, job: &Job) -> Result<VideoMetadata, Failure> {
+        let mut open = Open::begin(self);
         let Ready { folder, permit, bytes, _place } = self.prepare(job).await?;
+        open.is_looked_at();
         let threads = self.options.threads.max(1);
         let look = Look {
             video: folder.path().join(VIDEO),
@@ -180,14 +237,16 @@ impl Worker {
         let allowance = Allowance::new(folder.path().to_owned(), bytes, None, threads);
         // Both are held as long as the work lasts, also when nobody waits for it.
         let held = (permit, folder);
-        let seen = self.options.helper.run(look, allowance, held).await.map_err(|failure| {
+        let looked = self.options.helper.run(look, allowance, held).await.map_err(|failure| {
             let message = format!("{}: {failure}", failure.reason());
             match failure {
                 confine::Failure::Cancelled => Failure::Stopped,
                 failure if failure.blames_input() => Failure::Video(message),
                 _ => Failure::Other(message),
             }
-        })?;
+        });
+        let (seen, took) = looked?;
+        self.options.observer.looked(Looked::from(job.params.kind), seen.frames(), took);
         let (worker, job) = (self.clone(), job.clone());
         spawn_blocking(move || worker.keep(&job, &seen)).await.map_err(internal)?.map_err(internal)
     }
