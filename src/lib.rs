@@ -25,4 +25,5 @@ pub mod privacy;
 pub mod rules;
 pub mod serve;
 pub mod signals;
+pub mod traces;
 pub mod watch;

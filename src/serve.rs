@@ -7,6 +7,7 @@ use crate::{
     health::health,
     index, output,
     signals::Signals,
+    traces::Tracing,
 };
 use api::Reach;
 use engine::{CancellationToken, Metrics};
@@ -35,11 +36,12 @@ pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let data = connections::data_directory(data)?;
     connections::database(&data, &shared)?;
     index::settings(&shared.index)?;
+    let spans = Tracing::open(&shared)?;
     let connections = Connections::open_patiently(&data, &endpoints, &shared, &patience).await?;
     let metrics = Metrics::new().map_err(|e| Failure::start("the metrics", &e))?;
     let shutdown = CancellationToken::new();
     let health = health(&metrics, None, Arc::new(Vec::new));
-    let services = connections.services(&shared, health, shutdown.clone());
+    let services = connections.services(&shared, health, spans.traces(), shutdown.clone());
 
     let listener = connections::listen(listen, port).await?;
     let signals = Signals::new()?;
@@ -48,5 +50,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
     tokio::spawn(orphans);
     signals.cancel(shutdown.clone());
     let served = api::serve(listener, api::router(services), reach, shutdown.cancelled_owned());
-    served.await.map_err(|e| Failure::start("the api", &e))
+    let result = served.await.map_err(|e| Failure::start("the api", &e));
+    spans.stop().await;
+    result
 }
