@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-/// Spans that wait at most, about 4 MB of them. What is more is lost.
+/// Spans that wait at most, a few MB of them. What is more is lost.
 const MOST_WAITING: usize = 4096;
 const BATCH: usize = 512;
 const SEND_EVERY: Duration = Duration::from_secs(1);

@@ -288,10 +288,11 @@ fn hidden(command: &clap::Command) -> BTreeSet<String> {
 
 #[test]
 fn no_commands_help_shows_a_secret_of_the_environment() {
-    const SECRETS: [(&str, &str); 5] = [
+    const SECRETS: [(&str, &str); 6] = [
         ("REELMILL_DATABASE", "postgres://ann:hush@db/mill"),
         ("REELMILL_OPENSEARCH", "https://ann:hush@search:9200"),
         ("REELMILL_OPENSEARCH_PASSWORD", "hush"),
+        ("REELMILL_OTLP", "http://ann:hush@collector"),
         ("REELMILL_REGISTRY", "http://ann:hush@registry"),
         ("REELMILL_SECRET_KEY", "hush"),
     ];
