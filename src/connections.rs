@@ -19,7 +19,7 @@ use connectors::{
     registry::ConfluentRegistry,
     s3::{S3, S3Config},
 };
-use engine::{CancellationToken, Metrics, Trouble};
+use engine::{CancellationToken, Metrics, Traces, Trouble};
 use ports::{Catalog, Search, Store};
 use schemas::ALL;
 use std::{
@@ -111,6 +111,7 @@ impl Connections {
         &self,
         shared: &SharedArgs,
         health: Health,
+        traces: Option<Arc<dyn Traces>>,
         stopping: CancellationToken,
     ) -> Arc<Services> {
         let Self { store, registry, catalog, search, kafka, .. } = self.clone();
@@ -119,7 +120,7 @@ impl Connections {
             catalog,
             search,
             letters: Arc::new(Redriver { kafka: Arc::clone(&kafka) }),
-            uploads: Arc::new(Announcer { kafka, registry }),
+            uploads: Arc::new(Announcer { kafka, registry, traces }),
             bucket: shared.bucket.clone(),
             owner: LOCAL_OWNER.to_owned(),
             limits: upload_limits(shared),

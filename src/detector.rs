@@ -7,6 +7,7 @@ use crate::{
     health::{Look, disk_of, page},
     output,
     signals::Signals,
+    version,
 };
 use connectors::counted;
 use engine::{JobEnd, Metrics, Quota};

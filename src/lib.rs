@@ -26,5 +26,6 @@ pub mod privacy;
 pub mod rules;
 pub mod serve;
 pub mod signals;
+pub mod traces;
 pub mod version;
 pub mod watch;

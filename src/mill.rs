@@ -14,8 +14,8 @@ use crate::{
     pipeline::{World, pipeline, shape},
     rules::{self, cut_rules},
     signals::Signals,
-    version,
-    watch,
+    traces::Tracing,
+    version, watch,
 };
 use api::{Reach, Services, Unready};
 use connectors::{
@@ -25,7 +25,7 @@ use connectors::{
     rekognition::{Rekognition, RekognitionConfig},
     studio::{Scratch, Studio},
 };
-use engine::{CancellationToken, Context, Metrics, Policy, Running, SystemClock};
+use engine::{CancellationToken, Context, Metrics, Policy, Running, SystemClock, Traces};
 use std::{
     collections::BTreeMap,
     net::Ipv4Addr,
@@ -59,6 +59,7 @@ pub async fn up(mut args: UpArgs) -> Result<(), Failure> {
     // Mistakes to hear of before anything is started.
     database(&data, &args.mill.shared)?;
     index::settings(&args.mill.shared.index)?;
+    let spans = Tracing::open(&args.mill.shared)?;
     let embedded = Embedded::start(&data, &args).await?;
     // The directory is ours now: what a killed mill left there must not be taken for this one's.
     let published = data.join("endpoints.env");
@@ -91,9 +92,17 @@ pub async fn up(mut args: UpArgs) -> Result<(), Failure> {
     };
     let (data, only, mill) = (&data, &[][..], &args.mill);
     let (keys, connections) = (&endpoints.keys, &connections);
-    let metrics = &metrics;
-    let plan =
-        Plan { data, connections, rekognition: &rekognition, keys, only, args: mill, metrics };
+    let (metrics, traces) = (&metrics, spans.traces());
+    let plan = Plan {
+        data,
+        connections,
+        rekognition: &rekognition,
+        keys,
+        only,
+        traces,
+        args: mill,
+        metrics,
+    };
     let mill = Mill::start(plan, tools).await?;
     let listener = TcpListener::bind(("127.0.0.1", args.port)).await.map_err(|e| {
         Failure::usage(format!("port {} is not free ({e}): choose another with --port", args.port))
@@ -115,7 +124,9 @@ pub async fn up(mut args: UpArgs) -> Result<(), Failure> {
         }
         embedded.stop().await;
     };
-    if tokio::time::timeout(STOP_PORTS_WITHIN, ports).await.is_err() {
+    let ports = tokio::time::timeout(STOP_PORTS_WITHIN, ports);
+    let (ports, ()) = tokio::join!(ports, spans.stop());
+    if ports.is_err() {
         tracing::warn!("the embedded ports did not stop in time; what they have taken in is kept");
     }
     result
@@ -133,6 +144,7 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
     let _lock = lock(&data)?;
     database(&data, &mill.shared)?;
     index::settings(&mill.shared.index)?;
+    let spans = Tracing::open(&mill.shared)?;
     let tools = Tools::find(&mill.detector)?;
     let metrics = version::metrics()?;
     let opened =
@@ -144,13 +156,16 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
         rekognition: &rekognition,
         keys: &endpoints.keys,
         only: &only,
+        traces: spans.traces(),
         args: &mill,
         metrics: &metrics,
     };
     let mill = Mill::start(plan, tools).await?;
     let listener = TcpListener::bind((listen, port)).await?;
     tracing::info!(url = %format!("http://{}", listener.local_addr()?), "running");
-    mill.serve(listener, Signals::new()?, true).await
+    let result = mill.serve(listener, Signals::new()?, true).await;
+    spans.stop().await;
+    result
 }
 
 /// What to run, and where its ports are.
@@ -161,6 +176,7 @@ struct Plan<'a> {
     keys: &'a KeyArgs,
     /// All processors, where empty.
     only: &'a [String],
+    traces: Option<Arc<dyn Traces>>,
     args: &'a MillArgs,
     metrics: &'a Metrics,
 }
@@ -179,7 +195,7 @@ type Readiness = Arc<Mutex<BTreeMap<&'static str, String>>>;
 
 impl Mill {
     async fn start(plan: Plan<'_>, tools: Tools) -> Result<Self, Failure> {
-        let Plan { data, connections, rekognition, keys, only, args, metrics } = plan;
+        let Plan { data, connections, rekognition, keys, only, traces, args, metrics } = plan;
         let Connections { store, registry, catalog, search, kafka, .. } = connections.clone();
         let scratch = Scratch::open(data.join("scratch"), args.shared.scratch_max_bytes)
             .map_err(|e| Failure::start("the scratch directory", &e))?;
@@ -220,6 +236,7 @@ impl Mill {
             clock: Arc::new(SystemClock),
             policy: Policy::default(),
             metrics: metrics.clone(),
+            traces: traces.clone(),
             shutdown: shutdown.clone(),
             concurrency: tools.count.clamp(2, MOST_EFFECTS),
         };
@@ -240,7 +257,7 @@ impl Mill {
         }
         let looks = vec![disk_of(data.to_owned()), connections.pool()];
         let health = health(metrics, looks, readiness);
-        let services = connections.services(&args.shared, health, shutdown.clone());
+        let services = connections.services(&args.shared, health, traces, shutdown.clone());
         Ok(Self { running, shutdown, services, unready, metrics: metrics.clone() })
     }
 

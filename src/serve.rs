@@ -7,6 +7,7 @@ use crate::{
     health::health,
     index, output,
     signals::Signals,
+    traces::Tracing,
     version,
 };
 use api::Reach;
@@ -36,12 +37,13 @@ pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let data = connections::data_directory(data)?;
     connections::database(&data, &shared)?;
     index::settings(&shared.index)?;
+    let spans = Tracing::open(&shared)?;
     let metrics = version::metrics()?;
     let opened = Connections::open_patiently(&data, &endpoints, &shared, &patience, &metrics).await;
     let connections = opened?;
     let shutdown = CancellationToken::new();
     let health = health(&metrics, vec![connections.pool()], Arc::new(Vec::new));
-    let services = connections.services(&shared, health, shutdown.clone());
+    let services = connections.services(&shared, health, spans.traces(), shutdown.clone());
 
     let listener = connections::listen(listen, port).await?;
     let signals = Signals::new()?;
@@ -50,5 +52,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
     tokio::spawn(orphans);
     signals.cancel(shutdown.clone());
     let served = api::serve(listener, api::router(services), reach, shutdown.cancelled_owned());
-    served.await.map_err(|e| Failure::start("the api", &e))
+    let result = served.await.map_err(|e| Failure::start("the api", &e));
+    spans.stop().await;
+    result
 }

@@ -145,11 +145,15 @@ fn settings_that_make_no_mill_are_refused_with_their_bounds() {
             &["--face-threshold", "0.5", "--verify-threshold", "0.4"],
             &["--verify-threshold 0.4", "below --face-threshold 0.5"],
         ),
+        (&["--otlp", "127.0.0.1:4318"], &["--otlp", "must be a URL such as"]),
+        (&["--otlp", "grpc://127.0.0.1:4317"], &["--otlp", "neither http nor https"]),
+        (&["--otlp", "http://me:secret@host"], &["--otlp", "OTEL_EXPORTER_OTLP_HEADERS"]),
     ] {
         for command in ["up", "run"] {
             let place = [command, "--data", data.to_str().unwrap()];
             let told = home.misused(&[&place, flags].concat(), &[]);
             assert!(said.iter().all(|word| told.contains(word)), "{command} {flags:?}: {told}");
+            assert!(!told.contains("secret"), "{command} {flags:?}: {told}");
         }
     }
     assert!(!data.exists(), "it was begun all the same");
@@ -284,10 +288,11 @@ fn hidden(command: &clap::Command) -> BTreeSet<String> {
 
 #[test]
 fn no_commands_help_shows_a_secret_of_the_environment() {
-    const SECRETS: [(&str, &str); 5] = [
+    const SECRETS: [(&str, &str); 6] = [
         ("REELMILL_DATABASE", "postgres://ann:hush@db/mill"),
         ("REELMILL_OPENSEARCH", "https://ann:hush@search:9200"),
         ("REELMILL_OPENSEARCH_PASSWORD", "hush"),
+        ("REELMILL_OTLP", "http://ann:hush@collector"),
         ("REELMILL_REGISTRY", "http://ann:hush@registry"),
         ("REELMILL_SECRET_KEY", "hush"),
     ];

@@ -35,7 +35,8 @@ pub use orphans::announce_orphans;
 pub use printable::can_mislead;
 pub use serve::{Reach, ServeError, serve};
 pub use services::{
-    Answered, DeadLetters, Health, MEDIA_TYPES, Redriven, Services, Unready, UploadLimits, Uploads,
+    Answered, Cause, DeadLetters, Health, MEDIA_TYPES, Redriven, Services, Unready, UploadLimits,
+    Uploads,
 };
 
 use axum::{Router, extract::FromRef, middleware};

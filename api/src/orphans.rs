@@ -2,7 +2,7 @@
 //! leaves one behind.
 
 use crate::{
-    Services,
+    Cause, Services,
     source::{Source, now_ms},
 };
 use bytes::Bytes;
@@ -37,7 +37,7 @@ pub async fn announce_orphans(services: &Services, age: Duration) -> Result<usiz
         if services.store.write(&turn, Bytes::new(), claim).await? == PutOutcome::Exists {
             continue;
         }
-        source.announce(services, info.bytes).await?;
+        source.announce(services, info.bytes, &Cause::own()).await?;
         tracing::warn!(
             video = source.video_id,
             "an upload had been stored and never announced: it is now"

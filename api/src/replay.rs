@@ -2,14 +2,18 @@
 //! the new one is verified.
 
 use crate::{
-    Services,
+    Cause, Services,
     codes::{BROKER, Code, DATABASE, STORE},
     extract::{Parameters, Variable, VideoId},
     problem::{Members, Problem},
     retry::check_stage,
     videos::row,
 };
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use ports::{ObjectRef, STAGES, VideoRow, VideoState};
 use schemas::{Blur, Manifest, VideoUploaded, ids, keys};
 use serde::{Deserialize, Serialize};
@@ -68,7 +72,9 @@ pub(crate) async fn replay(
     State(services): State<Arc<Services>>,
     Variable(VideoId { id }): Variable<VideoId>,
     Parameters(ReplayParameters { from }): Parameters<ReplayParameters>,
+    headers: HeaderMap,
 ) -> Result<(StatusCode, Json<Replayed>), Problem> {
+    let cause = Cause::request(&headers);
     check_stage(&from, &STAGES.map(|stage| stage.name))?;
     let row = row(&services, &id).await?;
     let refused = |what: String| {
@@ -110,7 +116,8 @@ pub(crate) async fn replay(
     let begun = Replayed { video_id: id, from, replay, faces_of, labels_of };
     let event = event(&manifest, &begun);
     let of = format!("{}/{}/{takes_faces}/{takes_labels}", manifest.video_id, manifest.run_id);
-    services.uploads.announce(&event, &ids::output(&of, "replay", replay as usize)).await?;
+    let event_id = ids::output(&of, "replay", replay as usize);
+    services.uploads.announce(&event, &event_id, &cause).await?;
     Ok((StatusCode::ACCEPTED, Json(begun)))
 }
 

@@ -1,7 +1,8 @@
 //! What the routes stand on.
 
 use async_trait::async_trait;
-use axum::extract::FromRef;
+use axum::{extract::FromRef, http::HeaderMap};
+use bytes::Bytes;
 use ports::{Catalog, Position, Search, Store, Trouble};
 use schemas::VideoUploaded;
 use serde::Serialize;
@@ -9,7 +10,7 @@ use std::{
     collections::BTreeSet,
     fmt::{self, Debug},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
@@ -22,7 +23,31 @@ pub const MEDIA_TYPES: &[&str] = &["mp4", "m4v", "mov", "mkv", "webm", "avi", "t
 pub trait Uploads: Debug + Send + Sync {
     /// Produces `event` to its topic under the event id `id`. Returns only after the broker has
     /// acknowledged it; after an error the event may be taken as not there.
-    async fn announce(&self, event: &VideoUploaded, id: &str) -> Result<(), Trouble>;
+    async fn announce(&self, event: &VideoUploaded, id: &str, cause: &Cause)
+    -> Result<(), Trouble>;
+}
+
+/// What led to an event, for its trace.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    /// The request's header of that name (W3C Trace Context), as it came.
+    pub traceparent: Option<Bytes>,
+    pub began: SystemTime,
+}
+
+impl Cause {
+    /// A request that has just come.
+    pub(crate) fn request(headers: &HeaderMap) -> Self {
+        let traceparent = headers.get("traceparent");
+        let traceparent = traceparent.map(|text| Bytes::copy_from_slice(text.as_bytes()));
+        Self { traceparent, ..Self::own() }
+    }
+
+    /// What the API does by itself.
+    #[must_use]
+    pub fn own() -> Self {
+        Self { traceparent: None, began: SystemTime::now() }
+    }
 }
 
 /// What became of dead letters that were to be sent back.

@@ -1,6 +1,6 @@
 //! A source: the uploaded file in the store, with all that its event needs kept beside it.
 
-use crate::Services;
+use crate::{Cause, Services};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use ports::{Fact, ObjectInfo, ObjectRef, Put, Trouble};
 use schemas::{VideoUploaded, ids};
@@ -65,9 +65,14 @@ impl Source {
 
     /// Produces the event, under an id that is the same every time, and writes the row that it
     /// will give, so that the video can be asked for at once.
-    pub(crate) async fn announce(&self, services: &Services, bytes: u64) -> Result<(), Trouble> {
+    pub(crate) async fn announce(
+        &self,
+        services: &Services,
+        bytes: u64,
+        cause: &Cause,
+    ) -> Result<(), Trouble> {
         let id = ids::output(&self.video_id, "upload", 0);
-        services.uploads.announce(&self.event(bytes), &id).await?;
+        services.uploads.announce(&self.event(bytes), &id, cause).await?;
         if let Err(error) = services.catalog.record(&[self.fact(bytes)]).await {
             tracing::warn!(video = self.video_id, %error, "the row waits for the event");
         }

@@ -1,7 +1,7 @@
 //! Footage comes in: the object first, then the event, then the answer.
 
 use crate::{
-    Services,
+    Cause, Services,
     codes::{Code, STORE_WRITE},
     extract::{Parameters, base_url, filter},
     footage::{self, Fault, Footage, Terms},
@@ -160,6 +160,7 @@ pub(crate) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let cause = Cause::request(&headers);
     check_headers(&headers, services.limits.max_bytes)?;
     let source = checked(&services, parameters)?;
     let terms = Terms {
@@ -171,7 +172,7 @@ pub(crate) async fn create(
     // and aborts what is half written, or announces what is wholly written.
     let task = tokio::spawn(async move {
         let footage = footage::open(body, terms).await.map_err(fault)?;
-        accept(source, &services, footage).await
+        accept(source, &services, footage, &cause).await
     });
     let (upload, bytes) =
         task.await.map_err(|error| Problem::internal(format!("the upload broke: {error}")))??;
@@ -255,6 +256,7 @@ async fn accept(
     source: Source,
     services: &Services,
     footage: Footage,
+    cause: &Cause,
 ) -> Result<(Source, u64), Problem> {
     let max_bytes = services.limits.max_bytes;
     let Footage { stream, fault: seen } = footage;
@@ -267,7 +269,7 @@ async fn accept(
         }
         _ => trouble.into(),
     })?;
-    if let Err(trouble) = source.announce(services, info.bytes).await {
+    if let Err(trouble) = source.announce(services, info.bytes, cause).await {
         discard(&source.object, services).await;
         return Err(unannounced(&trouble));
     }

@@ -22,6 +22,8 @@ pub(crate) struct Arrival {
     pub(crate) not_before_ms: i64,
     /// Why the last attempt failed.
     pub(crate) reason: Option<String>,
+    /// Partition and offset in the retry topic, where it came through that.
+    pub(crate) retried_at: Option<(i32, i64)>,
 }
 
 impl Arrival {
@@ -53,7 +55,8 @@ impl Arrival {
         record.position = Some(origin.clone());
         record.timestamp_ms = Some(at_ms);
         let attempt = attempt.max(1);
-        Self { record, origin, id, at_ms, attempt, since_ms, not_before_ms, reason }
+        let retried_at = Some((position.partition, position.offset));
+        Self { record, origin, id, at_ms, attempt, since_ms, not_before_ms, reason, retried_at }
     }
 
     /// One that was not tried before.
@@ -70,6 +73,7 @@ impl Arrival {
             since_ms: now_ms,
             not_before_ms: 0,
             reason: None,
+            retried_at: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What every processor of a process shares.
 
-use crate::{Clock, Metrics, Policy};
+use crate::{Clock, Metrics, Policy, Traces};
 use ports::{SchemaRegistry, Store};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     pub policy: Policy,
     pub metrics: Metrics,
+    /// Who is told of every event's spans. Where it is nobody, the trace of an event is passed on.
+    pub traces: Option<Arc<dyn Traces>>,
     /// Cancelled: finish what is in hand, within [`Policy::grace`], and stop.
     pub shutdown: CancellationToken,
     /// Effects at once per processor, at least 1.

@@ -9,6 +9,8 @@ use crate::{
     gather, letters,
     metrics::{ANSWERED, Meter},
     retry::{Next, Why, insist},
+    traceparent::Traceparent,
+    traces::Trace,
 };
 use futures::FutureExt;
 use ports::{ObjectRef, Put};
@@ -16,7 +18,7 @@ use schemas::{AvroValue, Malformed, ids, keys};
 use std::{
     any::Any,
     panic::AssertUnwindSafe,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::select;
 
@@ -48,17 +50,19 @@ pub(crate) struct Judged {
     pub(crate) verdict: Option<Verdict>,
     pub(crate) outputs: Vec<Record>,
     pub(crate) sign: Sign,
+    /// Where spans are told of. Boxed, so that where they are not this is one word.
+    pub(crate) trace: Option<Box<Trace>>,
 }
 
 impl Judged {
     fn new(verdict: Verdict, outputs: Vec<Record>, sign: Sign) -> Self {
-        Self { verdict: Some(verdict), outputs, sign }
+        Self { verdict: Some(verdict), outputs, sign, trace: None }
     }
 
     /// Puts an event whose time has not come back to the end of the retry topic.
     pub(crate) fn postponed(arrival: Arrival, processor: &str) -> Self {
         let outputs = vec![letters::postponed(arrival, processor)];
-        Self { verdict: None, outputs, sign: Sign::None }
+        Self { verdict: None, outputs, sign: Sign::None, trace: None }
     }
 }
 
@@ -126,14 +130,31 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
 
     /// Lives the event's life to its verdict. Only what is our fault has none.
     pub(crate) async fn judge(&self, arrival: &Arrival) -> Result<Judged, Fatal> {
-        let life = AssertUnwindSafe(self.live(arrival)).catch_unwind().await;
-        let (step, trouble) = match life.unwrap_or_else(|panic| Err(bug(panic.as_ref()))) {
+        let traces = self.context.traces.as_ref();
+        let mut trace = traces.and_then(|_| Trace::begin(arrival, P::NAME));
+        let life = AssertUnwindSafe(self.live(arrival, &mut trace)).catch_unwind().await;
+        let life = life.unwrap_or_else(|panic| Err(bug(panic.as_ref())));
+        let mut judged = self.verdict(arrival, life, place(&trace))?;
+        if let (Some(trace), Some(verdict)) = (&mut trace, judged.verdict) {
+            trace.judged(verdict);
+        }
+        judged.trace = trace;
+        Ok(judged)
+    }
+
+    fn verdict(
+        &self,
+        arrival: &Arrival,
+        life: Result<Vec<Record>, End>,
+        span: Option<Traceparent>,
+    ) -> Result<Judged, Fatal> {
+        let (step, trouble) = match life {
             Ok(outputs) => {
                 return Ok(Judged::new(Verdict::Emitted, outputs, Sign::Good));
             }
             Err(End::Bug(step, poison)) => {
                 tracing::error!(processor = P::NAME, %poison, "a bug of ours: please report it");
-                return Ok(self.dead(arrival, step, &poison, Sign::Bad));
+                return Ok(self.dead(arrival, span, step, &poison, Sign::Bad));
             }
             Err(End::Trouble(step, trouble)) => (step, trouble),
         };
@@ -142,7 +163,7 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
                 Ok(Judged::new(Verdict::Skipped(reason), Vec::new(), Sign::Good))
             }
             Trouble::Refused(Refusal::Poison(poison)) => {
-                Ok(self.dead(arrival, step, &poison, Sign::None))
+                Ok(self.dead(arrival, span, step, &poison, Sign::None))
             }
             Trouble::Fatal(fatal) => Err(fatal),
             Trouble::Transient { reason, detail, after, counted } => {
@@ -158,6 +179,7 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
                         tracing::warn!(
                             processor = P::NAME,
                             event = arrival.id,
+                            trace_id = span.map(Traceparent::trace_id),
                             attempt,
                             reason,
                             detail,
@@ -172,16 +194,24 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
                             Why::Deadline => ", the next one would be past the deadline",
                         };
                         let detail = format!("gave up after {attempt} attempts{why}: {detail}");
-                        Ok(self.dead(arrival, step, &Poison { reason, detail }, Sign::Bad))
+                        Ok(self.dead(arrival, span, step, &Poison { reason, detail }, Sign::Bad))
                     }
                 }
             }
         }
     }
 
-    fn dead(&self, arrival: &Arrival, step: Step, poison: &Poison, sign: Sign) -> Judged {
+    fn dead(
+        &self,
+        arrival: &Arrival,
+        span: Option<Traceparent>,
+        step: Step,
+        poison: &Poison,
+        sign: Sign,
+    ) -> Judged {
+        let trace_id = span.map(Traceparent::trace_id);
         tracing::warn!(
-            processor = P::NAME, event = arrival.id, stage = step.label(), %poison,
+            processor = P::NAME, event = arrival.id, trace_id, stage = step.label(), %poison,
             "dead-lettered: correct the cause, then redrive it"
         );
         let letter = letters::dead(arrival, P::NAME, step.label(), poison);
@@ -189,9 +219,16 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
     }
 
     /// The whole life of an event: what it gives rise to, ready to be sent.
-    async fn live(&self, arrival: &Arrival) -> Result<Vec<Record>, End> {
+    async fn live(
+        &self,
+        arrival: &Arrival,
+        trace: &mut Option<Box<Trace>>,
+    ) -> Result<Vec<Record>, End> {
         let input = self.read(arrival).await?;
         if let Some(video) = self.processor.video_id(&input) {
+            if let Some(trace) = trace {
+                trace.about(&video);
+            }
             self.pass_over_if_deleted(&video).await?;
         }
         let effect = self.processor.plan(&input).during(Step::Plan)?;
@@ -202,7 +239,12 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
             self.insist(claim).await.during(Step::Gather)?;
         }
         let limit = self.processor.time_limit(&input);
-        let answer = self.insist(|| self.perform(&effect, limit)).await.during(Step::Perform)?;
+        let began = trace.as_ref().map(|_| SystemTime::now());
+        let answer = self.insist(|| self.perform(&effect, limit)).await;
+        if let (Some(trace), Some(began)) = (trace.as_mut(), began) {
+            trace.performed::<P::Effect>(began, answer.as_ref().err());
+        }
+        let answer = answer.during(Step::Perform)?;
         let outcome = self.processor.conclude(input, answer).during(Step::Conclude)?;
         let Outcome { events, objects } = outcome;
         for object in &objects {
@@ -216,7 +258,7 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
                 Some(id) => ids::output(id, P::NAME, index),
                 None => ids::output(&arrival.id, P::NAME, index),
             };
-            outputs.push(self.envelop(arrival, id, event).await?);
+            outputs.push(self.envelop(arrival, place(trace), id, event).await?);
         }
         Ok(outputs)
     }
@@ -289,7 +331,13 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
         self.context.store.write(&object.to, object.body.clone(), put).await.map(|_| ())
     }
 
-    async fn envelop(&self, arrival: &Arrival, id: String, event: &P::Out) -> Result<Record, End> {
+    async fn envelop(
+        &self,
+        arrival: &Arrival,
+        span: Option<Traceparent>,
+        id: String,
+        event: &P::Out,
+    ) -> Result<Record, End> {
         let Some(topic) = P::Out::TOPIC else {
             let detail = format!("{} emits events but has no topic to send them to", P::NAME);
             return Err(Trouble::fatal(detail)).during(Step::Emit);
@@ -310,6 +358,7 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
             topic,
             cause: &arrival.record.headers,
             cause_id: &arrival.id,
+            span,
             now_ms: self.context.clock.now_ms(),
         };
         Ok(envelope.seal(event.key(), value))
@@ -326,6 +375,10 @@ impl<P: Processor, C: Connector<P::Effect>> Judge<P, C> {
     {
         insist(&*self.context.clock, &self.context.policy, step).await
     }
+}
+
+fn place(trace: &Option<Box<Trace>>) -> Option<Traceparent> {
+    trace.as_ref().map(|trace| trace.place())
 }
 
 /// A panic is a bug, of the pure halves or of a connector. One event must not stop the others;

@@ -217,7 +217,9 @@ mod tests {
         let sent = Record { timestamp_ms: Some(1_001), ..sent };
         let again = Arrival::read(sent.clone(), &at("reelmill.retry.cut", 0, 3), 6_500);
         let reason = Some("throttled".to_owned());
-        assert_eq!(again, Arrival { attempt: 2, not_before_ms: 6_000, reason, ..first.clone() });
+        let (not_before_ms, retried_at) = (6_000, Some((0, 3)));
+        let second = Arrival { attempt: 2, not_before_ms, reason, retried_at, ..first.clone() };
+        assert_eq!(again, second);
         assert_eq!(postponed(again.clone(), "cut"), Record { timestamp_ms: None, ..sent });
         assert_eq!(again.origin, at("video-uploaded", 2, 9));
         assert_eq!((again.at_ms, again.since_ms), (77, 1_000));
@@ -255,7 +257,7 @@ mod tests {
         let Redrive { event, mark } = redrive(&letter).unwrap();
         assert_eq!((event.topic.as_str(), &event.key), ("reelmill.retry.cut", &record().key));
         let again = Arrival::read(event, &at("reelmill.retry.cut", 0, 0), 3_000);
-        assert_eq!(again, Arrival { since_ms: 3_000, ..first });
+        assert_eq!(again, Arrival { since_ms: 3_000, retried_at: Some((0, 0)), ..first });
         assert_eq!((mark.topic.as_str(), &mark.value), ("reelmill.dead.cut", &None));
         assert_eq!((redriven(&mark), redriven(&letter)), (Some(place), None));
         assert_eq!(redrive(&Record { position: letter.position.clone(), ..mark }), None);

@@ -22,6 +22,8 @@ mod runner;
 mod swept;
 #[cfg(test)]
 mod tests;
+mod traceparent;
+mod traces;
 mod work;
 
 pub use clock::{Clock, SystemClock, TestClock};
@@ -41,3 +43,5 @@ pub use retry::Policy;
 pub use runner::Runner;
 pub use swept::{WAITING_FOR_STRAGGLERS, WorkingObjects};
 pub use tokio_util::sync::CancellationToken;
+pub use traceparent::{TRACEPARENT, Traceparent};
+pub use traces::{Span, SpanKind, Traces, Value, blamed};

@@ -7,7 +7,12 @@ use crate::{
     work::{Arrived, Finished, Joined, Work},
 };
 use ports::{Committed, Log, Polled, Settled};
-use std::{future::pending, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::select;
 
 /// A lane holds at least so many records before it is held; more with more effects at once.
@@ -203,8 +208,10 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
         }
         let mut counted: Vec<Counted> = Vec::with_capacity(heads.len());
         let mut settled = Vec::with_capacity(heads.len());
+        let (mut traced, began) = (Vec::new(), SystemTime::now());
         for (done, Finished { judged, came_ms, at_ms }) in heads {
             counted.extend(judged.verdict.map(|verdict| (verdict, came_ms, at_ms)));
+            traced.extend(judged.trace);
             settled.push(Settled { done, outputs: judged.outputs });
         }
         match self.commit_and_go_on(settled).await? {
@@ -220,6 +227,9 @@ impl<P: Processor, C: Connector<P::Effect>, L: Log> Runner<P, C, L> {
         self.work.committed_ms = now;
         for (verdict, came_ms, at_ms) in counted {
             self.judge.meter.judged(verdict, now - came_ms, now - at_ms);
+        }
+        if let Some(traces) = &self.judge.context.traces {
+            traced.into_iter().for_each(|trace| trace.committed(began, &**traces));
         }
         Ok(true)
     }

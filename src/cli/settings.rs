@@ -1,6 +1,8 @@
 //! What `up`, `run`, `serve` and `vision` are told.
 
-use super::values::{face_threshold, permits, scratch, seconds, sync, url, verify_threshold};
+use super::values::{
+    collector, face_threshold, permits, scratch, seconds, sync, url, verify_threshold,
+};
 use broker::Sync;
 use clap::{Args, ValueEnum};
 use std::{fmt, net::IpAddr, path::PathBuf};
@@ -74,6 +76,10 @@ pub struct SharedArgs {
         value_parser = scratch
     )]
     pub scratch_max_bytes: u64,
+    /// Send traces to this collector of OpenTelemetry: OTLP over HTTP, e.g. http://127.0.0.1:4318. None
+    /// are sent where it is absent
+    #[arg(long, env = "REELMILL_OTLP", value_name = "URL", value_parser = collector, hide_env_values = true)]
+    pub otlp: Option<String>,
 }
 
 impl Default for SharedArgs {
@@ -85,6 +91,7 @@ impl Default for SharedArgs {
             instance: None,
             orphan_age: 600,
             scratch_max_bytes: 20_000_000_000,
+            otlp: None,
         }
     }
 }

@@ -33,6 +33,18 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     }
 }
 
+/// Where spans go. Credentials in it would be sent nowhere.
+pub(super) fn collector(text: &str) -> Result<String, String> {
+    let text = url(text)?;
+    let rest = text.split_once("://").map_or(text.as_str(), |(_, rest)| rest);
+    match rest.find(['@', '?', '#']) {
+        None => Ok(text),
+        Some(_) => Err("must be a URL such as http://127.0.0.1:4318, without @, ? and #; what a \
+                        collector wants to know of you goes into OTEL_EXPORTER_OTLP_HEADERS"
+            .to_owned()),
+    }
+}
+
 /// Below 0.1 every patch of a picture is a face.
 const LEAST_THRESHOLD: f32 = 0.1;
 /// Photographs, where nobody is hidden, are looked at from 0.7: masking must not see less.

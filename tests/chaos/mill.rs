@@ -86,8 +86,11 @@ impl World {
             KafkaConfig { bootstrap: bootstrap.clone(), extra, instance: "feed".to_owned() };
         let kafka = Kafka::new(config);
         let registry = Arc::new(ConfluentRegistry::new(&own.registry()).unwrap());
-        let announcer =
-            Announcer { kafka: Arc::new(kafka.clone()), registry: Arc::clone(&registry) };
+        let announcer = Announcer {
+            kafka: Arc::new(kafka.clone()),
+            registry: Arc::clone(&registry),
+            traces: None,
+        };
         Some(Self {
             kafka,
             registry,
@@ -167,7 +170,7 @@ impl World {
             labels_of: None,
         };
         let id = uuid::Uuid::new_v4().to_string();
-        self.announcer.announce(&event, &id).await.unwrap();
+        self.announcer.announce(&event, &id, &api::Cause::own()).await.unwrap();
         video
     }
 

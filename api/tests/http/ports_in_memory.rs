@@ -1,6 +1,6 @@
 //! Ports that keep everything in memory, and fail when told to.
 
-use api::{DeadLetters, Redriven, Uploads};
+use api::{Cause, DeadLetters, Redriven, Uploads};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
@@ -316,7 +316,7 @@ impl MemoryUploads {
 
 #[async_trait]
 impl Uploads for MemoryUploads {
-    async fn announce(&self, event: &VideoUploaded, id: &str) -> Result<(), Trouble> {
+    async fn announce(&self, event: &VideoUploaded, id: &str, _: &Cause) -> Result<(), Trouble> {
         let keys = self.store.keys();
         self.announced.lock().unwrap().push((event.clone(), id.to_owned(), keys));
         self.acks.acquire().await.unwrap().forget();

@@ -105,6 +105,7 @@ async fn context() -> Result<(Context, EmbeddedRegistry, tempfile::TempDir), Fai
         clock: Arc::new(SystemClock),
         policy: Policy::default(),
         metrics: Metrics::new()?,
+        traces: None,
         shutdown: CancellationToken::new(),
         concurrency: 2,
     };

@@ -9,8 +9,8 @@ use crate::calls::Calls;
 use async_trait::async_trait;
 use blame::{blame, damaged, refused};
 use codecs::Codecs;
-pub use look::{Standing, Subject};
 use engine::{Metrics, Service};
+pub use look::{Standing, Subject};
 use ports::{SchemaRegistry, Trouble};
 use schema_registry_converter::{
     async_impl::{

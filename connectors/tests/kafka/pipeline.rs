@@ -111,6 +111,7 @@ pub(crate) fn run_with(
         clock: Arc::new(SystemClock),
         policy,
         metrics: Metrics::new().unwrap(),
+        traces: None,
         shutdown: engine::CancellationToken::new(),
         concurrency: 4,
     };

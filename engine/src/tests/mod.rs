@@ -6,4 +6,5 @@ mod pipeline;
 mod running;
 mod stopping;
 mod strides;
+mod traces;
 mod world;

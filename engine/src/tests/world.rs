@@ -148,6 +148,7 @@ impl World {
             clock: clock.clone(),
             policy: Policy::default(),
             metrics: Metrics::new().unwrap(),
+            traces: None,
             shutdown: CancellationToken::new(),
             concurrency: 4,
         };

@@ -288,6 +288,7 @@ impl World {
             clock: process.clone(),
             policy: self.plan.policy.clone(),
             metrics: Metrics::new().unwrap(),
+            traces: None,
             shutdown: CancellationToken::new(),
             concurrency: self.plan.concurrency,
         };

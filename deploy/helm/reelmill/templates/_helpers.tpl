@@ -100,6 +100,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 - { name: REELMILL_BUCKET, value: {{ .Values.settings.bucket | quote }} }
 - { name: REELMILL_START_TIMEOUT, value: {{ .Values.settings.startTimeoutSeconds | int64 | quote }} }
 - { name: REELMILL_SCRATCH_MAX_BYTES, value: {{ .Values.scratch.maxBytes | int64 | quote }} }
+{{- with .Values.endpoints.otlp }}
+- { name: REELMILL_OTLP, value: {{ . | quote }} }
+{{- end }}
 {{- end }}
 
 {{- define "reelmill.podSecurity" -}}
