@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::orientation::Orientation;
 use crate::picture::is_full_range;
 
-/// Radii of a mask's ellipse, in half sides of its box: it holds 97.5 % of the box (all but the
+/// Radii of a mask's ellipse, in half sides of its box: it holds 97.2 % of the box (all but the
 /// tips of its corners) and reaches 12.5 % beyond each side.
 const REACH: f32 = 1.25;
 /// What is added to the radii, as a share of the picture's longer side: boxes of small faces are less

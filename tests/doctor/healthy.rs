@@ -146,8 +146,9 @@ fn real_services_are_in_order_before_and_after_the_first_start() {
             keys: args.real.keys.clone(),
         };
         let data = patient.home.path().join("first");
+        let metrics = reelmill::version::metrics().unwrap();
         let shared = &args.mill.shared;
-        connections::Connections::open(&data, &endpoints, shared).await.unwrap();
+        connections::Connections::open(&data, &endpoints, shared, &metrics).await.unwrap();
     });
     let report = patient.looked_at();
     report.has_no_failure();
