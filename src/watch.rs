@@ -91,7 +91,10 @@ impl Looking {
                 }
                 Err(trouble) => Some(trouble.to_string()),
             };
-            if let Some(reason) = &reason {
+            // At the end the broker of `up` may go first.
+            if let Some(reason) = &reason
+                && !stop.is_cancelled()
+            {
                 tracing::warn!(reason, "what waits is not known, looking again");
             }
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = reason;
