@@ -134,6 +134,25 @@ fn a_talk_in_one_three_and_seven_clips_comes_out_whole_and_masked() {
 }
 
 #[test]
+fn a_fast_mill_hides_the_talk_looks_at_fewer_frames_and_says_so() {
+    let talk = footage("talk_360p.mp4");
+    let mill = Mill::start(&["--clip-seconds", "10", "--profile", "fast"]);
+    let boxes = turn(&mill, &talk, Some(3));
+    assert!(boxes > 500, "the detector saw only {boxes} faces in the source");
+    let video = mill.get("/api/videos").1["videos"][0]["video_id"].as_str().unwrap().to_owned();
+    let (_, receipt) = mill.get(&format!("/api/videos/{video}/receipt"));
+    let statement = receipt["statement"].as_str().unwrap();
+    assert!(statement.contains(", fast: a frame in 150 ms"), "{statement}");
+    let metrics = mill.text("/metrics");
+    let detected = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(r#"reelmill_frames_total{kind="detected"} "#))
+        .unwrap();
+    let (looked_at, all) = (detected.parse::<u32>().unwrap(), frames(&talk));
+    assert!(looked_at * 3 < all * 2, "{looked_at} of {all} frames were looked at");
+}
+
+#[test]
 fn real_people_and_hands_before_a_face_are_masked_frame_by_frame() {
     let mill = Mill::start(&["--clip-seconds", "2"]);
     for name in ["head-pose-two.mp4", "signing-again.mkv"] {
