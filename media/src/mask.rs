@@ -17,7 +17,7 @@ const BORDER: f32 = 0.005;
 /// How far the mask of such a box goes on, as a share of the box.
 const BEYOND_BORDER: f32 = 0.25;
 /// Blocks of pixelation across a mask: 8 across a face leave some recognisable, 6 do not.
-const BLOCKS: f32 = 6.0;
+const BLOCKS: f32 = 5.0;
 /// No block is smaller than this, px at 720p.
 const SMALLEST_BLOCK_AT_720P: f32 = 8.0;
 /// Radius of a mask, px, however small its region is.
@@ -52,7 +52,7 @@ impl Region {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MaskStyle {
-    /// At most 6 blocks across the mask, none smaller than 8 px at 720p.
+    /// At most 5 blocks across the mask, none smaller than 8 px at 720p.
     #[default]
     Pixelate,
     /// A Gaussian blur whose standard deviation is an eighth of the mask.

@@ -151,7 +151,10 @@ impl MaskEvidence {
         if self.contrast < FLAT {
             self.to_expected < MOST_NOISE
         } else {
-            self.to_expected < self.to_clear && self.to_expected < NOISE + SHARE * self.contrast
+            // All that there was to hide is gone, as far as encoding lets tell.
+            let is_gone = self.to_clear >= self.contrast && self.to_expected < MOST_NOISE;
+            let is_mask = self.to_expected < NOISE + SHARE * self.contrast;
+            self.to_expected < self.to_clear && (is_mask || is_gone)
         }
     }
 }

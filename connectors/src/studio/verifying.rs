@@ -215,7 +215,13 @@ impl Inspection {
         let evidence =
             media::mask_evidence(&mut pair.source, &mut pair.output, &regions, self.style)?;
         seen.boxes += evidence.len() as i64;
-        seen.masked += evidence.iter().filter(|e| e.is_masked()).count() as i64;
+        for (evidence, region) in evidence.iter().zip(&regions) {
+            if evidence.is_masked() {
+                seen.masked += 1;
+            } else {
+                tracing::warn!(pts, ?region, ?evidence, "a box is not masked");
+            }
+        }
         Ok(shot)
     }
 

@@ -5,6 +5,8 @@ use schemas::BoundingBox;
 
 /// A side this much shorter than the face's own is that of a face half hidden.
 const SHRUNK: f32 = 0.85;
+/// Of the face's own side, on both ends: the box of what is left of a face is not exact.
+const SPARE: f32 = 0.1;
 /// The face's own side: of four sightings around, one is larger.
 const USUAL: f32 = 0.75;
 /// A box this near to the border of the picture is cut by it.
@@ -48,6 +50,6 @@ fn whole((start, length): (f32, f32), usual: f32) -> (f32, f32) {
     if is_cut || length >= SHRUNK * usual {
         return (start, length);
     }
-    let hidden = usual - length;
-    (start - hidden, usual + hidden)
+    let more = usual - length + SPARE * usual;
+    (start - more, length + 2.0 * more)
 }
