@@ -3,28 +3,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod processes;
+mod scaling;
+
 use ports::{ObjectRef, Put, Record, Store};
-use serde_json::Value;
+use processes::{Killed, Made, Processes};
 use services::{Own, Service};
 use std::{
     collections::BTreeMap,
-    fs::File,
     io::Write,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    path::Path,
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
-
-/// Killed when the test ends, however it ends.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
 
 fn program(own: &Own, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reelmill"));
@@ -115,124 +106,6 @@ async fn an_upload_is_cut_into_clips_on_real_services() {
     assert!(stopping.elapsed() < Duration::from_secs(10), "{:?}", stopping.elapsed());
 }
 
-/// What a mill makes of films: by title the recording's bytes, and what search finds.
-struct Made {
-    recordings: BTreeMap<String, Vec<u8>>,
-    found: Vec<Value>,
-}
-
-/// Processes of the program that work together, each with a log and data of its own.
-struct Processes {
-    dir: TempDir,
-    variables: BTreeMap<String, String>,
-    running: Vec<(String, Killed)>,
-}
-
-impl Processes {
-    fn new(variables: &BTreeMap<String, String>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        Self { dir, variables: variables.clone(), running: Vec::new() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Starts one; what it prints goes to `name.out`, its log to `name.log`.
-    fn start(&mut self, name: &str, arguments: &[&str]) {
-        let file = |kind: &str| File::create(self.path(&format!("{name}.{kind}"))).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_reelmill"));
-        command.args(arguments).envs(&self.variables).env("REELMILL_DATA", self.path(name));
-        let child = command.stdout(file("out")).stderr(file("log")).spawn().unwrap();
-        self.running.push((name.to_owned(), Killed(child)));
-    }
-
-    /// Waits until the last one has said where it is, `variable` last, and tells the following.
-    fn learn(&mut self, variable: &str) {
-        let (name, _) = self.running.last().unwrap();
-        let (file, started) = (self.path(&format!("{name}.out")), Instant::now());
-        let said = loop {
-            let said = std::fs::read_to_string(&file).unwrap();
-            if said.ends_with('\n') && said.contains(variable) {
-                break said;
-            }
-            let process = &mut self.running.last_mut().unwrap().1.0;
-            assert!(process.try_wait().unwrap().is_none(), "{}", self.logs());
-            assert!(started.elapsed() < Duration::from_secs(300), "{}", self.logs());
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        let pairs = said.lines().filter_map(|line| line.split_once('='));
-        self.variables.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    }
-
-    fn logs(&self) -> String {
-        let log = |(name, _): &(String, Killed)| {
-            let log = std::fs::read_to_string(self.path(&format!("{name}.log"))).unwrap();
-            format!("--- {name}\n{log}")
-        };
-        self.running.iter().map(log).collect()
-    }
-
-    fn client(&self, arguments: &[&str]) -> Output {
-        let mut client = Command::new(env!("CARGO_BIN_EXE_reelmill"));
-        let told = client.args(arguments).envs(&self.variables).output().unwrap();
-        assert!(
-            told.status.success(),
-            "{}\n{}",
-            String::from_utf8_lossy(&told.stderr),
-            self.logs()
-        );
-        told
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_slice(&self.client(arguments).stdout).unwrap()
-    }
-
-    /// Uploads two films for an assessment and waits for all that comes of them.
-    fn make(&self, assessment: &str) -> Made {
-        let footage = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/footage");
-        let films = ["head-pose-two.mp4", "signing-again.mkv"].map(|film| footage.join(film));
-        let films = films.each_ref().map(|film| film.to_str().unwrap());
-        self.client(&["upload", "--wait", "--assessment", assessment, films[0], films[1]]);
-        let mut recordings = BTreeMap::new();
-        for video in self.json(&["status", "--json"])["videos"].as_array().unwrap() {
-            if video["assessment"] == assessment {
-                let file = self.path("recording.mp4");
-                let id = video["video_id"].as_str().unwrap();
-                self.client(&["get", id, "--output", file.to_str().unwrap()]);
-                let title = video["title"].as_str().unwrap().to_owned();
-                recordings.insert(title, std::fs::read(&file).unwrap());
-                std::fs::remove_file(file).unwrap();
-            }
-        }
-        let found = self.json(&["search", "--json", "person"]);
-        let mut found: Vec<_> = found["hits"].as_array().unwrap().clone();
-        found.retain(|hit| hit["assessment"] == assessment);
-        found.sort_by_key(|hit| hit["title"].to_string());
-        for hit in &mut found {
-            // Others tell of this mill and this hour.
-            let lasting = ["title", "owner", "duration_seconds", "state", "moments"];
-            hit.as_object_mut().unwrap().retain(|name, _| lasting.contains(&name.as_str()));
-            for moment in hit["moments"].as_array_mut().unwrap() {
-                moment.as_object_mut().unwrap().remove("url").unwrap();
-            }
-        }
-        Made { recordings, found }
-    }
-
-    fn stop(mut self) {
-        for (_, process) in &self.running {
-            let pid = process.0.id().to_string();
-            assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        }
-        let logs = self.logs();
-        for (name, process) in &mut self.running {
-            assert!(process.0.wait().unwrap().success(), "{name}\n{logs}");
-        }
-    }
-}
-
 /// All in one process.
 fn whole_mill(variables: &BTreeMap<String, String>) -> Made {
     let mut mill = Processes::new(variables);
@@ -265,16 +138,18 @@ fn deployment(variables: &BTreeMap<String, String>) -> Made {
     made
 }
 
+/// A page of a process or a service.
+fn get(url: &str, query: &[(&str, &str)]) -> String {
+    let client = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
+    let url = reqwest::Url::parse_with_params(url, query).unwrap();
+    client.get(url).send().unwrap().error_for_status().unwrap().text().unwrap()
+}
+
 /// All that `watch` counts becomes 0, for every processor.
 fn nothing_waits(mill: &Processes) {
     let started = Instant::now();
     loop {
-        let page = Command::new("curl")
-            .args(["--silent", "--fail", "--noproxy", "*"])
-            .arg(format!("{}/metrics", mill.variables["REELMILL_WATCH"]))
-            .output()
-            .unwrap();
-        let page = String::from_utf8(page.stdout).unwrap();
+        let page = get(&format!("{}/metrics", mill.variables["REELMILL_WATCH"]), &[]);
         let lags: Vec<_> =
             page.lines().filter(|line| line.starts_with("reelmill_work_lag{")).collect();
         let processors = reelmill::pipeline::shape().specs().count();
