@@ -54,6 +54,7 @@ struct Look {
     video: PathBuf,
     kind: String,
     face_threshold: f32,
+    profile: vision::Profile,
     runtime: PathBuf,
 }
 
@@ -154,6 +155,7 @@ impl Place {
             video,
             kind: "faces".to_owned(),
             face_threshold: 0.5,
+            profile: vision::Profile::Careful,
             runtime: self.runtime.clone(),
         };
         let (looked, more, seen) =
