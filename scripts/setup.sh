@@ -15,7 +15,8 @@ command -v cargo >/dev/null || fail "cargo is missing: install rustup, then run 
 have=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
 [ "$have" = "$want" ] || fail "rust $want is needed, found '${have:-none}': run 'rustup toolchain install $want -c rustfmt -c clippy'"
 
-packages=(clang cmake curl ffmpeg g++ kcat libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev
+packages=(chromium-headless-shell clang cmake curl ffmpeg g++ gstreamer1.0-libav gstreamer1.0-plugins-bad
+  gstreamer1.0-plugins-good gstreamer1.0-tools kcat libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev
   libavutil-dev libclang-dev libcurl4-openssl-dev libswresample-dev libswscale-dev make maven
   openjdk-17-jdk-headless openssl pkg-config python3-pip python3-venv strace xz-utils)
 missing=()
@@ -42,6 +43,11 @@ if ! "$python/bin/python" -c 'import boto3, confluent_kafka, fastavro, openapi_s
   "$python/bin/python" -m pip install --quiet --disable-pip-version-check \
     'boto3==1.44.5' 'confluent-kafka[avro,schemaregistry]==2.11.1' \
     'openapi-spec-validator==0.9.0' 'schemathesis==4.32.5'
+fi
+# For tests/mill/players.py; it drives Debian's Chromium and brings none.
+if ! "$python/bin/python" -c 'import playwright' 2>/dev/null; then
+  say "installing playwright for the test of players"
+  "$python/bin/python" -m pip install --quiet --disable-pip-version-check 'playwright==1.65.2'
 fi
 # For tests/panels: pip by itself would take the release for the oldest Grafana.
 if ! "$python/bin/python" -c 'import grafana_foundation_sdk' 2>/dev/null; then

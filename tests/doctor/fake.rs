@@ -59,28 +59,33 @@ pub(crate) fn misled(broker: &str) -> String {
             let address = |port: u32| [host.as_bytes(), port.to_be_bytes().as_slice()].concat();
             let (true_one, false_one) = (address(port.parse().unwrap()), address(1));
             let (asking, answering) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-            thread::spawn(move || passed_on(asking, answering, |_| {}));
+            thread::spawn(move || std::io::copy(&mut &asking, &mut &answering));
             thread::spawn(move || {
-                passed_on(server, client, |bytes| {
-                    let places = bytes.windows(true_one.len()).position(|b| b == true_one);
-                    if let Some(place) = places {
-                        bytes[place..][..false_one.len()].copy_from_slice(&false_one);
+                let mut server = BufReader::new(server);
+                while let Ok(mut answer) = whole_answer(&mut server) {
+                    while let Some(at) =
+                        answer.windows(true_one.len()).position(|part| part == true_one)
+                    {
+                        answer[at..][..false_one.len()].copy_from_slice(&false_one);
                     }
-                });
+                    if (&client).write_all(&answer).is_err() {
+                        return;
+                    }
+                }
             });
         }
     });
     at
 }
 
-fn passed_on(mut from: TcpStream, mut to: TcpStream, change: impl Fn(&mut [u8])) {
-    let mut buffer = vec![0; 1 << 20];
-    while let Ok(read @ 1..) = from.read(&mut buffer) {
-        change(&mut buffer[..read]);
-        if to.write_all(&buffer[..read]).is_err() {
-            return;
-        }
-    }
+/// One answer of a broker, with the length that it begins with.
+fn whole_answer(server: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let mut answer = vec![0; 4];
+    server.read_exact(&mut answer)?;
+    let length = u32::from_be_bytes([answer[0], answer[1], answer[2], answer[3]]);
+    answer.resize(4 + length as usize, 0);
+    server.read_exact(&mut answer[4..])?;
+    Ok(answer)
 }
 
 fn one(stream: TcpStream, answer: &dyn Fn(&Request) -> Reply) {

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Whether a client is there; where services are required, its absence is a failure.
-fn present(name: &str, probe: &mut Command) -> bool {
+pub(crate) fn present(name: &str, probe: &mut Command) -> bool {
     let there =
         probe.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
     if !there {

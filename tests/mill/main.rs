@@ -10,6 +10,7 @@ mod long_films;
 mod names;
 mod pipeline;
 mod places;
+mod players;
 mod replay;
 mod search_index;
 mod second_chances;

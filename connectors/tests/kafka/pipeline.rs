@@ -187,7 +187,7 @@ async fn one_event_at_a_time_is_answered_within_a_moment() {
     kafka.produce(asked(&registry, 0).await).await.unwrap();
     wait_for(&kafka, "out", 1).await;
     // Seen from the metrics: from an event's arrival to its commit. A loop that waited for more
-    // events before it commits would need seconds; how quick it is beyond that, benches tell.
+    // events before it commits would never come to the last; how quick it is beyond that, benches tell.
     for number in 1..=30 {
         kafka.produce(asked(&registry, number).await).await.unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -199,7 +199,7 @@ async fn one_event_at_a_time_is_answered_within_a_moment() {
     let quick = text
         .lines()
         .find_map(|line| {
-            line.strip_prefix(r#"reelmill_event_seconds_bucket{processor="copy",le="0.5"} "#)
+            line.strip_prefix(r#"reelmill_event_seconds_bucket{processor="copy",le="2"} "#)
         })
         .map(|count| count.parse::<u32>().unwrap());
     assert!(quick.is_some_and(|quick| quick >= 25), "{text}");
