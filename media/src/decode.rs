@@ -85,7 +85,7 @@ impl Frame<'_> {
         let converted = self.converter.planar(self.video)?;
         let video = converted.as_ref().unwrap_or(self.video);
         let packed = packed_rows(video, width as usize, height as usize);
-        let data = self.orientation.turn::<1>(width, height, &packed);
+        let data = self.orientation.turn::<1>(width, height, packed);
         Ok(LumaImage { width: self.width(), height: self.height(), data })
     }
 

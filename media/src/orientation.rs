@@ -65,9 +65,9 @@ impl Orientation {
     }
 
     /// Turns packed pixels of `N` bytes from coded to displayed order.
-    pub(crate) fn turn<const N: usize>(self, width: u32, height: u32, coded: &[u8]) -> Vec<u8> {
+    pub(crate) fn turn<const N: usize>(self, width: u32, height: u32, coded: Vec<u8>) -> Vec<u8> {
         if self == Self::default() {
-            return coded.to_vec();
+            return coded;
         }
         let (out_width, out_height) = self.displayed(width, height);
         let mut out = Vec::with_capacity(coded.len());
@@ -105,13 +105,13 @@ mod tests {
         // 1 2 3      4 1
         // 4 5 6  ->  5 2
         //            6 3
-        assert_eq!(turn.turn::<1>(3, 2, &[1, 2, 3, 4, 5, 6]), [4, 1, 5, 2, 6, 3]);
+        assert_eq!(turn.turn::<1>(3, 2, vec![1, 2, 3, 4, 5, 6]), [4, 1, 5, 2, 6, 3]);
     }
 
     #[test]
     fn a_mirrored_picture_keeps_its_rows() {
         let mirror = Orientation::from_display_matrix(&matrix(-1, 0, 0, 1)).unwrap();
-        assert_eq!(mirror.turn::<1>(3, 1, &[1, 2, 3]), [3, 2, 1]);
+        assert_eq!(mirror.turn::<1>(3, 1, vec![1, 2, 3]), [3, 2, 1]);
     }
 
     #[test]

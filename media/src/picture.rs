@@ -58,6 +58,15 @@ struct Scaler {
     from: Shape,
     to: Shape,
     context: scaling::Context,
+    /// What it made last.
+    out: ff::frame::Video,
+}
+
+impl Scaler {
+    fn run(&mut self, video: &ff::frame::Video) -> Result<(), MediaError> {
+        let ran = self.context.run(video, &mut self.out);
+        ran.map_err(|e| MediaError::writing("a pixel conversion", e))
+    }
 }
 
 impl Converter {
@@ -84,9 +93,10 @@ impl Converter {
     ) -> Result<RgbImage, MediaError> {
         let (coded_width, coded_height) = orientation.displayed(width, height);
         let to = Shape { format: Pixel::RGB24, width: coded_width, height: coded_height };
-        let scaled = convert(&mut self.rgb, video, to)?;
-        let packed = packed_rows(&scaled, coded_width as usize * 3, coded_height as usize);
-        let data = orientation.turn::<3>(coded_width, coded_height, &packed);
+        let scaler = scaler_for(&mut self.rgb, video, to)?;
+        scaler.run(video)?;
+        let packed = packed_rows(&scaler.out, coded_width as usize * 3, coded_height as usize);
+        let data = orientation.turn::<3>(coded_width, coded_height, packed);
         Ok(RgbImage { width, height, data })
     }
 
@@ -173,17 +183,23 @@ fn convert(
     video: &ff::frame::Video,
     to: Shape,
 ) -> Result<ff::frame::Video, MediaError> {
+    let scaler = scaler_for(kept, video, to)?;
+    scaler.run(video)?;
+    Ok(std::mem::replace(&mut scaler.out, ff::frame::Video::empty()))
+}
+
+/// The scaler that is kept, or a new one where it is for something else.
+fn scaler_for<'a>(
+    kept: &'a mut Option<Scaler>,
+    video: &ff::frame::Video,
+    to: Shape,
+) -> Result<&'a mut Scaler, MediaError> {
     let from = Shape { format: video.format(), width: video.width(), height: video.height() };
     if kept.as_ref().is_none_or(|scaler| scaler.from != from || scaler.to != to) {
-        *kept = Some(Scaler { from, to, context: scaler(video, to)? });
+        let (context, out) = (scaler(video, to)?, ff::frame::Video::empty());
+        *kept = Some(Scaler { from, to, context, out });
     }
-    let Some(scaler) = kept else { return Err(MediaError::internal("a scaler has gone")) };
-    let mut out = ff::frame::Video::empty();
-    scaler
-        .context
-        .run(video, &mut out)
-        .map_err(|e| MediaError::writing("a pixel conversion", e))?;
-    Ok(out)
+    kept.as_mut().ok_or_else(|| MediaError::internal("a scaler has gone"))
 }
 
 fn scaler(video: &ff::frame::Video, to: Shape) -> Result<scaling::Context, MediaError> {
@@ -222,8 +238,11 @@ fn is_bt709(video: &ff::frame::Video) -> bool {
 
 /// Rows of `width` bytes of the first plane, without the padding between them.
 pub(crate) fn packed_rows(video: &ff::frame::Video, width: usize, height: usize) -> Vec<u8> {
-    let stride = video.stride(0);
-    video.data(0).chunks(stride).take(height).flat_map(|row| &row[..width]).copied().collect()
+    let mut packed = Vec::with_capacity(width * height);
+    for row in video.data(0).chunks(video.stride(0)).take(height) {
+        packed.extend_from_slice(&row[..width]);
+    }
+    packed
 }
 
 /// The picture with even sides, as 4:2:0 encoders need them: the last column or row is repeated.

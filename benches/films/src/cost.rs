@@ -30,7 +30,7 @@ pub(crate) fn of_blur(
     source: &Path,
     masked: &Path,
     share: u32,
-    detect: bool,
+    detect: Option<Profile>,
 ) -> Result<Cost, Box<dyn Error>> {
     let limits = Limits { threads: 1, ..Limits::default() };
     let plan = plan_cut(source, ONE_CLIP_SECONDS, 1.0, &limits)?;
@@ -43,9 +43,9 @@ pub(crate) fn of_blur(
     write_clip(source, &plan, 0, &clip, &limits)?;
 
     let looking = Stopwatch::start();
-    if detect {
+    if let Some(profile) = detect {
         let mut detector = FaceDetector::new(&Models::find(None)?, 1)?;
-        faces_in_video(&clip, &mut detector, THRESHOLD, Profile::Careful, &limits, &mut |_| {})?;
+        faces_in_video(&clip, &mut detector, THRESHOLD, profile, &limits, &mut |_| {})?;
     }
     let (detect_cpu_s, detect_wall_s) = looking.stop();
 
@@ -73,8 +73,8 @@ pub(crate) fn of_blur(
         copied_frames: report.copied_frames,
         blur_cpu_s,
         blur_wall_s,
-        detect_cpu_s: if detect { detect_cpu_s } else { 0.0 },
-        detect_wall_s: if detect { detect_wall_s } else { 0.0 },
+        detect_cpu_s: if detect.is_some() { detect_cpu_s } else { 0.0 },
+        detect_wall_s: if detect.is_some() { detect_wall_s } else { 0.0 },
         bytes: report.bytes,
     })
 }

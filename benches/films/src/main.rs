@@ -6,7 +6,7 @@ mod identity;
 mod tracked;
 mod truth;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use count::Count;
 use media::Limits;
 use std::{
@@ -14,6 +14,11 @@ use std::{
     path::{Path, PathBuf},
 };
 use truth::Truth;
+use vision::Profile;
+
+/// As in the program that is measured.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[derive(Debug, Parser)]
 #[command(name = "reelmill-bench", about)]
@@ -66,10 +71,28 @@ enum Command {
         /// Share of its groups of pictures that have a face, percent.
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=100))]
         share: u32,
-        /// Look for faces on every frame, too.
+        /// Look for faces, too.
         #[arg(long)]
-        detect: bool,
+        detect: Option<Detect>,
     },
+}
+
+/// How closely a film is looked at.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Detect {
+    /// Every frame.
+    Careful,
+    /// As `--profile fast` does.
+    Fast,
+}
+
+impl From<Detect> for Profile {
+    fn from(detect: Detect) -> Self {
+        match detect {
+            Detect::Careful => Self::Careful,
+            Detect::Fast => Self::Fast,
+        }
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -88,7 +111,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             Ok(())
         }
         Command::Blur { source, masked, share, detect } => {
-            let cost = cost::of_blur(&source, &masked, share, detect)?;
+            let cost = cost::of_blur(&source, &masked, share, detect.map(Profile::from))?;
             println!("{}", serde_json::to_string_pretty(&cost)?);
             Ok(())
         }
