@@ -86,9 +86,8 @@ impl Collector {
         let sender = Sender { exporter, tally: Arc::clone(&tally) };
         let mut processor = BatchSpanProcessor::new(sender, config);
         processor.set_resource(&resource(instance));
-        let scope = InstrumentationScope::builder("reelmill")
-            .with_version(env!("CARGO_PKG_VERSION"))
-            .build();
+        let scope =
+            InstrumentationScope::builder("reelmill").with_version(crate::version::VERSION).build();
         tracing::info!(otlp = base, "spans are sent to a collector");
         Ok(Self { processor, scope, tally })
     }
@@ -177,7 +176,7 @@ fn endpoint(base: &str) -> String {
 fn resource(instance: Option<&str>) -> Resource {
     let own = [
         ("service.name", Some("reelmill")),
-        ("service.version", Some(env!("CARGO_PKG_VERSION"))),
+        ("service.version", Some(crate::version::VERSION)),
         ("service.instance.id", instance),
     ];
     let own =

@@ -20,13 +20,27 @@ impl Calls {
         operation: &'static str,
         asked: impl Future<Output = Result<T, Trouble>>,
     ) -> Result<T, Trouble> {
-        let since = Instant::now();
+        // What nobody waits for any longer did not answer.
+        let mut call = Call { of: self, operation, since: Instant::now(), reply: Reply::Transient };
         let answer = asked.await;
-        if let Some((metrics, service)) = &self.0 {
-            let reply = answer.as_ref().err().map_or(Reply::Ok, reply);
-            metrics.count_answer(*service, operation, reply, since.elapsed());
-        }
+        call.reply = answer.as_ref().err().map_or(Reply::Ok, reply);
         answer
+    }
+}
+
+/// Counted when it ends, however it ends.
+struct Call<'a> {
+    of: &'a Calls,
+    operation: &'static str,
+    since: Instant,
+    reply: Reply,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if let Some((metrics, service)) = &self.of.0 {
+            metrics.count_answer(*service, self.operation, self.reply, self.since.elapsed());
+        }
     }
 }
 
@@ -42,6 +56,7 @@ fn reply(trouble: &Trouble) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[tokio::test]
     async fn every_answer_is_counted_by_whose_fault_it_is() {
@@ -61,6 +76,11 @@ mod tests {
             );
             assert!(metrics.gather().contains(&line), "{line} is not in\n{}", metrics.gather());
         }
+        let hanging = calls.count("hang", std::future::pending::<Result<(), Trouble>>());
+        assert!(tokio::time::timeout(Duration::from_millis(1), hanging).await.is_err());
+        let line =
+            r#"reelmill_requests_total{operation="hang",outcome="transient",service="detector"} 1"#;
+        assert!(metrics.gather().contains(line), "{}", metrics.gather());
         Calls::default().count("start", async { Ok(()) }).await.unwrap();
     }
 }

@@ -52,7 +52,7 @@ impl Region {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MaskStyle {
-    /// At most 5 blocks across the mask, none smaller than 8 px at 720p.
+    /// 5 blocks across the mask and a part of one at its border, none smaller than 8 px at 720p.
     #[default]
     Pixelate,
     /// A Gaussian blur whose standard deviation is an eighth of the mask.

@@ -260,3 +260,27 @@ fn mean_difference(a: &LumaImage, b: &LumaImage, is_counted: impl Fn((u32, u32))
     }
     if count == 0 { 0.0 } else { (sum as f64 / count as f64) as f32 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_is_told_from_a_clear_face_also_where_there_is_little_to_hide() {
+        let table = [
+            ("a mask", 1.5, 10.0, 10.0, true),
+            ("half a mask", 5.0, 5.0, 10.0, false),
+            ("a clear face", 10.0, 1.5, 10.0, false),
+            ("a clear dark face", 4.2, 1.5, 4.0, false),
+            ("a clear dark face in noise", 4.4, 3.2, 3.0, false),
+            ("a dark face, gone with the noise of encoding", 4.0, 4.5, 4.0, true),
+            ("a dark face that is neither there nor masked", 6.5, 7.0, 4.0, false),
+            ("a flat wall", 5.9, 5.9, 1.0, true),
+            ("a flat wall with something on it", 6.1, 6.1, 1.0, false),
+        ];
+        for (what, to_expected, to_clear, contrast, is_masked) in table {
+            let evidence = MaskEvidence { to_expected, to_clear, contrast };
+            assert_eq!(evidence.is_masked(), is_masked, "{what}");
+        }
+    }
+}

@@ -143,7 +143,7 @@ pub struct Checks {
     #[schema(required = false)] // absent in receipts of earlier mills
     pub detections_unconfirmed: i64,
     pub leaks: i64,
-    /// The largest difference from the source outside of masks: the mean over a square of 32 px of
+    /// The largest difference from the source outside of masks, of the frames that were looked at: the mean over a square of 32 px of
     /// the picture at 640 px width, in levels of 0 to 255.
     #[serde(default)]
     #[schema(required = false)] // absent in receipts of earlier mills

@@ -110,6 +110,8 @@ impl Setup {
         }
         // What is shorter stands in many a word, and would be no secret.
         secrets.retain(|secret| secret.trim().len() >= SHORTEST_SECRET);
+        // One may be the beginning of another.
+        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets
     }
 }

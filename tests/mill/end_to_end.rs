@@ -134,6 +134,26 @@ fn a_talk_in_one_three_and_seven_clips_comes_out_whole_and_masked() {
 }
 
 #[test]
+fn a_fast_mill_publishes_films_with_faces_that_are_there_for_a_moment() {
+    let mill = Mill::start(&["--clip-seconds", "5", "--profile", "fast"]);
+    let film = mill.dir().join("moments.mp4");
+    // Two frames each, anywhere in the cells of what is looked at, in three clips.
+    let moments = [1.32, 3.9, 6.06, 6.6, 7.86, 9.14, 11.02];
+    let moments = moments.map(|at| format!("between(t,{at},{})", at + 0.06)).join("+");
+    let face = footage("obama.jpg").display().to_string();
+    let graph = format!("[1:v]scale=240:-2[f];[0:v][f]overlay=200:20:enable='{moments}'[v]");
+    let wall = "color=0x405060:size=640x360:rate=25:duration=13";
+    let inputs = ["-f", "lavfi", "-i", wall, "-loop", "1", "-t", "13", "-i", &face];
+    let encode = "-map [v] -r 25 -pix_fmt yuv420p -c:v libx264 -g 25".split(' ');
+    let arguments: Vec<_> =
+        inputs.into_iter().chain(["-filter_complex", &graph]).chain(encode).collect();
+    ffmpeg(&arguments, &film);
+    let video = mill.upload(&film, "assessment=moments");
+    let row = mill.settled(&video);
+    assert_eq!(row["state"], "ready", "{row:#}\n{}", mill.log());
+}
+
+#[test]
 fn a_fast_mill_hides_the_talk_looks_at_fewer_frames_and_says_so() {
     let talk = footage("talk_360p.mp4");
     let mill = Mill::start(&["--clip-seconds", "10", "--profile", "fast"]);

@@ -27,7 +27,7 @@ pub use media::RgbImage;
 pub use models::{Models, NO_TELEMETRY, weights};
 pub use photo::{PhotoError, decode_photo};
 pub use portrait::{Pose, Quality, pose, quality};
-pub use profile::{FAST_MS, Profile};
+pub use profile::{FAST_MS, Grid, Profile};
 pub use schemas::BoundingBox;
 pub use server::{
     Clock, Ended, Full, Keys, Looked, Observer, PASSING_REASONS, Server, ServerOptions, WORKS,

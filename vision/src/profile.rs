@@ -16,6 +16,8 @@ pub enum Profile {
 
 /// Frames nearer than this to the last one that was looked at wait whether they need to be.
 pub const FAST_MS: i64 = 150;
+/// This many pictures wait at most: what a film says of its times may be anything.
+const MOST_WAITING: usize = 32;
 /// How a detector's name ends where it worked fast; receipts say so.
 const FAST: &str = ", fast: a frame in 150 ms";
 /// Faces less sure than this are looked at on every frame.
@@ -40,12 +42,37 @@ impl Profile {
     }
 
     /// Shortest time between two frames that are looked at, ms.
-    #[must_use]
-    pub fn pause_ms(self) -> i64 {
+    fn pause_ms(self) -> i64 {
         match self {
             Self::Careful => 0,
             Self::Fast => FAST_MS,
         }
+    }
+
+    /// Which frames of a finished film are looked at.
+    #[must_use]
+    pub fn grid(self) -> Grid {
+        Grid { pause_ms: self.pause_ms(), last: None }
+    }
+}
+
+/// Chooses the first frame of every [`FAST_MS`] of a film's own time, so that all who ask about a film, and
+/// about a part of it from its first frame on, choose the same frames: what the check before publishing
+/// looks at, the second look has looked at.
+#[derive(Debug)]
+pub struct Grid {
+    pause_ms: i64,
+    last: Option<i64>,
+}
+
+impl Grid {
+    /// Whether the next frame, `at_ms` in the film's time, is looked at.
+    pub fn is_looked_at(&mut self, at_ms: i64) -> bool {
+        if self.pause_ms == 0 {
+            return true;
+        }
+        let cell = Some(at_ms.div_euclid(self.pause_ms));
+        std::mem::replace(&mut self.last, cell) != cell
     }
 }
 
@@ -75,7 +102,8 @@ impl Looking {
         picture: RgbImage,
         detect: &mut Detect<'_>,
     ) -> Result<(), VisionError> {
-        if self.last.as_ref().is_some_and(|(last_ms, _)| at_ms - last_ms < self.pause_ms) {
+        let is_near = |(last_ms, _): &(i64, _)| at_ms - last_ms < self.pause_ms;
+        if self.waiting.len() < MOST_WAITING && self.last.as_ref().is_some_and(is_near) {
             self.waiting.push((at_ms, picture));
             return Ok(());
         }
@@ -103,8 +131,10 @@ impl Looking {
 /// Whether two frames show the same faces, all of them surely, or none.
 fn are_same(before: &[FaceBox], now: &[FaceBox]) -> bool {
     let is_sure = |face: &FaceBox| face.confidence >= SURE;
-    let was_there = |face: &FaceBox| {
-        before.iter().any(|old| is_sure(old) && old.region.iou(&face.region) >= SAME_PLACE)
+    let mut gone: Vec<&FaceBox> = before.iter().collect();
+    let mut was_there = |face: &FaceBox| {
+        let same = |old: &&FaceBox| is_sure(old) && old.region.iou(&face.region) >= SAME_PLACE;
+        gone.iter().position(same).map(|at| gone.swap_remove(at)).is_some()
     };
     before.len() == now.len() && now.iter().all(|face| is_sure(face) && was_there(face))
 }
@@ -143,6 +173,41 @@ mod tests {
         let times = [0, 160, 320, 480, 640, 800, 960, 1000];
         assert_eq!(looked_at(Profile::Fast, |_| Vec::new()), times.map(|at| (at, 0)));
         assert_eq!(looked_at(Profile::Fast, |_| vec![face(0.3, 90.0)]), times.map(|at| (at, 1)));
+    }
+
+    #[test]
+    fn a_face_that_goes_while_another_is_seen_twice_is_missed() {
+        let [one, other] = [0.3, 0.7].map(|left| face(left, 90.0));
+        assert!(are_same(&[one.clone(), other.clone()], &[other.clone(), one.clone()]));
+        assert!(!are_same(&[one.clone(), other], &[one.clone(), one]));
+    }
+
+    #[test]
+    fn a_film_whose_times_stand_still_fills_no_memory() {
+        let mut looking = Looking::new(Profile::Fast);
+        for _ in 0..200 {
+            let picture = RgbImage { width: 1, height: 1, data: Vec::new() };
+            looking.see(0, picture, &mut |_| Ok(Vec::new())).unwrap();
+            assert!(looking.waiting.len() <= MOST_WAITING);
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_film_is_looked_at_on_the_frames_of_the_whole() {
+        let chosen = |times: std::ops::Range<i64>| {
+            let mut grid = Profile::Fast.grid();
+            times.step_by(40).filter(|at| grid.is_looked_at(*at)).collect::<Vec<_>>()
+        };
+        let whole = chosen(-400..4000);
+        assert!(
+            whole.windows(2).all(|pair| (80..=220).contains(&(pair[1] - pair[0]))),
+            "{whole:?}"
+        );
+        let part = chosen(1200..2000);
+        let in_part: Vec<_> = whole.into_iter().filter(|at| (1200..2000).contains(at)).collect();
+        assert!(in_part.iter().all(|at| part.contains(at)), "{in_part:?} of {part:?}");
+        let mut every = Profile::Careful.grid();
+        assert!((0..10).all(|at| every.is_looked_at(at)));
     }
 
     #[test]

@@ -48,9 +48,6 @@ enum Command {
         /// Time between two frames that are looked at, ms; 0 for every frame, 500 for what AWS Rekognition does.
         #[arg(long, default_value_t = 0)]
         sample_ms: i64,
-        /// Where the sightings of the film are kept for the next time.
-        #[arg(long)]
-        sightings: Option<PathBuf>,
     },
     /// Compare the faces that the detector finds in a film with what its masked film shows at their
     /// places, as JSON: how well masks hide, not whether there are any.
@@ -104,9 +101,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("{}", serde_json::to_string_pretty(&identity)?);
             Ok(())
         }
-        Command::Tracks { source, truth, sample_ms, sightings } => {
+        Command::Tracks { source, truth, sample_ms } => {
             let truth: Truth = serde_json::from_slice(&std::fs::read(truth)?)?;
-            let count = tracked::count(&source, &truth, sample_ms, sightings.as_deref())?;
+            let count = tracked::count(&source, &truth, sample_ms)?;
             println!("{}", serde_json::to_string_pretty(&count)?);
             Ok(())
         }

@@ -18,13 +18,8 @@ const TIME_BASE: TimeBase = TimeBase { num: 1, den: 1000 };
 const CLEAR: u8 = 255;
 
 /// Tracks a film's faces and counts those that no mask of a track covers.
-pub(crate) fn count(
-    film: &Path,
-    truth: &Truth,
-    sample_ms: i64,
-    kept: Option<&Path>,
-) -> Result<Leaks, Box<dyn Error>> {
-    let samples = samples(film, kept)?;
+pub(crate) fn count(film: &Path, truth: &Truth, sample_ms: i64) -> Result<Leaks, Box<dyn Error>> {
+    let samples = samples(film)?;
     let [first, .., last] = &samples[..] else { return Err("the film has no frames".into()) };
     let frame_ms = (last.at_ms - first.at_ms) / (samples.len() as i64 - 1);
     let mut next = first.at_ms;
@@ -58,10 +53,7 @@ pub(crate) fn count(
 }
 
 /// The faces and doubts of every frame.
-fn samples(film: &Path, kept: Option<&Path>) -> Result<Vec<FaceSample>, Box<dyn Error>> {
-    if let Some(known) = kept.and_then(|kept| std::fs::read(kept).ok()) {
-        return Ok(serde_json::from_slice(&known)?);
-    }
+fn samples(film: &Path) -> Result<Vec<FaceSample>, Box<dyn Error>> {
     let mut detector = FaceDetector::new(&Models::find(None)?, 1)?;
     let least = THRESHOLD * DOUBTFUL;
     let found = faces_in_video(
@@ -72,9 +64,6 @@ fn samples(film: &Path, kept: Option<&Path>) -> Result<Vec<FaceSample>, Box<dyn 
         &Limits::default(),
         &mut |_| {},
     )?;
-    if let Some(kept) = kept {
-        std::fs::write(kept, serde_json::to_vec(&found.samples)?)?;
-    }
     Ok(found.samples)
 }
 

@@ -128,13 +128,14 @@ impl Work for MaskCore {
                 Blur::None => Vec::new(),
             };
             let report = media::mask_clip(&job, &regions_at, &mut |_| {})?;
-            let done = self.masking.blur == Blur::None || looks == SECOND_LOOKS;
-            let missed = if done || report.encoded.is_empty() {
+            let masking = &self.masking;
+            let profile = Profile::of(&masking.detector);
+            let is_copy = report.encoded.is_empty() && profile == Profile::Careful;
+            let missed = if masking.blur == Blur::None || looks == SECOND_LOOKS || is_copy {
                 Vec::new()
             } else {
                 let mut detector = FaceDetector::new(&models, limits.threads)?;
-                let masking = &self.masking;
-                let closely = (masking.verify_threshold, Profile::of(&masking.detector));
+                let closely = (masking.verify_threshold, profile);
                 faces_in_the_clear(
                     &self.out,
                     &self.span,

@@ -31,7 +31,7 @@ fn is_of_every_frame(tracks: &Tracks) -> bool {
 
 /// The faces of a rendered core that no mask of `tracks` touches, as tracks to be masked. Where the
 /// first look has seen every frame, only what was `encoded` anew is looked at: copied packets show
-/// what it has seen.
+/// what it has seen. A fast one passes over frames, also between such as follow one another.
 ///
 /// The threshold is 0 to 1.
 pub(super) fn faces_in_the_clear(
@@ -45,16 +45,15 @@ pub(super) fn faces_in_the_clear(
 ) -> Result<Vec<Track>, MediaError> {
     let hold = tracks.time_base.to_ticks(HOLD_MS);
     let whole = span.core_start..span.core_end;
-    let encoded = if is_of_every_frame(tracks) { encoded } else { slice::from_ref(&whole) };
+    let is_seen = profile == Profile::Careful && is_of_every_frame(tracks);
+    let looked_at = if is_seen { encoded } else { slice::from_ref(&whole) };
     let time_base = media::Rational { num: tracks.time_base.num, den: tracks.time_base.den };
     let mut found = Vec::new();
-    let pause = tracks.time_base.to_ticks(profile.pause_ms());
-    let mut next = i64::MIN;
-    media::decode_core(rendered, span, time_base, encoded, limits, &mut |pts, frame| {
-        if pts < next {
+    let mut grid = profile.grid();
+    media::decode_core(rendered, span, time_base, looked_at, limits, &mut |pts, frame| {
+        if !grid.is_looked_at(tracks.time_base.to_ms(pts)) {
             return Ok(());
         }
-        next = pts + pause;
         let masks: Vec<_> = tracks.regions_at(pts).iter().map(region).collect();
         for face in detector.detect(&frame.rgb(DETECTOR_WIDTH)?, threshold)? {
             if media::mask_coverage(&region(&face.region), &masks) >= TOUCHED {

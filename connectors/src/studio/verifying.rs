@@ -25,7 +25,7 @@ use std::{
     },
     thread,
 };
-use vision::{Models, Profile, VisionError};
+use vision::{Grid, Models, Profile, VisionError};
 
 const SCRATCH_FLOOR: u64 = 8 << 20;
 /// Frames the detector may be behind: bounds memory.
@@ -126,14 +126,13 @@ pub(super) struct Inspection {
 }
 
 /// What a comparison has seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seen {
     boxes: i64,
     masked: i64,
-    /// See [`media::difference_outside`].
+    /// See [`media::difference_outside`]; of the frames of `grid`.
     difference: f32,
-    /// No frame before this time of the source is looked at.
-    next: i64,
+    grid: Grid,
 }
 
 impl Work for Inspection {
@@ -157,7 +156,13 @@ impl Inspection {
             let detector = scope.spawn(move || {
                 if masked { self.detect(&queue, limits.threads) } else { Ok(Found::default()) }
             });
-            let mut seen = Seen { next: i64::MIN, ..Seen::default() };
+            // Where nothing is looked for, comparing is all there is.
+            let profile = if masked {
+                Profile::of(&self.manifest.masking.detector)
+            } else {
+                Profile::Careful
+            };
+            let mut seen = Seen { boxes: 0, masked: 0, difference: 0.0, grid: profile.grid() };
             let compared =
                 media::compare(&self.films.source, &self.films.output, limits, &mut |pair| {
                     let shot = self.look(pair, &mut seen)?;
@@ -203,8 +208,7 @@ impl Inspection {
         let pts = pair.source.pts();
         let regions = self.regions(pts);
         let mut shot = None;
-        if pts >= seen.next {
-            seen.next = pts + self.pause();
+        if seen.grid.is_looked_at(self.manifest.time_base.to_ms(pts)) {
             // Before the evidence: it redraws the masks on the source's frame.
             let (source, output) =
                 (pair.source.rgb(DETECTOR_WIDTH)?, pair.output.rgb(DETECTOR_WIDTH)?);
@@ -223,12 +227,6 @@ impl Inspection {
             }
         }
         Ok(shot)
-    }
-
-    /// Least time between two frames that are looked at, ticks of the source.
-    fn pause(&self) -> i64 {
-        let profile = Profile::of(&self.manifest.masking.detector);
-        self.manifest.time_base.to_ticks(profile.pause_ms())
     }
 
     /// The boxes masked at a time of the source: those of the clip whose core holds it.

@@ -209,10 +209,14 @@ impl Worker {
             State::Failed { lasting: false, .. } => Ended::Failed,
             State::Succeeded(_) | State::InProgress => Ended::Succeeded,
         };
+        let how = match self.jobs.finish(&job.id, state) {
+            Ok(()) => how,
+            Err(error) => {
+                tracing::error!(job = job.id, %error, "a vision job's end was not stored; check the disk");
+                Ended::Failed
+            }
+        };
         self.options.observer.ended(Looked::from(job.params.kind), how);
-        if let Err(error) = self.jobs.finish(&job.id, state) {
-            tracing::error!(job = job.id, %error, "a vision job's end was not stored; check the disk");
-        }
     }
 
     async fn work(self: &Arc<Self>, job: &Job) -> Result<VideoMetadata, Failure> {
