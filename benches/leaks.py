@@ -77,8 +77,8 @@ def main():
         mills[name] = Mill(program, work / name, "--clip-seconds", "4", *options)
     for seed in range(first, first + seeds):
         film, truth = made(seed, films)
-        # Of the films that all have made, or what is refused would be counted for others only.
-        counted, is_whole = {}, True
+        # Each counts in the films it has published: what one keeps back would hide what others show.
+        counted = {}
         for name, mill in mills.items():
             out = work / f"{name}-{seed}.mp4"
             begun = time.monotonic()
@@ -88,7 +88,6 @@ def main():
                 # Not published is not leaked, and no recording either.
                 print(f"{name}, seed {seed}: {refused.strip()}", flush=True)
                 unpublished[name] = unpublished.get(name, 0) + 1
-                is_whole = False
                 continue
             if "solid" in MODES[name]:
                 counted[name] = leaks(seed, bench, "leaks", film, out, truth)
@@ -105,9 +104,8 @@ def main():
         begun = time.monotonic()
         counted["samples"] = leaks(seed, bench, "tracks", film, truth, *SAMPLES)
         took["samples"] = took.get("samples", 0) + time.monotonic() - begun
-        if is_whole:
-            for name, figures in counted.items():
-                add(pooled.setdefault(name, {}), figures)
+        for name, figures in counted.items():
+            add(pooled.setdefault(name, {}), figures)
     for mill in mills.values():
         mill.stop()
     report(pooled, unpublished, took)
