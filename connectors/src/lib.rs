@@ -3,6 +3,7 @@
 mod aws;
 mod calls;
 pub mod cataloguing;
+mod causes;
 pub mod counted;
 pub mod database;
 pub mod indexing;
@@ -18,3 +19,4 @@ pub mod tantivy;
 mod words;
 
 pub use aws::{Unfit, Why};
+pub use causes::causes;

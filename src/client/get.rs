@@ -1,13 +1,8 @@
 //! `reelmill get`: the verified recording comes out.
 
-use super::{
-    Out,
-    error::ClientError,
-    http::{Client, causes},
-    progress::Progress,
-    text::plain,
-};
+use super::{Out, error::ClientError, http::Client, progress::Progress, text::plain};
 use api::can_mislead;
+use connectors::causes;
 use percent_encoding::percent_decode_str;
 use reqwest::header::CONTENT_DISPOSITION;
 use std::{

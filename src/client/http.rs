@@ -1,10 +1,11 @@
 //! A mill as its clients see it.
 
 use super::error::{ClientError, Problem};
+use connectors::causes;
 use reqwest::{RequestBuilder, Response, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 /// For answers that are not media.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -175,15 +176,4 @@ impl Client {
     fn not_a_mill(&self, cause: &dyn std::fmt::Display) -> ClientError {
         ClientError::NotAMill(self.base.to_string(), cause.to_string())
     }
-}
-
-/// reqwest's own words end before the cause that helps.
-pub(crate) fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -9,7 +9,8 @@ use media::Limits;
 use support::{footage, models};
 use vision::{
     Embedding, FACE_THRESHOLD, FaceBox, FaceDetector, FaceEmbedder, LabelDetector, LabelSample,
-    Profile, RgbImage, SAME_PERSON, VisionError, distance, faces_in_video, labels_in_video,
+    Profile, RgbImage, SAME_PERSON, VideoFaces, VisionError, distance, faces_in_video,
+    labels_in_video,
 };
 
 fn photo(name: &str) -> RgbImage {
@@ -20,6 +21,14 @@ fn photo(name: &str) -> RgbImage {
 
 fn faces_of(picture: &RgbImage) -> Vec<FaceBox> {
     FaceDetector::new(&models(), 1).unwrap().detect(picture, FACE_THRESHOLD).unwrap()
+}
+
+/// Those of every frame.
+fn faces_of_film(name: &str, progress: &mut dyn FnMut(u32)) -> VideoFaces {
+    let (film, limits) = (footage(name), Limits::default());
+    let mut detector = FaceDetector::new(&models(), 1).unwrap();
+    faces_in_video(&film, &mut detector, FACE_THRESHOLD, Profile::Careful, &limits, progress)
+        .unwrap()
 }
 
 /// The whole picture in another size.
@@ -116,18 +125,8 @@ fn a_portrait_of_a_man_in_a_suit_shows_a_person_with_a_tie() {
 
 #[test]
 fn every_frame_of_a_film_is_looked_at_and_its_times_are_those_of_its_frames() {
-    let mut detector = FaceDetector::new(&models(), 1).unwrap();
     let mut seen = 0;
-    let film = footage("head-pose-two.mp4");
-    let found = faces_in_video(
-        &film,
-        &mut detector,
-        FACE_THRESHOLD,
-        Profile::Careful,
-        &Limits::default(),
-        &mut |n| seen = n,
-    )
-    .unwrap();
+    let found = faces_of_film("head-pose-two.mp4", &mut |n| seen = n);
     assert_eq!((found.samples.len(), found.video.frames, seen), (56, 56, 56));
     assert_eq!(found.samples[0].at_ms, 0);
     assert!(found.samples.is_sorted_by(|a, b| a.at_ms < b.at_ms));
@@ -140,17 +139,7 @@ fn every_frame_of_a_film_is_looked_at_and_its_times_are_those_of_its_frames() {
 
 #[test]
 fn the_talk_has_a_face_then_none_then_two() {
-    let mut detector = FaceDetector::new(&models(), 1).unwrap();
-    let film = footage("talk_360p.mp4");
-    let found = faces_in_video(
-        &film,
-        &mut detector,
-        FACE_THRESHOLD,
-        Profile::Careful,
-        &Limits::default(),
-        &mut |_| {},
-    )
-    .unwrap();
+    let found = faces_of_film("talk_360p.mp4", &mut |_| {});
     assert_eq!(found.samples.len(), 750);
     assert_eq!((found.video.width, found.video.height), (640, 360));
     for sample in &found.samples {

@@ -1,11 +1,12 @@
 //! What a person who looks for a fault asks of a registry. Nothing is registered.
 
 use super::{ConfluentRegistry, blame::refused, embedded::Level};
+use crate::causes;
 use apache_avro::Schema;
 use ports::Trouble;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 /// How a schema stands to what a registry has of its subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +112,7 @@ impl ConfluentRegistry {
         }
         let away = |e: reqwest::Error| {
             let e = e.without_url();
-            Trouble::away("registry_unreachable", chain(&e))
+            Trouble::away("registry_unreachable", causes(&e))
         };
         let answer = request.send().await.map_err(away)?;
         let status = answer.status();
@@ -128,15 +129,4 @@ impl ConfluentRegistry {
 
 fn parsed(subject: &str, schema: &str) -> Result<Schema, Trouble> {
     Schema::parse_str(schema).map_err(|e| Trouble::fatal(format!("{subject}: {e}")))
-}
-
-/// An error and its causes: the client's own words end before they say why.
-fn chain(error: &dyn Error) -> String {
-    let mut said = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        said = format!("{said}: {cause}");
-        next = cause.source();
-    }
-    said
 }
