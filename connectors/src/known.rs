@@ -49,6 +49,7 @@ mod tests {
     use engine::{Refusal, memory::MemoryStore};
     use futures::FutureExt;
     use ports::Put;
+    use processors::detect::SeenFaces;
     use schemas::TimeBase;
 
     /// Sees nothing, and says so.
@@ -57,7 +58,7 @@ mod tests {
 
     impl Connector<FindFaces> for Open {
         async fn perform(&self, _: &FindFaces) -> Result<FoundFaces, Trouble> {
-            Ok(FoundFaces::Seen(Vec::new()))
+            Ok(FoundFaces::Seen(SeenFaces::default()))
         }
     }
 
@@ -98,11 +99,12 @@ mod tests {
             index: 3,
             time_base,
             frame_ticks: 1,
+            looked_every_ms: Some(0),
             tracks: vec![],
         };
         let found = Labels { video_id, run_id, index: 3, labels: vec![] };
         let known = known(&[("t", tracks.to_avro().unwrap()), ("l", found.to_avro().unwrap())]);
-        assert_eq!(known.perform(&faces(None)).await, Ok(FoundFaces::Seen(Vec::new())));
+        assert_eq!(known.perform(&faces(None)).await, Ok(FoundFaces::Seen(SeenFaces::default())));
         assert_eq!(known.perform(&faces(Some("t"))).await, Ok(FoundFaces::Known(tracks)));
         assert_eq!(known.perform(&labels(None)).await, Ok(FoundLabels::Seen(Vec::new())));
         assert_eq!(known.perform(&labels(Some("l"))).await, Ok(FoundLabels::Known(found)));

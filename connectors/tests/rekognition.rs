@@ -14,7 +14,7 @@ use connectors::rekognition::{Rekognition, RekognitionConfig};
 use engine::Connector;
 use ports::{ObjectRef, Refusal, Trouble};
 use processors::{
-    detect::{FindFaces, FoundFaces, SeenFace},
+    detect::{FindFaces, FoundFaces, SeenFace, SeenFaces},
     label::{FindLabels, FoundLabels, SeenLabel},
 };
 use schemas::BoundingBox;
@@ -138,7 +138,7 @@ async fn faces_of_every_page_come_back_in_order() {
     let found = rekognition.perform(&faces()).await.unwrap();
     let expected: Vec<SeenFace> =
         [0, 40, 80].map(|at_ms| SeenFace { at_ms, region: BOX, confidence: 99.5 }).to_vec();
-    assert_eq!(found, FoundFaces::Seen(expected));
+    assert_eq!(found, FoundFaces::Seen(SeenFaces { faces: expected, looked_every_ms: None }));
 
     let start = &script.asked("StartFaceDetection");
     assert_eq!(start.len(), 1);
@@ -190,7 +190,10 @@ async fn a_running_job_is_looked_at_less_and_less_often() {
         .into_iter()
         .chain([(200, json!({ "JobStatus": "SUCCEEDED", "Faces": [] }))]);
     let (script, rekognition) = start(answers).await;
-    assert_eq!(rekognition.perform(&faces()).await.unwrap(), FoundFaces::Seen(vec![]));
+    assert_eq!(
+        rekognition.perform(&faces()).await.unwrap(),
+        FoundFaces::Seen(SeenFaces::default())
+    );
     let pauses = script.pauses_ms();
     for (pause, least) in pauses[1..].iter().zip([100, 200, 300, 300, 300]) {
         assert!(*pause >= least, "{pauses:?}");
@@ -225,8 +228,31 @@ async fn a_failed_look_does_not_lose_the_job() {
     let FoundFaces::Seen(found) = rekognition.perform(&faces()).await.unwrap() else {
         panic!("nothing was known")
     };
-    assert_eq!(found.len(), 1);
+    assert_eq!(found.faces.len(), 1);
     assert_eq!(script.asked("StartFaceDetection").len(), 1);
+}
+
+#[tokio::test]
+async fn how_closely_the_detector_looked_is_what_all_pages_tell() {
+    let page = |words: &str, next: &str| {
+        let body = json!({
+            "JobStatus": "SUCCEEDED", "StatusMessage": words, "Faces": [], "NextToken": next,
+        });
+        (200, body)
+    };
+    let (every, fast) = ("looked at every frame", "looked at a frame in 150 ms");
+    for (first, second, expected) in [
+        (every, every, Some(0)),
+        (fast, fast, Some(150)),
+        (every, fast, Some(150)),
+        (every, "", None),
+        ("", every, None),
+        ("all is well", "all is well", None),
+    ] {
+        let (_script, rekognition) = start([started(), page(first, "n2"), page(second, "")]).await;
+        let found = FoundFaces::Seen(SeenFaces { faces: Vec::new(), looked_every_ms: expected });
+        assert_eq!(rekognition.perform(&faces()).await.unwrap(), found, "{first}, {second}");
+    }
 }
 
 #[tokio::test]

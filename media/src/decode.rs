@@ -4,9 +4,12 @@ use std::fmt;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
+use ff::codec::discard::Discard;
 use ffmpeg_next as ff;
 use serde::{Deserialize, Serialize};
 
+use crate::choice::{Choice, Need};
+use crate::kept::Kept;
 use crate::mask;
 use crate::orientation::Orientation;
 use crate::picture::{Converter, fit, packed_rows, squared};
@@ -61,6 +64,12 @@ impl Frame<'_> {
     /// `Internal` when FFmpeg cannot convert the pixel format.
     pub fn rgb(&mut self, max_width: u32) -> Result<RgbImage, MediaError> {
         self.converter.rgb(self.video, self.orientation, max_width)
+    }
+
+    /// Takes the picture out of the frame, which has none from then on.
+    pub fn keep(&mut self) -> Kept {
+        let video = std::mem::replace(self.video, ff::frame::Video::empty());
+        Kept { video, orientation: self.orientation }
     }
 
     /// The picture as displayed in packed RGB with square pixels, scaled down to fit into `within`
@@ -144,6 +153,35 @@ pub fn decode(
     Ok(report)
 }
 
+/// Shows `visit` those frames of `path` that `choose` takes by their times (ticks of the file), both in
+/// presentation order. Where groups of H.264 pictures are closed, only groups with such a frame are decoded,
+/// to the last of them and without the pictures that nothing else needs; else all of the file is.
+///
+/// # Errors
+/// As [`decode`], of what is decoded.
+pub fn decode_some(
+    path: &Path,
+    limits: &Limits,
+    choose: &mut dyn FnMut(i64) -> bool,
+    visit: &mut dyn FnMut(&mut Frame<'_>) -> Result<(), MediaError>,
+) -> Result<DecodeReport, MediaError> {
+    let (size, choice) = {
+        let mut source = Source::open_video(path, limits)?;
+        (source.stated_size()?, Choice::of(&mut source, choose)?)
+    };
+    let mut reader = FrameReader::open(path, size, limits)?;
+    reader.choice = Some(choice);
+    let time_base = reader.time_base;
+    let mut report = DecodeReport { frames: 0, first_pts: None, last_pts: None, time_base };
+    while let Some(mut frame) = reader.next()? {
+        report.frames += 1;
+        report.first_pts = report.first_pts.or(Some(frame.pts));
+        report.last_pts = Some(frame.pts);
+        visit(&mut frame)?;
+    }
+    Ok(report)
+}
+
 /// Decodes those frames of a core, as [`mask_clip`](crate::mask_clip) wrote it, that lie in `times`
 /// and shows them with their source PTS. `times` are those of whole closed groups, rising
 /// ([`MaskReport::encoded`](crate::MaskReport::encoded)); source PTS ticks of `time_base`.
@@ -193,6 +231,8 @@ pub(crate) struct FrameReader {
     leading: Leading,
     /// Of the packets that are decoded, ticks.
     times: Range<i64>,
+    /// Where not all frames are wanted.
+    choice: Option<Choice>,
 }
 
 /// Frames that cannot be decoded, because reading began in the middle of the film.
@@ -243,6 +283,7 @@ impl FrameReader {
             is_draining: false,
             leading: Leading::None,
             times: i64::MIN..i64::MAX,
+            choice: None,
         })
     }
 
@@ -301,7 +342,7 @@ impl FrameReader {
             }
         }
         self.limits.check_picture(self.current.width(), self.current.height())?;
-        if self.is_leading() {
+        if self.is_leading() || self.is_passed_over() {
             return self.receive();
         }
         if self.current.is_corrupt() || self.current.has_decode_errors() {
@@ -321,13 +362,27 @@ impl FrameReader {
         }
     }
 
+    fn is_passed_over(&self) -> bool {
+        let Some(choice) = &self.choice else { return false };
+        !self.current.pts().is_some_and(|pts| choice.frames.contains(&pts))
+    }
+
     fn send(&mut self) -> Result<(), MediaError> {
         let sent = match self.source.next_video_of(&self.times)? {
             Some((pts, packet)) => {
+                let need = self.choice.as_mut().map_or(Need::Frame, Choice::next);
+                if need == Need::Nothing {
+                    return Ok(());
+                }
+                if self.choice.as_ref().is_some_and(|choice| choice.is_sparing) {
+                    let is_wanted = need == Need::Frame;
+                    let left_out = if is_wanted { Discard::Default } else { Discard::NonReference };
+                    self.decoder.skip_frame(left_out);
+                }
                 if self.leading == Leading::All && packet.is_key() {
                     self.leading = Leading::Before(pts);
                 }
-                self.expected += u32::from(is_shown(&packet, self.codec));
+                self.expected += u32::from(need == Need::Frame && is_shown(&packet, self.codec));
                 self.decoder.send_packet(&packet)
             }
             None => {

@@ -112,6 +112,17 @@ impl AvcConfig {
         Ok(())
     }
 
+    /// Whether packets that were written behind `other` mean the same behind this one.
+    pub(crate) fn serves(&self, other: &Self) -> bool {
+        let holds =
+            |ours: &[Vec<u8>], theirs: &[Vec<u8>]| theirs.iter().all(|set| ours.contains(set));
+        self.length_size == other.length_size
+            && holds(&self.sps, &other.sps)
+            && holds(&self.pps, &other.pps)
+            && are_apart(&self.sps, sps_id)
+            && are_apart(&self.pps, pps_id)
+    }
+
     /// The ids of the only SPS and the only PPS, when there is one of each and lengths take 4 bytes.
     pub(crate) fn only_ids(&self) -> Option<[u32; 2]> {
         match (self.sps.as_slice(), self.pps.as_slice(), self.length_size) {

@@ -4,8 +4,10 @@
 //! file's own magic bytes decide, never one that FFmpeg guesses; outputs are written under a
 //! temporary name beside their destination and renamed when complete.
 
+mod choice;
 mod codecs;
 mod container;
+mod copies;
 mod cut;
 mod decode;
 mod display_order;
@@ -16,6 +18,7 @@ mod groups;
 mod h264;
 mod hevc;
 mod intake;
+mod kept;
 mod limits;
 mod mask;
 mod orientation;
@@ -33,9 +36,11 @@ mod stitch;
 mod verify;
 
 pub use codecs::{Codecs, codecs};
+pub use copies::{Inspected, inspect};
 pub use cut::{ClipFile, ClipSpan, CutPlan, plan_cut, write_clip};
-pub use decode::{DecodeReport, Frame, decode, decode_core};
+pub use decode::{DecodeReport, Frame, decode, decode_core, decode_some};
 pub use error::MediaError;
+pub use kept::{Kept, Shrinker};
 pub use limits::{Cancel, Limits};
 pub use mask::{MaskStyle, Region, is_masked, mask_coverage};
 pub use output::file_sha256;

@@ -182,7 +182,8 @@ struct Pictures {
 impl Pictures {
     fn open(job: &MaskJob<'_>, originals: &Source, is_smart: bool) -> Result<Self, MediaError> {
         let size = (job.probe.coded_width, job.probe.coded_height);
-        let taken = avc_config(originals)?.and_then(|config| config.only_ids()).unwrap_or_default();
+        let taken =
+            originals.avc_config()?.and_then(|config| config.only_ids()).unwrap_or_default();
         let free = (1..).find(|id| !taken.contains(id)).unwrap_or(1);
         let mut pictures = Self {
             reader: FrameReader::open(job.clip, size, job.limits)?,
@@ -199,10 +200,6 @@ impl Pictures {
         let (decoder, aspect) = (&self.reader.decoder, self.reader.pixel_aspect);
         Encoder::open(job.probe, job.render, decoder, aspect, self.parameter_set)
     }
-}
-
-fn avc_config(source: &Source) -> Result<Option<AvcConfig>, MediaError> {
-    Ok(AvcConfig::parse(&source.facts(source.video)?.extradata))
 }
 
 impl<'a> Rendering<'a> {
@@ -226,7 +223,8 @@ impl<'a> Rendering<'a> {
                     .or_else(|| AvcConfig::of_encoder(&given))
                     .ok_or_else(|| MediaError::internal("the encoder's header cannot be read"))?;
                 if is_any_copied {
-                    let theirs = avc_config(&originals)?
+                    let theirs = originals
+                        .avc_config()?
                         .ok_or_else(|| MediaError::internal("a copied clip is not H.264"))?;
                     header.merge(&theirs)?;
                 }

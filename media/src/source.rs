@@ -9,6 +9,7 @@ use ffmpeg_next as ff;
 
 use crate::container::{Container, recognise};
 use crate::ffi::{self, StreamFacts};
+use crate::h264::AvcConfig;
 use crate::intake::Intake;
 use crate::orientation::Orientation;
 use crate::repeats::Repeats;
@@ -97,6 +98,11 @@ impl Source {
             Some(matrix) => Orientation::from_display_matrix(&matrix),
             None => Ok(Orientation::default()),
         }
+    }
+
+    /// The header of H.264 video; `None` where there is none that can be read.
+    pub(crate) fn avc_config(&self) -> Result<Option<AvcConfig>, MediaError> {
+        Ok(AvcConfig::parse(&self.facts(self.video)?.extradata))
     }
 
     /// The size of the film's pictures, px: as the container states it, or as it was found.

@@ -1,5 +1,6 @@
 //! Measures a finished film against its source.
 
+use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -88,33 +89,77 @@ pub fn compare(
     limits: &Limits,
     visit: &mut dyn FnMut(&mut Compared<'_>) -> Result<(), MediaError>,
 ) -> Result<CompareReport, MediaError> {
-    let mut sources = FrameReader::open(source, size_of(source, limits)?, limits)?;
-    let mut outputs = FrameReader::open(output, size_of(output, limits)?, limits)?;
-    let (source_base, output_base) = (sources.time_base, outputs.time_base);
-    let mut frames = 0;
-    loop {
-        match (sources.next()?, outputs.next()?) {
-            (Some(source), Some(output)) => {
-                let expected = rescale(source.pts(), source_base, output_base);
-                if (expected - output.pts()).abs() > 1 {
-                    let at = output.pts();
-                    let detail = format!("frame {frames} is at {at}, in the source at {expected}");
-                    return Err(MediaError::Broken { detail });
-                }
-                visit(&mut Compared { source, output })?;
-                frames += 1;
-            }
-            (None, None) => return Ok(CompareReport { frames }),
-            (None, Some(_)) => {
-                return Err(MediaError::broken(format!(
-                    "the output has more than {frames} frames"
-                )));
-            }
-            (Some(_), None) => {
-                return Err(MediaError::broken(format!("the output has only {frames} frames")));
-            }
-        }
+    let mut pair = Pair::open(source, output, limits)?;
+    pair.see_both(i64::MIN..i64::MAX, &mut |source, output| {
+        visit(&mut Compared { source, output })
+    })?;
+    pair.finish()
+}
+
+/// A film and its source, in lock step.
+pub(crate) struct Pair {
+    pub(crate) sources: FrameReader,
+    pub(crate) outputs: FrameReader,
+    frames: u32,
+}
+
+impl Pair {
+    pub(crate) fn open(source: &Path, output: &Path, limits: &Limits) -> Result<Self, MediaError> {
+        Ok(Self {
+            sources: FrameReader::open(source, size_of(source, limits)?, limits)?,
+            outputs: FrameReader::open(output, size_of(output, limits)?, limits)?,
+            frames: 0,
+        })
     }
+
+    /// Goes on with the source's frames of `times`, its ticks, and those of the film that belong to them.
+    pub(crate) fn see_both(
+        &mut self,
+        times: Range<i64>,
+        visit: &mut dyn FnMut(Frame<'_>, Frame<'_>) -> Result<(), MediaError>,
+    ) -> Result<(), MediaError> {
+        let (source_base, output_base) = (self.sources.time_base, self.outputs.time_base);
+        self.sources.go_on(times);
+        while let Some(source) = self.sources.next()? {
+            let expected = rescale(source.pts(), source_base, output_base);
+            visit(source, next_at(&mut self.outputs, expected, self.frames)?)?;
+            self.frames += 1;
+        }
+        Ok(())
+    }
+
+    /// Goes on with the film's frame that belongs to the source's at `pts`, its ticks.
+    pub(crate) fn see_output(
+        &mut self,
+        pts: i64,
+        visit: &mut dyn FnMut(Frame<'_>) -> Result<(), MediaError>,
+    ) -> Result<(), MediaError> {
+        let expected = rescale(pts, self.sources.time_base, self.outputs.time_base);
+        visit(next_at(&mut self.outputs, expected, self.frames)?)?;
+        self.frames += 1;
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> Result<CompareReport, MediaError> {
+        let frames = self.frames;
+        if self.outputs.next()?.is_some() {
+            return Err(MediaError::broken(format!("the output has more than {frames} frames")));
+        }
+        Ok(CompareReport { frames })
+    }
+}
+
+/// The film's next frame, which must be the one at `expected`, its ticks.
+fn next_at(outputs: &mut FrameReader, expected: i64, frames: u32) -> Result<Frame<'_>, MediaError> {
+    let Some(output) = outputs.next()? else {
+        return Err(MediaError::broken(format!("the output has only {frames} frames")));
+    };
+    let at = output.pts();
+    if (expected - at).abs() > 1 {
+        let detail = format!("frame {frames} is at {at}, in the source at {expected}");
+        return Err(MediaError::Broken { detail });
+    }
+    Ok(output)
 }
 
 /// The size that [`probe`](crate::probe) answers.

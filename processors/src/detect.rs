@@ -29,10 +29,18 @@ pub struct SeenFace {
     pub confidence: f32,
 }
 
+/// What a detector has seen of a clip.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SeenFaces {
+    pub faces: Vec<SeenFace>,
+    /// See [`Tracks::looked_every_ms`].
+    pub looked_every_ms: Option<i64>,
+}
+
 /// The faces of a clip.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FoundFaces {
-    Seen(Vec<SeenFace>),
+    Seen(SeenFaces),
     /// Those of an older run of the video, linked already.
     Known(Tracks),
 }
@@ -72,8 +80,11 @@ impl Processor for Detect {
     ) -> Result<Outcome<FacesDetected>, Refusal> {
         let event = input.event;
         let time_base = clip_times(&event)?;
-        let (faces, linked) = match found {
-            FoundFaces::Seen(seen) => link(&event, time_base, &seen),
+        let (faces, linked, looked_every_ms) = match found {
+            FoundFaces::Seen(seen) => {
+                let (faces, linked) = link(&event, time_base, &seen);
+                (faces, linked, seen.looked_every_ms)
+            }
             FoundFaces::Known(known) => {
                 if (known.index, known.time_base) != (event.index, time_base) {
                     return Err(Poison::new(
@@ -87,7 +98,8 @@ impl Processor for Detect {
                 }
                 let points = known.tracks.iter().flat_map(|track| &track.points);
                 let sure = event.face_threshold * 100.0;
-                (points.filter(|point| point.confidence >= sure).count(), known.tracks)
+                let faces = points.filter(|point| point.confidence >= sure).count();
+                (faces, known.tracks, known.looked_every_ms)
             }
         };
         let faces = i32::try_from(faces).unwrap_or(i32::MAX);
@@ -99,6 +111,7 @@ impl Processor for Detect {
             index: event.index,
             time_base,
             frame_ticks: event.frame_ticks,
+            looked_every_ms,
             tracks: linked,
         };
         Ok(Outcome::event(FacesDetected {
@@ -135,9 +148,10 @@ impl Processor for Detect {
 }
 
 /// How many sure sightings there were, and the tracks they make.
-fn link(event: &ClipsReady, time_base: TimeBase, seen: &[SeenFace]) -> (usize, Vec<Track>) {
-    let sightings = sightings(event, time_base, seen);
+fn link(event: &ClipsReady, time_base: TimeBase, seen: &SeenFaces) -> (usize, Vec<Track>) {
+    let sightings = sightings(event, time_base, &seen.faces);
     let rules = Rules::of(time_base, event.frame_ticks, event.extend_ms, event.face_threshold);
+    let rules = Rules { is_told: seen.looked_every_ms.is_some(), ..rules };
     let sure = sightings.iter().filter(|sighting| sighting.confidence >= rules.sure).count();
     (sure, tracks::track(sightings, rules))
 }
@@ -178,9 +192,14 @@ mod tests {
         SeenFace { at_ms, region, confidence: 90.0 }
     }
 
+    /// The answer of a detector that does not tell how closely it looked.
+    fn of(faces: Vec<SeenFace>) -> FoundFaces {
+        FoundFaces::Seen(SeenFaces { faces, looked_every_ms: None })
+    }
+
     /// The tracks a clip's answer comes to.
     fn tracks(input: Input<ClipsReady>, faces: Vec<SeenFace>) -> Tracks {
-        let outcome = Detect.conclude(input, FoundFaces::Seen(faces)).unwrap();
+        let outcome = Detect.conclude(input, of(faces)).unwrap();
         let [object] = &outcome.objects[..] else { panic!("{outcome:?}") };
         let tracks = Tracks::from_avro(&object.body).unwrap();
         assert_eq!(object.to.key, outcome.events[0].tracks_key);
@@ -224,7 +243,7 @@ mod tests {
     fn sightings_below_the_threshold_are_left_out_and_no_others() {
         let confidences = [49.0, 50.0, 0.0, 100.0, f32::NAN, 1e9];
         let faces = confidences.map(|confidence| SeenFace { confidence, ..seen(0, 0.3) });
-        let outcome = Detect.conclude(third(), FoundFaces::Seen(faces.to_vec())).unwrap();
+        let outcome = Detect.conclude(third(), of(faces.to_vec())).unwrap();
         assert_eq!(outcome.events[0].faces, 4);
     }
 
@@ -254,7 +273,7 @@ mod tests {
         faces.extend((0..50).map(|n| seen(n * 40, 0.7)));
         let mut reversed = faces.clone();
         reversed.reverse();
-        let bytes = |faces| Detect.conclude(third(), FoundFaces::Seen(faces)).unwrap().objects;
+        let bytes = |faces| Detect.conclude(third(), of(faces)).unwrap().objects;
         assert_eq!(bytes(faces), bytes(reversed));
     }
 
@@ -276,6 +295,26 @@ mod tests {
     }
 
     #[test]
+    fn how_closely_the_detector_looked_is_kept_and_a_face_seen_once_is_masked_for_less() {
+        let mut ends = Vec::new();
+        for looked_every_ms in [None, Some(150), Some(0)] {
+            let found =
+                FoundFaces::Seen(SeenFaces { faces: vec![seen(5000, 0.3)], looked_every_ms });
+            let outcome = Detect.conclude(third(), found).unwrap();
+            let tracks = Tracks::from_avro(&outcome.objects[0].body).unwrap();
+            assert_eq!(tracks.looked_every_ms, looked_every_ms);
+            ends.push(tracks.tracks[0].points.last().unwrap().pts - 23 * 12_800);
+        }
+        assert_eq!(ends, [12_800, 2_560, 2_560]);
+        let mut replayed = third();
+        replayed.event.faces_of = Some("older".to_owned());
+        let known = Tracks { looked_every_ms: Some(150), ..tracks(third(), vec![seen(5000, 0.3)]) };
+        let outcome = Detect.conclude(replayed, FoundFaces::Known(known)).unwrap();
+        let tracks = Tracks::from_avro(&outcome.objects[0].body).unwrap();
+        assert_eq!(tracks.looked_every_ms, Some(150));
+    }
+
+    #[test]
     fn a_clip_without_faces_is_a_result_too() {
         assert_eq!(tracks(third(), Vec::new()).tracks, []);
     }
@@ -294,7 +333,7 @@ mod tests {
             let mut input = third();
             change(&mut input.event);
             assert_eq!(reason(&Detect.plan(&input).unwrap_err()), "malformed_event");
-            let found = FoundFaces::Seen(vec![seen(0, 0.1)]);
+            let found = of(vec![seen(0, 0.1)]);
             assert_eq!(reason(&Detect.conclude(input, found).unwrap_err()), "malformed_event");
         }
     }

@@ -12,6 +12,10 @@ pub struct Tracks {
     pub time_base: TimeBase,
     /// Mean ticks per frame.
     pub frame_ticks: i64,
+    /// The detector told that it looked at a frame in so many milliseconds at least, 0 being every frame, and at
+    /// every frame where faces come and go; `None` where it told nothing.
+    #[serde(default)]
+    pub looked_every_ms: Option<i64>,
     pub tracks: Vec<Track>,
 }
 

@@ -18,6 +18,7 @@ fn tracks() -> Tracks {
         index: 3,
         time_base: TimeBase { num: 1, den: 12_800 },
         frame_ticks: 10,
+        looked_every_ms: Some(150),
         tracks: vec![
             Track { id: 0, points: vec![point(100, 0.1), point(200, 0.3), point(300, 0.3)] },
             Track { id: 1, points: vec![point(250, 0.8)] },

@@ -19,7 +19,7 @@ fn limits() -> Limits {
 
 /// Every face the detector finds in the source must be hidden in the film. By pixels: inside its
 /// box the film differs from its source by several levels and by far more than where there is no mask.
-fn assert_faces_are_hidden(source: &Path, film: &Path) -> usize {
+pub(crate) fn assert_faces_are_hidden(source: &Path, film: &Path) -> usize {
     let models = Models::find(None).unwrap();
     let mut detector = FaceDetector::new(&models, 2).unwrap();
     let mut boxes = 0;

@@ -1,6 +1,7 @@
 //! The mill, through the doors a user has: the program, HTTP, Kafka.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod blind;
 mod catalogue;
 mod crash;
 mod end_to_end;

@@ -1,6 +1,6 @@
 //! How closely films are looked at.
 
-use crate::{FaceBox, FaceSample, RgbImage, VisionError};
+use crate::{FaceBox, FaceSample, VisionError};
 use serde::{Deserialize, Serialize};
 
 /// What faces that are there for a moment are worth beside speed.
@@ -9,17 +9,21 @@ pub enum Profile {
     /// Every frame is looked at.
     #[default]
     Careful,
-    /// Where the detector is sure, and sees the same faces [`FAST_MS`] later or none at both times, the
-    /// frames in between are passed over: a face that is there for less is not seen.
+    /// The first frame of every [`FAST_MS`] is looked at. Where the detector is sure, and sees the same faces on
+    /// two such frames or none on both, those in between are passed over: a face that is there for less is not
+    /// seen.
     Fast,
 }
 
-/// Frames nearer than this to the last one that was looked at wait whether they need to be.
+/// The first frame of every such stretch of time is looked at.
 pub const FAST_MS: i64 = 150;
-/// This many pictures wait at most: what a film says of its times may be anything.
-const MOST_WAITING: usize = 32;
+/// Pictures that wait take this much memory at most: what a film says of its times may be anything.
+const MOST_WAITING_BYTES: usize = 64 << 20;
 /// How a detector's name ends where it worked fast; receipts say so.
 const FAST: &str = ", fast: a frame in 150 ms";
+const EVERY_FRAME: &str = "looked at every frame";
+const A_FRAME_IN: &str = "looked at a frame in ";
+const MS: &str = " ms";
 /// Faces less sure than this are looked at on every frame.
 const SURE: f32 = 50.0;
 /// Boxes overlap by this (intersection over union) or the face moves fast.
@@ -41,24 +45,42 @@ impl Profile {
         if name.ends_with(FAST) { Self::Fast } else { Self::Careful }
     }
 
-    /// Shortest time between two frames that are looked at, ms.
-    fn pause_ms(self) -> i64 {
+    /// A frame in so many milliseconds is looked at at least; 0 for every frame.
+    #[must_use]
+    pub fn pause_ms(self) -> i64 {
         match self {
             Self::Careful => 0,
             Self::Fast => FAST_MS,
         }
     }
 
-    /// Which frames of a finished film are looked at.
+    /// What a detector that works so tells of it.
+    #[must_use]
+    pub fn told(self) -> String {
+        match self {
+            Self::Careful => EVERY_FRAME.to_owned(),
+            Self::Fast => format!("{A_FRAME_IN}{FAST_MS}{MS}"),
+        }
+    }
+
+    /// How long a detector that tells this has looked away at most, ms; `None` where it tells nothing of it.
+    #[must_use]
+    pub fn pause_told(words: &str) -> Option<i64> {
+        if words == EVERY_FRAME {
+            return Some(0);
+        }
+        words.strip_prefix(A_FRAME_IN)?.strip_suffix(MS)?.parse().ok().filter(|ms| *ms > 0)
+    }
+
+    /// Which frames of a film are looked at.
     #[must_use]
     pub fn grid(self) -> Grid {
         Grid { pause_ms: self.pause_ms(), last: None }
     }
 }
 
-/// Chooses the first frame of every [`FAST_MS`] of a film's own time, so that all who ask about a film, and
-/// about a part of it from its first frame on, choose the same frames: what the check before publishing
-/// looks at, the second look has looked at.
+/// Chooses the first frame of every [`FAST_MS`]. All who ask about a clip, in times from its first frame on,
+/// choose the same frames: what the check before publishing looks at, the detector has looked at.
 #[derive(Debug)]
 pub struct Grid {
     pause_ms: i64,
@@ -66,7 +88,7 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Whether the next frame, `at_ms` in the film's time, is looked at.
+    /// Whether the next frame, `at_ms` from the first, is looked at.
     pub fn is_looked_at(&mut self, at_ms: i64) -> bool {
         if self.pause_ms == 0 {
             return true;
@@ -76,54 +98,67 @@ impl Grid {
     }
 }
 
+/// A frame that may be looked at.
+#[derive(Debug)]
+pub(crate) struct Moment<P> {
+    /// From the first frame.
+    pub(crate) at_ms: i64,
+    pub(crate) picture: P,
+    /// Memory that it takes.
+    pub(crate) bytes: usize,
+    /// It is looked at whatever comes.
+    pub(crate) is_due: bool,
+}
+
 /// Looks at the frames of a film, or lets them wait.
 #[derive(Debug)]
-pub(crate) struct Looking {
-    pause_ms: i64,
-    /// What was last looked at, and the faces there.
-    last: Option<(i64, Vec<FaceBox>)>,
-    /// Frames since then.
-    waiting: Vec<(i64, RgbImage)>,
+pub(crate) struct Looking<P> {
+    /// The faces of the last one that was due.
+    last: Option<Vec<FaceBox>>,
+    /// Frames since then, and the memory that they take.
+    waiting: Vec<(i64, P)>,
+    waiting_bytes: usize,
     pub(crate) samples: Vec<FaceSample>,
 }
 
 /// Finds the faces of a picture.
-type Detect<'a> = dyn FnMut(&RgbImage) -> Result<Vec<FaceBox>, VisionError> + 'a;
+type Detect<'a, P> = dyn FnMut(&P) -> Result<Vec<FaceBox>, VisionError> + 'a;
 
-impl Looking {
-    pub(crate) fn new(profile: Profile) -> Self {
-        Self { pause_ms: profile.pause_ms(), last: None, waiting: Vec::new(), samples: Vec::new() }
+impl<P> Looking<P> {
+    pub(crate) fn new() -> Self {
+        Self { last: None, waiting: Vec::new(), waiting_bytes: 0, samples: Vec::new() }
     }
 
-    /// The next frame, `at_ms` from the first.
     pub(crate) fn see(
         &mut self,
-        at_ms: i64,
-        picture: RgbImage,
-        detect: &mut Detect<'_>,
+        moment: Moment<P>,
+        detect: &mut Detect<'_, P>,
     ) -> Result<(), VisionError> {
-        let is_near = |(last_ms, _): &(i64, _)| at_ms - last_ms < self.pause_ms;
-        if self.waiting.len() < MOST_WAITING && self.last.as_ref().is_some_and(is_near) {
+        let Moment { at_ms, picture, bytes, is_due } = moment;
+        if !is_due && self.waiting_bytes + bytes <= MOST_WAITING_BYTES {
             self.waiting.push((at_ms, picture));
+            self.waiting_bytes += bytes;
             return Ok(());
         }
         let faces = detect(&picture)?;
-        let is_calm = self.last.as_ref().is_some_and(|(_, before)| are_same(before, &faces));
+        let is_calm = self.last.as_ref().is_some_and(|before| are_same(before, &faces));
         if is_calm {
             self.waiting.clear();
+            self.waiting_bytes = 0;
         } else {
             self.finish(detect)?;
         }
         self.samples.push(FaceSample { at_ms, faces: faces.clone() });
-        self.last = Some((at_ms, faces));
+        self.last = Some(faces);
         Ok(())
     }
 
     /// Looks at what waits: nothing is known of what comes after it.
-    pub(crate) fn finish(&mut self, detect: &mut Detect<'_>) -> Result<(), VisionError> {
+    pub(crate) fn finish(&mut self, detect: &mut Detect<'_, P>) -> Result<(), VisionError> {
         for (at_ms, picture) in self.waiting.drain(..) {
             self.samples.push(FaceSample { at_ms, faces: detect(&picture)? });
         }
+        self.waiting_bytes = 0;
         Ok(())
     }
 }
@@ -151,12 +186,13 @@ mod tests {
 
     /// The times that are looked at of a film of 25 frames a second, whose faces are `faces` of the time.
     fn looked_at(profile: Profile, faces: impl Fn(i64) -> Vec<FaceBox>) -> Vec<(i64, usize)> {
-        let mut looking = Looking::new(profile);
+        let (mut looking, mut grid) = (Looking::new(), profile.grid());
         // The picture tells the detector its time.
-        let mut detect = |picture: &RgbImage| Ok(faces(i64::from(picture.width)));
+        let mut detect = |picture: &i64| Ok(faces(*picture));
         for at_ms in (0..=1000).step_by(40) {
-            let picture = RgbImage { width: at_ms as u32, height: 1, data: Vec::new() };
-            looking.see(at_ms, picture, &mut detect).unwrap();
+            let is_due = grid.is_looked_at(at_ms);
+            let moment = Moment { at_ms, picture: at_ms, bytes: 1, is_due };
+            looking.see(moment, &mut detect).unwrap();
         }
         looking.finish(&mut detect).unwrap();
         looking.samples.iter().map(|sample| (sample.at_ms, sample.faces.len())).collect()
@@ -170,7 +206,7 @@ mod tests {
 
     #[test]
     fn fast_passes_over_what_does_not_change_and_sees_the_last_frames() {
-        let times = [0, 160, 320, 480, 640, 800, 960, 1000];
+        let times = [0, 160, 320, 480, 600, 760, 920, 960, 1000];
         assert_eq!(looked_at(Profile::Fast, |_| Vec::new()), times.map(|at| (at, 0)));
         assert_eq!(looked_at(Profile::Fast, |_| vec![face(0.3, 90.0)]), times.map(|at| (at, 1)));
     }
@@ -184,28 +220,26 @@ mod tests {
 
     #[test]
     fn a_film_whose_times_stand_still_fills_no_memory() {
-        let mut looking = Looking::new(Profile::Fast);
+        let mut looking = Looking::new();
         for _ in 0..200 {
-            let picture = RgbImage { width: 1, height: 1, data: Vec::new() };
-            looking.see(0, picture, &mut |_| Ok(Vec::new())).unwrap();
-            assert!(looking.waiting.len() <= MOST_WAITING);
+            let moment = Moment { at_ms: 0, picture: (), bytes: 6 << 20, is_due: false };
+            looking.see(moment, &mut |()| Ok(Vec::new())).unwrap();
+            assert!(looking.waiting.len() <= 10);
         }
     }
 
     #[test]
-    fn a_part_of_a_film_is_looked_at_on_the_frames_of_the_whole() {
+    fn a_grid_is_that_of_the_clip_wherever_it_begins() {
         let chosen = |times: std::ops::Range<i64>| {
             let mut grid = Profile::Fast.grid();
             times.step_by(40).filter(|at| grid.is_looked_at(*at)).collect::<Vec<_>>()
         };
-        let whole = chosen(-400..4000);
-        assert!(
-            whole.windows(2).all(|pair| (80..=220).contains(&(pair[1] - pair[0]))),
-            "{whole:?}"
-        );
-        let part = chosen(1200..2000);
-        let in_part: Vec<_> = whole.into_iter().filter(|at| (1200..2000).contains(at)).collect();
-        assert!(in_part.iter().all(|at| part.contains(at)), "{in_part:?} of {part:?}");
+        let whole = chosen(0..4000);
+        assert!(whole.windows(2).all(|pair| pair[1] - pair[0] < 2 * FAST_MS), "{whole:?}");
+        // The first of a part may lie in the middle of a stretch.
+        let part = chosen(1240..2000);
+        let in_part: Vec<_> = whole.into_iter().filter(|at| (1240..2000).contains(at)).collect();
+        assert!(part.ends_with(&in_part) && part.len() <= in_part.len() + 1, "{part:?}");
         let mut every = Profile::Careful.grid();
         assert!((0..10).all(|at| every.is_looked_at(at)));
     }
@@ -222,11 +256,11 @@ mod tests {
             (400, 1),
             (440, 1),
             (480, 1),
-            (520, 1),
-            (560, 1),
             (600, 1),
             (640, 0),
-            (800, 0),
+            (680, 0),
+            (720, 0),
+            (760, 0),
         ];
         assert_eq!(around, expected);
     }
@@ -244,5 +278,15 @@ mod tests {
             assert_eq!(Profile::of(&profile.name("yunet_s@640 a0bc")), profile);
         }
         assert!(FAST.contains(&format!(" {FAST_MS} ms")));
+    }
+
+    #[test]
+    fn a_detector_that_tells_nothing_is_not_believed() {
+        for profile in [Profile::Careful, Profile::Fast] {
+            assert_eq!(Profile::pause_told(&profile.told()), Some(profile.pause_ms()));
+        }
+        for words in ["", "ok", "looked at a frame in 0 ms", "looked at a frame in -5 ms"] {
+            assert_eq!(Profile::pause_told(words), None, "{words}");
+        }
     }
 }

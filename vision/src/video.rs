@@ -2,14 +2,22 @@
 
 use crate::{
     FaceBox, FaceDetector, LabelBox, LabelDetector, Profile, VisionError, faces, labels,
-    profile::Looking,
+    profile::{Looking, Moment},
 };
-use media::{Frame, Limits, MediaError, Probe, RgbImage};
+use media::{Frame, Kept, Limits, MediaError, Probe, RgbImage, Shrinker};
 use serde::{Deserialize, Serialize};
-use std::{ops::ControlFlow, path::Path};
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    sync::mpsc::{Receiver, sync_channel},
+    thread,
+};
 
 /// Time between two frames that are looked at for labels, ms.
 const LABEL_EVERY_MS: i64 = 1000;
+
+/// Frames that decoding may be ahead of the detector: bounds memory.
+const FRAMES_IN_FLIGHT: usize = 4;
 
 /// What was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,8 +33,6 @@ pub struct VideoInfo {
     pub codec: String,
     /// `mp4` (also mov), `matroska` (also webm), `avi` or `mpegts`.
     pub container: String,
-    /// Frames that were decoded.
-    pub frames: u32,
 }
 
 /// The faces of one frame, perhaps none.
@@ -76,17 +82,66 @@ pub fn faces_in_video(
     limits: &Limits,
     progress: &mut dyn FnMut(u32),
 ) -> Result<VideoFaces, VisionError> {
-    let mut looking = Looking::new(profile);
-    let mut detect = |picture: &RgbImage| detector.detect(picture, threshold);
-    let video = look(file, limits, progress, &mut |at_ms, frame| {
-        looking.see(at_ms, shrunk(frame, faces::input_size)?, &mut detect)
+    let probe = media::probe(file, limits)?;
+    let samples = thread::scope(|scope| {
+        let (moments, queue) = sync_channel(FRAMES_IN_FLIGHT);
+        let eyes = scope.spawn(move || see_faces(&queue, detector, threshold));
+        let (mut grid, mut frames) = (profile.grid(), 0);
+        let decoded = media::decode(file, limits, &mut |frame| {
+            let at_ms = since_start(&probe, frame.pts());
+            let is_due = grid.is_looked_at(at_ms);
+            let (picture, bytes) = if is_due {
+                (Picture::Shrunk(shrunk(frame, faces::input_size)?), 0)
+            } else {
+                let kept = frame.keep();
+                let bytes = kept.bytes();
+                (Picture::Kept(kept), bytes)
+            };
+            frames += 1;
+            progress(frames);
+            // A closed queue means that the detector failed; its error is the one to tell.
+            let sent = moments.send(Moment { at_ms, picture, bytes, is_due });
+            Ok(if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        });
+        drop(moments);
+        let seen = eyes.join().unwrap_or_else(|_| {
+            Err(VisionError::inference(crate::DETECTOR, "its thread has panicked"))
+        });
+        decoded.map_err(VisionError::from).and(seen)
     })?;
-    looking.finish(&mut detect)?;
-    Ok(VideoFaces { video, samples: looking.samples })
+    Ok(VideoFaces { video: info(probe), samples })
 }
 
-/// Looks for things on the first frame of every second. All frames are decoded, and `progress`
-/// gets their number; `limits.cancel` stops it.
+/// A frame on its way to the detector.
+enum Picture {
+    Shrunk(RgbImage),
+    /// In the size of the film, as it may be passed over.
+    Kept(Kept),
+}
+
+fn see_faces(
+    queue: &Receiver<Moment<Picture>>,
+    detector: &mut FaceDetector,
+    threshold: f32,
+) -> Result<Vec<FaceSample>, VisionError> {
+    let (mut looking, mut shrinker) = (Looking::new(), Shrinker::default());
+    let mut detect = |picture: &Picture| match picture {
+        Picture::Shrunk(picture) => detector.detect(picture, threshold),
+        Picture::Kept(kept) => {
+            let (width, height) = kept.size();
+            let (width, _) = faces::input_size(width.max(1), height.max(1));
+            detector.detect(&shrinker.rgb(kept, width)?, threshold)
+        }
+    };
+    for moment in queue {
+        looking.see(moment, &mut detect)?;
+    }
+    looking.finish(&mut detect)?;
+    Ok(looking.samples)
+}
+
+/// Looks for things on the first frame of every second, and decodes no more than these need where the film
+/// allows that. `progress` gets the number of frames looked at; `limits.cancel` stops it.
 ///
 /// # Errors
 /// Those of [`media`] about the file, or of the model.
@@ -96,53 +151,35 @@ pub fn labels_in_video(
     limits: &Limits,
     progress: &mut dyn FnMut(u32),
 ) -> Result<VideoLabels, VisionError> {
+    let probe = media::probe(file, limits)?;
     let mut samples = Vec::new();
     let mut next_second = 0;
-    let video = look(file, limits, progress, &mut |at_ms, frame| {
-        let second = at_ms.div_euclid(LABEL_EVERY_MS);
-        if second < next_second {
-            return Ok(());
-        }
-        next_second = second + 1;
-        let labels = detector.detect(&shrunk(frame, labels::input_size)?)?;
-        samples.push(LabelSample { at_ms, labels });
-        Ok(())
-    })?;
-    Ok(VideoLabels { video, samples })
-}
-
-/// Decodes a file and shows `see` every frame with its time.
-fn look(
-    file: &Path,
-    limits: &Limits,
-    progress: &mut dyn FnMut(u32),
-    see: &mut dyn FnMut(i64, &mut Frame<'_>) -> Result<(), VisionError>,
-) -> Result<VideoInfo, VisionError> {
-    let probe = media::probe(file, limits)?;
+    let mut choose = |pts| {
+        let second = since_start(&probe, pts).div_euclid(LABEL_EVERY_MS);
+        let is_first = second >= next_second;
+        next_second = next_second.max(second + 1);
+        is_first
+    };
     let mut failure = None;
-    let mut frames = 0;
-    let report = media::decode(file, limits, &mut |frame| {
+    let decoded = media::decode_some(file, limits, &mut choose, &mut |frame| {
         let at_ms = since_start(&probe, frame.pts());
-        match see(at_ms, frame) {
-            Ok(()) => {
-                frames += 1;
-                progress(frames);
-                Ok(ControlFlow::Continue(()))
-            }
-            Err(VisionError::Media(error)) => Err(error),
+        match detector.detect(&shrunk(frame, labels::input_size)?) {
+            Ok(labels) => samples.push(LabelSample { at_ms, labels }),
             Err(error) => {
                 failure = Some(error);
-                Ok(ControlFlow::Break(()))
+                return Err(MediaError::Cancelled);
             }
         }
-    })?;
+        progress(u32::try_from(samples.len()).unwrap_or(u32::MAX));
+        Ok(())
+    });
     match failure {
         Some(error) => Err(error),
-        None => Ok(info(probe, report.frames)),
+        None => Ok(decoded.map(|_| VideoLabels { video: info(probe), samples })?),
     }
 }
 
-fn info(probe: Probe, frames: u32) -> VideoInfo {
+fn info(probe: Probe) -> VideoInfo {
     VideoInfo {
         duration_ms: probe.duration_ms,
         frame_rate: probe.frame_rate.as_f64(),
@@ -150,7 +187,6 @@ fn info(probe: Probe, frames: u32) -> VideoInfo {
         height: probe.height,
         codec: probe.video_codec,
         container: probe.container,
-        frames,
     }
 }
 

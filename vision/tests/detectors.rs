@@ -127,7 +127,7 @@ fn a_portrait_of_a_man_in_a_suit_shows_a_person_with_a_tie() {
 fn every_frame_of_a_film_is_looked_at_and_its_times_are_those_of_its_frames() {
     let mut seen = 0;
     let found = faces_of_film("head-pose-two.mp4", &mut |n| seen = n);
-    assert_eq!((found.samples.len(), found.video.frames, seen), (56, 56, 56));
+    assert_eq!((found.samples.len(), seen), (56, 56));
     assert_eq!(found.samples[0].at_ms, 0);
     assert!(found.samples.is_sorted_by(|a, b| a.at_ms < b.at_ms));
     let frame_ms = found.samples[1].at_ms;

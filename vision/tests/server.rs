@@ -222,6 +222,43 @@ async fn pages_together_are_the_whole_and_wrong_tokens_are_refused() {
 }
 
 #[tokio::test]
+async fn every_page_of_faces_tells_how_closely_was_looked_also_after_a_start_with_another_profile()
+{
+    let data = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::default());
+    store.put("films", "pose.mp4", std::fs::read(footage("head-pose-two.mp4")).unwrap());
+    let with = |profile| ServerOptions { profile, ..options(data.path(), store.clone()) };
+    let server = Server::start(with(Profile::Fast)).await.unwrap();
+    let job = start_faces(&client(&server), "pose.mp4", Some("told")).await;
+    let told = faces(&client(&server), &job).await.status_message;
+    assert_eq!(told.as_deref(), Some("looked at a frame in 150 ms"));
+    server.stop().await;
+    let server = Server::start(with(Profile::Careful)).await.unwrap();
+    let client = client(&server);
+    assert_eq!(start_faces(&client, "pose.mp4", Some("told")).await, job);
+    assert_eq!(faces(&client, &job).await.status_message, told);
+    let anew = start_faces(&client, "pose.mp4", None).await;
+    let get = client.get_face_detection().job_id(&anew).max_results(5);
+    assert_eq!(
+        faces(&client, &anew).await.status_message.as_deref(),
+        Some("looked at every frame")
+    );
+    let page = get.send().await.unwrap();
+    assert!(page.next_token.is_some() && page.status_message.is_some());
+    let labels = client.start_label_detection().video(film("pose.mp4")).send().await.unwrap();
+    let labels = labels.job_id.unwrap();
+    loop {
+        let page = client.get_label_detection().job_id(&labels).send().await.unwrap();
+        if page.job_status() != Some(&VideoJobStatus::InProgress) {
+            assert_eq!(page.status_message, None);
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn wrong_requests_are_refused_by_the_names_aws_uses() {
     let bench = bench().await;
     let client = &bench.client;

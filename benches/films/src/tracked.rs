@@ -39,6 +39,7 @@ pub(crate) fn count(film: &Path, truth: &Truth, sample_ms: i64) -> Result<Leaks,
     let tracks = Tracks {
         time_base: TIME_BASE,
         frame_ticks: frame_ms,
+        looked_every_ms: None,
         tracks: track(sightings, rules),
         video_id: String::new(),
         run_id: String::new(),

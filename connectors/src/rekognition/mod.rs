@@ -18,7 +18,7 @@ use engine::{Connector, Metrics, Service};
 use patience::Patience;
 use ports::{ObjectRef, Trouble};
 use processors::{
-    detect::{FindFaces, FoundFaces, SeenFace},
+    detect::{FindFaces, FoundFaces, SeenFace, SeenFaces},
     label::{FindLabels, FoundLabels, SeenLabel},
 };
 use schemas::BoundingBox;
@@ -135,7 +135,7 @@ impl Connector<FindFaces> for Rekognition {
         let job = self.calls.count("start_face_detection", started).await?;
         let mut patience = Patience::new(self.poll);
         let mut next: Option<String> = None;
-        let mut faces = Vec::new();
+        let (mut faces, mut looked) = (Vec::new(), Some(0));
         loop {
             let look = self
                 .client
@@ -155,13 +155,15 @@ impl Connector<FindFaces> for Rekognition {
                 sleep(patience.running(clip)?).await;
                 continue;
             }
+            let told = page.status_message.as_deref().and_then(vision::Profile::pause_told);
+            looked = looked.zip(told).map(|(before, told)| before.max(told));
             for seen in page.faces.into_iter().flatten() {
                 faces.push(face(&seen).ok_or_else(|| garbled(clip, "a face without a box"))?);
             }
             next = page.next_token.filter(|token| !token.is_empty());
             if next.is_none() {
                 self.count_footage("detect", page.video_metadata.as_ref());
-                return Ok(FoundFaces::Seen(faces));
+                return Ok(FoundFaces::Seen(SeenFaces { faces, looked_every_ms: looked }));
             }
         }
     }

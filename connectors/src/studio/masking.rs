@@ -1,6 +1,9 @@
 //! `MaskClip`: the core of a clip is rendered with its tracked faces masked.
 
-use super::{Studio, footage, probe, second_look::faces_in_the_clear};
+use super::{
+    Studio, footage, probe,
+    second_look::{faces_in_the_clear, is_looked_at},
+};
 use bytes::Bytes;
 use confine::Work;
 use engine::{Connector, FrameKind, Trouble};
@@ -9,7 +12,7 @@ use ports::{ObjectRef, Put};
 use processors::blur::{MaskClip, Masked};
 use schemas::{Blur, BoundingBox, ClipEntry, Manifest, Masking, RenderMode, Tracks, keys};
 use serde::{Deserialize, Serialize};
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, slice::from_ref, sync::Arc};
 use vision::{FaceDetector, Models, Profile};
 
 /// A clip may grow a little when it is rendered again.
@@ -130,21 +133,18 @@ impl Work for MaskCore {
             let report = media::mask_clip(&job, &regions_at, &mut |_| {})?;
             let masking = &self.masking;
             let profile = Profile::of(&masking.detector);
-            let is_copy = report.encoded.is_empty() && profile == Profile::Careful;
-            let missed = if masking.blur == Blur::None || looks == SECOND_LOOKS || is_copy {
+            // Copied packets show what the detector has seen, if it has.
+            let whole = self.span.core_start..self.span.core_end;
+            let times =
+                if is_looked_at(&tracks, profile) { &report.encoded } else { from_ref(&whole) };
+            let is_over = masking.blur == Blur::None || looks == SECOND_LOOKS || times.is_empty();
+            let missed = if is_over {
                 Vec::new()
             } else {
                 let mut detector = FaceDetector::new(&models, limits.threads)?;
                 let closely = (masking.verify_threshold, profile);
-                faces_in_the_clear(
-                    &self.out,
-                    &self.span,
-                    &report.encoded,
-                    &tracks,
-                    &mut detector,
-                    closely,
-                    limits,
-                )?
+                let (out, span) = (&self.out, &self.span);
+                faces_in_the_clear(out, span, times, &tracks, &mut detector, closely, limits)?
             };
             if missed.is_empty() {
                 tracks.tracks.drain(..known);

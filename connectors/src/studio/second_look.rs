@@ -6,9 +6,8 @@
 
 use super::masking::region;
 use media::{ClipSpan, Limits, MediaError};
-use processors::tracks::{EVERY_FRAME_MS, is_every_frame};
 use schemas::{Track, TrackPoint, Tracks};
-use std::{ops::Range, path::Path, slice};
+use std::{ops::Range, path::Path};
 use vision::{FaceDetector, Profile};
 
 /// The detector's working width.
@@ -20,38 +19,30 @@ const HOLD_MS: i64 = 200;
 /// A face seen once gets a box larger by this share on each side.
 const GROW: f32 = 0.1;
 
-/// Whether the sightings of some face tell that every frame was looked at.
-fn is_of_every_frame(tracks: &Tracks) -> bool {
-    let near = tracks.time_base.to_ticks(EVERY_FRAME_MS);
-    tracks.tracks.iter().any(|track| {
-        let seen = track.points.iter().filter(|point| point.confidence > 0.0);
-        is_every_frame(seen.map(|point| point.pts).collect(), near, tracks.frame_ticks)
-    })
+/// Whether the detector told that it has looked at all the frames that the check before publishing will look at.
+pub(super) fn is_looked_at(tracks: &Tracks, profile: Profile) -> bool {
+    tracks.looked_every_ms.is_some_and(|pause_ms| pause_ms <= profile.pause_ms())
 }
 
-/// The faces of a rendered core that no mask of `tracks` touches, as tracks to be masked. Where the
-/// first look has seen every frame, only what was `encoded` anew is looked at: copied packets show
-/// what it has seen. A fast one passes over frames, also between such as follow one another.
+/// The faces of a rendered core that no mask of `tracks` touches, as tracks to be masked; within `times`, which
+/// are those of whole groups. A fast look passes over frames, also between such as follow one another.
 ///
 /// The threshold is 0 to 1.
 pub(super) fn faces_in_the_clear(
     rendered: &Path,
     span: &ClipSpan,
-    encoded: &[Range<i64>],
+    times: &[Range<i64>],
     tracks: &Tracks,
     detector: &mut FaceDetector,
     (threshold, profile): (f32, Profile),
     limits: &Limits,
 ) -> Result<Vec<Track>, MediaError> {
     let hold = tracks.time_base.to_ticks(HOLD_MS);
-    let whole = span.core_start..span.core_end;
-    let is_seen = profile == Profile::Careful && is_of_every_frame(tracks);
-    let looked_at = if is_seen { encoded } else { slice::from_ref(&whole) };
     let time_base = media::Rational { num: tracks.time_base.num, den: tracks.time_base.den };
     let mut found = Vec::new();
     let mut grid = profile.grid();
-    media::decode_core(rendered, span, time_base, looked_at, limits, &mut |pts, frame| {
-        if !grid.is_looked_at(tracks.time_base.to_ms(pts)) {
+    media::decode_core(rendered, span, time_base, times, limits, &mut |pts, frame| {
+        if !grid.is_looked_at(tracks.time_base.to_ms(pts - span.margin_start)) {
             return Ok(());
         }
         let masks: Vec<_> = tracks.regions_at(pts).iter().map(region).collect();
@@ -73,4 +64,31 @@ pub(super) fn faces_in_the_clear(
         Ok(())
     })?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_detector_that_told_that_it_looked_as_closely_is_believed() {
+        let is_believed = |looked_every_ms, profile| {
+            let (video_id, run_id) = (String::new(), String::new());
+            let time_base = schemas::TimeBase { num: 1, den: 25 };
+            let tracks = Tracks {
+                video_id,
+                run_id,
+                index: 0,
+                time_base,
+                frame_ticks: 1,
+                looked_every_ms,
+                tracks: Vec::new(),
+            };
+            is_looked_at(&tracks, profile)
+        };
+        let told = [None, Some(0), Some(150), Some(500)];
+        let careful = told.map(|told| is_believed(told, Profile::Careful));
+        assert_eq!(careful, [false, true, false, false]);
+        assert_eq!(told.map(|told| is_believed(told, Profile::Fast)), [false, true, true, false]);
+    }
 }

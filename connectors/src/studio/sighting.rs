@@ -19,11 +19,12 @@ const RECOGNISED: f32 = 0.45;
 /// of heads come as near to each other as 0.2.
 const SMALLEST_RECOGNISABLE: f32 = 40.0 / 640.0;
 
-/// One moment: both pictures, and where masks were drawn.
+/// One moment: its pictures, and where masks were drawn.
 pub(super) struct Shot {
     /// Ticks of the source.
     pub(super) pts: i64,
-    pub(super) source: RgbImage,
+    /// `None` where it is the output's.
+    pub(super) source: Option<RgbImage>,
     pub(super) output: RgbImage,
     pub(super) regions: Vec<Region>,
 }
@@ -71,7 +72,8 @@ impl<'a> Eyes<'a> {
         if faces.is_empty() {
             return Ok(());
         }
-        let of_source = self.detector.detect(&shot.source, self.threshold)?;
+        let source = shot.source.as_ref().unwrap_or(&shot.output);
+        let of_source = self.detector.detect(source, self.threshold)?;
         for face in faces {
             let (pts, region) = (shot.pts, &face.region);
             match Cover::of(region, &of_source, &shot.regions) {
@@ -105,7 +107,8 @@ impl<'a> Eyes<'a> {
             Some(embedder) => embedder,
             none => none.insert(FaceEmbedder::new(self.models, self.threads)?),
         };
-        let before = embedder.embed(&shot.source, &clear.landmarks)?;
+        let source = shot.source.as_ref().unwrap_or(&shot.output);
+        let before = embedder.embed(source, &clear.landmarks)?;
         let after = embedder.embed(&shot.output, &found.landmarks)?;
         Ok(vision::distance(&before, &after) < RECOGNISED)
     }

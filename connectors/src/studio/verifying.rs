@@ -1,9 +1,9 @@
 //! `VerifyRecording`: the staged film is held against its source, frame by frame; only a film that
 //! passes is published.
 //!
-//! Two things run side by side: this thread decodes both films in lock step and holds every tracked
-//! box against the mask that should be there; a second one runs the detector over every frame of
-//! the output, or those that the profile does not pass over.
+//! Two things run side by side: this thread decodes the film, and its source where their packets differ,
+//! and holds every tracked box against the mask that should be there; a second one runs the detector over
+//! every frame of the film, or those that the profile does not pass over.
 
 use super::{
     Studio, footage, masking,
@@ -12,7 +12,7 @@ use super::{
 };
 use confine::Work;
 use engine::{Connector, FrameKind, Trouble};
-use media::{Compared, Limits, MaskStyle, MediaError, Region};
+use media::{Inspected, Limits, MaskStyle, MediaError, Region};
 use ports::ObjectRef;
 use processors::verify::{Verified, VerifyRecording, judge, recording_key, statement};
 use schemas::{AudioPlan, Blur, Checks, Manifest, Receipt, Tracks, keys};
@@ -132,6 +132,15 @@ struct Seen {
     masked: i64,
     /// See [`media::difference_outside`]; of the frames of `grid`.
     difference: f32,
+    grid: Option<ClipGrid>,
+    /// The frame before, ticks of the source.
+    last: Option<i64>,
+}
+
+/// Which frames of a clip are looked at.
+#[derive(Debug)]
+struct ClipGrid {
+    clip: usize,
     grid: Grid,
 }
 
@@ -162,10 +171,13 @@ impl Inspection {
             } else {
                 Profile::Careful
             };
-            let mut seen = Seen { boxes: 0, masked: 0, difference: 0.0, grid: profile.grid() };
+            let mut seen = Seen { boxes: 0, masked: 0, difference: 0.0, grid: None, last: None };
+            let films = &self.films;
+            let is_clear = |pts| self.regions(pts).is_empty();
             let compared =
-                media::compare(&self.films.source, &self.films.output, limits, &mut |pair| {
-                    let shot = self.look(pair, &mut seen)?;
+                media::inspect(&films.source, &films.output, limits, &is_clear, &mut |moment| {
+                    let is_looked_at = self.is_looked_at(moment.pts, profile, &mut seen);
+                    let shot = self.look(moment, is_looked_at, &mut seen)?;
                     if let Some(shot) = shot.filter(|_| masked) {
                         // A closed queue means that the detector failed; its error is the one to tell.
                         shots.send(shot).map_err(|_| MediaError::Cancelled)?;
@@ -203,21 +215,31 @@ impl Inspection {
     }
 
     /// Holds one moment's boxes against their masks, and, where the profile does not pass over it, the
-    /// rest against the source.
-    fn look(&self, pair: &mut Compared<'_>, seen: &mut Seen) -> Result<Option<Shot>, MediaError> {
-        let pts = pair.source.pts();
+    /// rest against the source. A copied moment has no boxes, and is the source's.
+    fn look(
+        &self,
+        moment: &mut Inspected<'_>,
+        is_looked_at: bool,
+        seen: &mut Seen,
+    ) -> Result<Option<Shot>, MediaError> {
+        let pts = moment.pts;
+        let Some(from) = &mut moment.source else {
+            if !is_looked_at {
+                return Ok(None);
+            }
+            let output = moment.output.rgb(DETECTOR_WIDTH)?;
+            return Ok(Some(Shot { pts, source: None, output, regions: Vec::new() }));
+        };
         let regions = self.regions(pts);
         let mut shot = None;
-        if seen.grid.is_looked_at(self.manifest.time_base.to_ms(pts)) {
+        if is_looked_at {
             // Before the evidence: it redraws the masks on the source's frame.
-            let (source, output) =
-                (pair.source.rgb(DETECTOR_WIDTH)?, pair.output.rgb(DETECTOR_WIDTH)?);
+            let (source, output) = (from.rgb(DETECTOR_WIDTH)?, moment.output.rgb(DETECTOR_WIDTH)?);
             let difference = media::difference_outside(&source, &output, &regions);
             seen.difference = seen.difference.max(difference);
-            shot = Some(Shot { pts, source, output, regions: regions.clone() });
+            shot = Some(Shot { pts, source: Some(source), output, regions: regions.clone() });
         }
-        let evidence =
-            media::mask_evidence(&mut pair.source, &mut pair.output, &regions, self.style)?;
+        let evidence = media::mask_evidence(from, &mut moment.output, &regions, self.style)?;
         seen.boxes += evidence.len() as i64;
         for (evidence, region) in evidence.iter().zip(&regions) {
             if evidence.is_masked() {
@@ -229,12 +251,34 @@ impl Inspection {
         Ok(shot)
     }
 
+    /// Whether faces are looked for on the next frame. The detector has looked at the same ones, in the clip.
+    fn is_looked_at(&self, pts: i64, profile: Profile, seen: &mut Seen) -> bool {
+        let index = self.clip_at(pts);
+        let start = self.manifest.clips.get(index).map_or(0, |clip| clip.margin_start);
+        let at_ms = |pts| self.manifest.time_base.to_ms(pts - start);
+        let before = seen.last.replace(pts);
+        let of_clip = match seen.grid.take().filter(|of_clip| of_clip.clip == index) {
+            Some(of_clip) => of_clip,
+            None => {
+                let mut grid = profile.grid();
+                if let Some(of_margin) = before.filter(|pts| *pts >= start) {
+                    grid.is_looked_at(at_ms(of_margin));
+                }
+                ClipGrid { clip: index, grid }
+            }
+        };
+        seen.grid.insert(of_clip).grid.is_looked_at(at_ms(pts))
+    }
+
+    /// The clip whose core holds a time of the source.
+    fn clip_at(&self, pts: i64) -> usize {
+        let clips = &self.manifest.clips;
+        clips.partition_point(|clip| clip.core_end <= pts).min(clips.len().saturating_sub(1))
+    }
+
     /// The boxes masked at a time of the source: those of the clip whose core holds it.
     fn regions(&self, pts: i64) -> Vec<Region> {
-        let clips = &self.manifest.clips;
-        let index =
-            clips.partition_point(|clip| clip.core_end <= pts).min(clips.len().saturating_sub(1));
-        let Some(tracks) = self.tracks.get(index) else { return Vec::new() };
+        let Some(tracks) = self.tracks.get(self.clip_at(pts)) else { return Vec::new() };
         tracks.regions_at(pts).iter().map(masking::region).collect()
     }
 

@@ -52,6 +52,7 @@ async fn run(store: &MemoryStore, video_id: &str, run_id: &str, run_order: i64, 
         index: 0,
         time_base: TimeBase { num: 1, den: 25 },
         frame_ticks: 1,
+        looked_every_ms: None,
         tracks: Vec::new(),
     };
     let label = Label {

@@ -9,6 +9,7 @@
 mod hostile;
 mod inputs;
 mod masks;
+mod partly;
 mod smart;
 mod still;
 mod support;

@@ -210,6 +210,7 @@ mod tests {
             index,
             time_base: TimeBase { num: 1, den: 12_800 },
             frame_ticks: 512,
+            looked_every_ms: None,
             tracks,
         }
     }

@@ -35,7 +35,7 @@ pub const EXTENSION_OF_ONE_FRAME_MS: i64 = 200;
 const EXTENSION_FRAMES_WHERE_MISSED: i64 = 5;
 /// Who looks at every frame sees some of them this near to each other. Rekognition looks twice a
 /// second.
-pub const EVERY_FRAME_MS: i64 = 250;
+const EVERY_FRAME_MS: i64 = 250;
 /// A sighting is doubtful from this share of the confidence on that makes a sure one.
 pub const DOUBTFUL: f32 = 0.5;
 
@@ -64,6 +64,8 @@ pub struct Rules {
     pub extend_one_frame: i64,
     /// See [`EVERY_FRAME_MS`].
     pub every_frame: i64,
+    /// The detector said that it looks at every frame where faces come and go.
+    pub is_told: bool,
     /// Confidence from which a sighting is sure, 0 to 100.
     pub sure: f32,
     /// See [`FOLLOW_MS`].
@@ -82,6 +84,7 @@ impl Rules {
             extend_every_frame: time_base.to_ticks(EXTENSION_OF_EVERY_FRAME_MS),
             extend_one_frame: time_base.to_ticks(EXTENSION_OF_ONE_FRAME_MS),
             every_frame: time_base.to_ticks(EVERY_FRAME_MS),
+            is_told: false,
             sure: threshold * 100.0,
             follow: time_base.to_ticks(FOLLOW_MS),
         }
@@ -90,8 +93,7 @@ impl Rules {
 
 /// Whether the detector has looked at every frame, by the times of what it has seen: what was looked at
 /// only now and then says little about the time between. `every_frame` and `frame` are those of [`Rules`].
-#[must_use]
-pub fn is_every_frame(mut times: Vec<i64>, every_frame: i64, frame: i64) -> bool {
+fn is_every_frame(mut times: Vec<i64>, every_frame: i64, frame: i64) -> bool {
     times.sort_unstable();
     let steps = times.windows(2).map(|pair| pair[1] - pair[0]).filter(|step| *step > 0);
     steps.min().is_some_and(|step| step <= every_frame && 2 * step < 3 * frame)
@@ -102,7 +104,7 @@ pub fn is_every_frame(mut times: Vec<i64>, every_frame: i64, frame: i64) -> bool
 #[must_use]
 pub fn track(sightings: Vec<Sighting>, rules: Rules) -> Vec<Track> {
     let times = sightings.iter().map(|sighting| sighting.pts).collect();
-    let is_every_frame = is_every_frame(times, rules.every_frame, rules.frame);
+    let is_every_frame = rules.is_told || is_every_frame(times, rules.every_frame, rules.frame);
     let reach = |of_every_frame: i64| {
         if is_every_frame { of_every_frame.min(rules.extend) } else { rules.extend }
     };

@@ -14,6 +14,7 @@ const RULES: Rules = Rules {
     extend_every_frame: 1000,
     extend_one_frame: 1000,
     every_frame: EVERY_FRAME_MS,
+    is_told: false,
     follow: FOLLOW_MS,
     sure: 30.0,
 };
@@ -36,6 +37,7 @@ fn tracks(sightings: Vec<Sighting>, rules: Rules) -> Tracks {
         index: 0,
         time_base: TimeBase { num: 1, den: 1000 },
         frame_ticks: rules.frame,
+        looked_every_ms: None,
         tracks: track(sightings, rules),
     }
 }

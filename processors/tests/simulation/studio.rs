@@ -9,7 +9,7 @@ use ports::{Document, ObjectRef, Put, PutOutcome, Store};
 use processors::{
     blur::{MaskClip, Masked},
     cut::{CutClips, rules},
-    detect::{FindFaces, FoundFaces, SeenFace},
+    detect::{FindFaces, FoundFaces, SeenFace, SeenFaces},
     index::{IndexRun, Indexed, document},
     label::{FindLabels, FoundLabels, SeenLabel},
     stitch::{StitchClips, Stitched},
@@ -218,7 +218,8 @@ impl Connector<FindFaces> for Studio {
         self.begin("detect", &effect.clip.key).await;
         self.text(&effect.clip.bucket, &effect.clip.key).await?;
         let region = BoundingBox { left: 0.1, top: 0.1, width: 0.2, height: 0.2 };
-        Ok(FoundFaces::Seen(vec![SeenFace { at_ms: 500, region, confidence: 99.0 }]))
+        let faces = vec![SeenFace { at_ms: 500, region, confidence: 99.0 }];
+        Ok(FoundFaces::Seen(SeenFaces { faces, looked_every_ms: Some(0) }))
     }
 }
 

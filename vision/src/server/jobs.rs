@@ -5,6 +5,7 @@
 //! after its results and by renaming: what it says is there is there.
 
 use super::wire::{Kind, VideoMetadata};
+use crate::Profile;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -48,12 +49,22 @@ pub(super) struct Job {
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
     InProgress,
-    Succeeded(VideoMetadata),
+    Succeeded(Success),
     Failed {
         message: String,
         /// The video is at fault: running it again is no use.
         lasting: bool,
     },
+}
+
+/// What a job has looked at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Success {
+    #[serde(flatten)]
+    pub(super) video: VideoMetadata,
+    /// Faces only; jobs of earlier versions say nothing of it.
+    #[serde(default)]
+    pub(super) profile: Option<Profile>,
 }
 
 /// Why a job was not started.

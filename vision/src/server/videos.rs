@@ -2,7 +2,7 @@
 
 use super::{
     fault::Fault,
-    jobs::{Job, NotStarted, Params, Started, State as JobState},
+    jobs::{Job, NotStarted, Params, Started, State as JobState, Success},
     wire::{GetRequest, Kind, S3Object, StartRequest, Video, word},
     worker::Worker,
 };
@@ -126,7 +126,7 @@ pub(super) async fn get(
             answer["JobStatus"] = json!("FAILED");
             answer["StatusMessage"] = json!(message);
         }
-        JobState::Succeeded(video) => {
+        JobState::Succeeded(Success { video, profile }) => {
             let page = worker
                 .page(&job.id, from, most)
                 .await
@@ -134,6 +134,9 @@ pub(super) async fn get(
             let page = page.ok_or_else(|| Fault::page("NextToken is not of this job"))?;
             answer["JobStatus"] = json!("SUCCEEDED");
             answer["VideoMetadata"] = json!(video);
+            if let Some(profile) = profile {
+                answer["StatusMessage"] = json!(profile.told());
+            }
             answer[entries_of(kind)] = Value::Array(page.entries);
             if let Some(next) = page.next {
                 answer["NextToken"] = json!(format!("{}.{next}", job.id));

@@ -2,7 +2,7 @@
 
 use super::{
     ServerOptions,
-    jobs::{Job, Jobs, NotStarted, Page, Params, Started, State},
+    jobs::{Job, Jobs, NotStarted, Page, Params, Started, State, Success},
     looking::{Look, Seen},
     observer::{Ended, Full, Looked, Observer},
     wire::{self, VideoMetadata},
@@ -196,7 +196,7 @@ impl Worker {
 
     async fn run(self: Arc<Self>, job: Job) {
         let state = match self.work(&job).await {
-            Ok(video) => State::Succeeded(video),
+            Ok(success) => State::Succeeded(success),
             Err(Failure::Stopped) => return,
             Err(Failure::Video(message)) => State::Failed { message, lasting: true },
             Err(Failure::Other(message)) => State::Failed { message, lasting: false },
@@ -219,14 +219,14 @@ impl Worker {
         self.options.observer.ended(Looked::from(job.params.kind), how);
     }
 
-    async fn work(self: &Arc<Self>, job: &Job) -> Result<VideoMetadata, Failure> {
+    async fn work(self: &Arc<Self>, job: &Job) -> Result<Success, Failure> {
         tokio::select! {
             done = self.fetch_and_look(job) => done,
             () = self.stopping() => Err(Failure::Stopped),
         }
     }
 
-    async fn fetch_and_look(self: &Arc<Self>, job: &Job) -> Result<VideoMetadata, Failure> {
+    async fn fetch_and_look(self: &Arc<Self>, job: &Job) -> Result<Success, Failure> {
         let mut open = Open::begin(self);
         let Ready { folder, permit, bytes, _place } = self.prepare(job).await?;
         open.is_looked_at();
@@ -293,7 +293,7 @@ impl Worker {
     }
 
     /// Writes the results of a look. Blocks.
-    fn keep(&self, job: &Job, seen: &Seen) -> Result<VideoMetadata, VisionError> {
+    fn keep(&self, job: &Job, seen: &Seen) -> Result<Success, VisionError> {
         let min = job.params.min_confidence;
         let (video, kept) = match seen {
             Seen::Faces(found) => {
@@ -306,7 +306,8 @@ impl Worker {
             }
         };
         kept.map_err(|e| VisionError::io("results of a vision job", e))?;
-        Ok(VideoMetadata::from(video))
+        let profile = matches!(seen, Seen::Faces(_)).then_some(self.options.profile);
+        Ok(Success { video: VideoMetadata::from(video), profile })
     }
 }
 

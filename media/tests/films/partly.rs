@@ -1,0 +1,194 @@
+//! Looking at parts of films: what is copied is decoded once, what nobody wants not at all.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use media::{
+    CompareReport, Limits, MediaError, Region, Render, RenderMode, decode, decode_some, inspect,
+};
+
+use crate::support::{Film, Studio, ffprobe, footage};
+
+/// 25 frames a second, in mp4 ticks.
+const TICKS: i64 = 512;
+const FACE: Region = Region { left: 0.3, top: 0.25, width: 0.2, height: 0.4 };
+
+/// Groups of uneven length with B-frames in a pyramid: they begin at frames 0, 25, 35, 75, 100, 125,
+/// 126, 155 and 175 of 200.
+fn groups(studio: &Studio) -> PathBuf {
+    studio.make(
+        "groups.mp4",
+        "-f lavfi -i testsrc2=size=320x180:rate=25:duration=8 -pix_fmt yuv420p -c:v libx264 -bf 4 \
+         -force_key_frames 0,1,1.4,3,4,5,5.04,6.2,7 -g 250 -sc_threshold 0",
+    )
+}
+
+fn masked(studio: &Studio, source: &Path, frames: &[i64]) -> Film {
+    let render = Render { mode: RenderMode::Smart, ..Render::default() };
+    studio.whole_way(source, 4.0, &render, &|pts| match frames.contains(&(pts / TICKS)) {
+        true => vec![FACE],
+        false => Vec::new(),
+    })
+}
+
+/// The frames whose source is shown too; checks that all come, in order.
+fn shown_twice(
+    source: &Path,
+    output: &Path,
+    is_clear: &dyn Fn(i64) -> bool,
+) -> Result<Vec<i64>, MediaError> {
+    let (mut shown, mut next) = (Vec::new(), 0);
+    let visit = &mut |moment: &mut media::Inspected<'_>| {
+        assert_eq!(moment.pts, next * TICKS);
+        if let Some(source) = &moment.source {
+            assert_eq!(source.pts(), moment.pts);
+            shown.push(next);
+        }
+        next += 1;
+        Ok(())
+    };
+    let report = inspect(source, output, &Limits::default(), &|pts| is_clear(pts / TICKS), visit)?;
+    assert_eq!(report, CompareReport { frames: u32::try_from(next).unwrap() });
+    Ok(shown)
+}
+
+#[test]
+fn copied_groups_are_decoded_once_but_the_first_and_those_that_should_have_masks() {
+    let studio = Studio::new();
+    let source = groups(&studio);
+    let film = masked(&studio, &source, &[60, 130]);
+    let anew: Vec<i64> = (0..25).chain(35..75).chain(126..155).collect();
+    assert_eq!(shown_twice(&source, &film.path, &|_| true).unwrap(), anew);
+    let with_another = (0..25).chain(35..100).chain(126..155).collect::<Vec<_>>();
+    assert_eq!(shown_twice(&source, &film.path, &|frame| frame != 80).unwrap(), with_another);
+    let all: Vec<i64> = (0..200).collect();
+    assert_eq!(shown_twice(&source, &film.path, &|_| false).unwrap(), all);
+}
+
+#[test]
+fn what_is_no_copy_or_may_mean_something_else_is_compared() {
+    let studio = Studio::new();
+    let source = groups(&studio);
+    let all: Vec<i64> = (0..200).collect();
+    for (what, how) in [
+        ("encoded", "-c:v libx264 -bf 4 -sc_threshold 0 -crf 30 -g 50"),
+        ("another header", "-c copy -bsf:v h264_metadata=video_full_range_flag=1"),
+    ] {
+        let output = studio.make("output.mp4", &format!("-i {} {how}", source.display()));
+        let shown = shown_twice(&source, &output, &|_| true);
+        assert_eq!(shown.unwrap_or_else(|error| panic!("{what}: {error}")), all, "{what}");
+    }
+    let open = studio.make(
+        "open.mp4",
+        "-f lavfi -i testsrc2=size=320x180:rate=25:duration=8 -pix_fmt yuv420p -c:v libx264 -g 25 \
+         -bf 3 -x264-params open-gop=1:b-adapt=0",
+    );
+    assert_eq!(shown_twice(&open, &open, &|_| true).unwrap(), all);
+}
+
+#[test]
+fn one_byte_of_a_copy_that_differs_is_seen() {
+    let studio = Studio::new();
+    let source = groups(&studio);
+    let film = masked(&studio, &source, &[60]);
+    let (at, size) = packet_at(&film.path, 110);
+    let mut bytes = std::fs::read(&film.path).unwrap();
+    bytes[at + size - 2] ^= 0x10;
+    let changed = studio.write("changed.mp4", &bytes);
+    // Most such films do not even decode.
+    if let Ok(shown) = shown_twice(&source, &changed, &|_| true) {
+        assert!((100..125).all(|frame| shown.contains(&frame)), "{shown:?}");
+    }
+}
+
+#[test]
+fn frames_that_are_missing_or_too_many_are_told() {
+    let studio = Studio::new();
+    let source = groups(&studio);
+    for (from, to) in [(5, 7), (7, 5)] {
+        let part = |name: &str, seconds: i32| {
+            studio.make(name, &format!("-i {} -c copy -t {seconds}", source.display()))
+        };
+        let (source, output) = (part("source.mp4", from), part("part.mp4", to));
+        let error = shown_twice(&source, &output, &|_| true).unwrap_err();
+        assert_eq!(error.reason(), "broken", "{error}");
+    }
+}
+
+/// Place and size of the packet of a frame in a file.
+fn packet_at(film: &Path, frame: i64) -> (usize, usize) {
+    let packets = ffprobe(film, "v:0", "packet=pts,size,pos");
+    let fields = |line: &str| -> Vec<i64> {
+        line.split(',').filter_map(|field| field.parse().ok()).collect()
+    };
+    let found = packets.lines().map(fields).find(|it| it[0] == frame * TICKS).unwrap();
+    (usize::try_from(found[2]).unwrap(), usize::try_from(found[1]).unwrap())
+}
+
+/// The pictures of the frames that are chosen by their numbers.
+fn some_of(film: &Path, ticks: i64, wanted: &[i64]) -> Result<BTreeMap<i64, Vec<u8>>, MediaError> {
+    let mut pictures = BTreeMap::new();
+    let choose = &mut |pts: i64| wanted.contains(&(pts / ticks));
+    let report = decode_some(film, &Limits::default(), choose, &mut |frame| {
+        pictures.insert(frame.pts() / ticks, frame.luma()?.data);
+        Ok(())
+    })?;
+    assert_eq!(report.frames as usize, pictures.len());
+    Ok(pictures)
+}
+
+#[test]
+fn frames_that_are_chosen_look_as_in_the_whole_film() {
+    let studio = Studio::new();
+    let films = [
+        (groups(&studio), TICKS),
+        (footage("talk_360p.mp4"), TICKS),
+        (
+            studio.make(
+                "open.mp4",
+                "-f lavfi -i testsrc2=size=320x180:rate=25:duration=8 -pix_fmt yuv420p -c:v libx264 \
+                 -g 25 -bf 3 -x264-params open-gop=1:b-adapt=0",
+            ),
+            TICKS,
+        ),
+        (
+            studio.make(
+                "other.mkv",
+                "-f lavfi -i testsrc2=size=320x180:rate=25:duration=8 -c:v mpeg2video -g 12 -bf 2",
+            ),
+            40,
+        ),
+    ];
+    for (film, ticks) in films {
+        let mut whole = BTreeMap::new();
+        decode(&film, &Limits::default(), &mut |frame| {
+            whole.insert(frame.pts() / ticks, frame.luma()?.data);
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+        for wanted in [vec![], vec![0], vec![199], vec![33, 34], (0..200).step_by(7).collect()] {
+            let found = some_of(&film, ticks, &wanted).unwrap();
+            assert!(found.keys().eq(wanted.iter()), "{}: {:?}", film.display(), found.keys());
+            for (frame, picture) in found {
+                assert!(picture == whole[&frame], "{}: frame {frame}", film.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn groups_without_a_frame_that_is_chosen_are_not_decoded() {
+    let studio = Studio::new();
+    let source = groups(&studio);
+    let mut bytes = std::fs::read(&source).unwrap();
+    for (at, size) in (76..100).map(|frame| packet_at(&source, frame)) {
+        bytes[at + 8..at + size].fill(0);
+    }
+    let damaged = studio.write("damaged.mp4", &bytes);
+    assert_eq!(some_of(&damaged, TICKS, &[0, 74, 75, 100, 199]).unwrap().len(), 5);
+    for frame in [76, 80, 99] {
+        let error = some_of(&damaged, TICKS, &[0, frame]).map(|found| found.len()).unwrap_err();
+        assert_eq!(error.reason(), "broken", "{error}");
+    }
+}
