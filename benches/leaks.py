@@ -41,6 +41,17 @@ def made(seed, work):
     return film, truth
 
 
+def defaced(deface, film, out, work):
+    """deface's ellipses, which it draws by default, in black: its `solid` would draw whole boxes."""
+    oval = work / "oval.png"
+    if not oval.exists():
+        ellipse = "geq=r=0:g=0:b=0:a='255*lte(hypot(X-255.5,Y-255.5),256)'"
+        picture = ["-f", "lavfi", "-i", f"color=size=512x512,format=rgba,{ellipse}", "-frames:v", "1", oval]
+        subprocess.run(["ffmpeg", "-nostdin", "-v", "error", *picture], check=True)
+    options = ["--replacewith", "img", "--replaceimg", oval]
+    subprocess.run([deface, film, *options, "-o", out], check=True, capture_output=True)
+
+
 def leaks(seed, bench, *arguments):
     done = subprocess.run([bench, *arguments], check=True, capture_output=True, text=True)
     found = json.loads(done.stdout)
@@ -98,7 +109,7 @@ def main():
         if deface != "-":
             out = work / f"deface-{seed}.mp4"
             begun = time.monotonic()
-            subprocess.run([deface, film, "--replacewith", "solid", "-o", out], check=True, capture_output=True)
+            defaced(deface, film, out, work)
             took["deface"] = took.get("deface", 0) + time.monotonic() - begun
             counted["deface"] = leaks(seed, bench, "leaks", film, out, truth)
         begun = time.monotonic()

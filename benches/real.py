@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from leaks import HERE, MODES, SAMPLES, add, leaks, share
+from leaks import HERE, MODES, SAMPLES, add, defaced, leaks, share
 from mill import Mill
 
 ROOT = HERE.parent
@@ -160,7 +160,7 @@ def main():
         if deface != "-":
             out = work / f"deface-{clip['clip']}.mp4"
             begun = time.monotonic()
-            subprocess.run([deface, film, "--replacewith", "solid", "-o", out], check=True, capture_output=True)
+            defaced(deface, film, out, work)
             took["deface"] = took.get("deface", 0) + time.monotonic() - begun
             add(pooled.setdefault("deface", {}), count(clip, out))
         begun = time.monotonic()

@@ -1,10 +1,41 @@
-//! Which packets must be decoded to see some of the frames.
+//! Decodes some frames of a file, and no more than they need.
 
 use std::collections::HashSet;
+use std::path::Path;
 
-use crate::MediaError;
+use crate::decode::FrameReader;
 use crate::scan::{Scan, VideoPacket};
 use crate::source::Source;
+use crate::{DecodeReport, Frame, Limits, MediaError};
+
+/// Shows `visit` those frames of `path` that `choose` takes by their times (ticks of the file), both in
+/// presentation order. Where groups of H.264 pictures are closed, only groups with such a frame are decoded,
+/// to the last of them and without the pictures that nothing else needs; else all of the file is.
+///
+/// # Errors
+/// As [`decode`], of what is decoded.
+pub fn decode_some(
+    path: &Path,
+    limits: &Limits,
+    choose: &mut dyn FnMut(i64) -> bool,
+    visit: &mut dyn FnMut(&mut Frame<'_>) -> Result<(), MediaError>,
+) -> Result<DecodeReport, MediaError> {
+    let (size, choice) = {
+        let mut source = Source::open_video(path, limits)?;
+        (source.stated_size()?, Choice::of(&mut source, choose)?)
+    };
+    let mut reader = FrameReader::open(path, size, limits)?;
+    reader.choose(choice);
+    let time_base = reader.time_base;
+    let mut report = DecodeReport { frames: 0, first_pts: None, last_pts: None, time_base };
+    while let Some(mut frame) = reader.next()? {
+        report.frames += 1;
+        report.first_pts = report.first_pts.or(Some(frame.pts()));
+        report.last_pts = Some(frame.pts());
+        visit(&mut frame)?;
+    }
+    Ok(report)
+}
 
 /// What a packet is decoded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

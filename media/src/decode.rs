@@ -9,7 +9,7 @@ use ffmpeg_next as ff;
 use serde::{Deserialize, Serialize};
 
 use crate::choice::{Choice, Need};
-use crate::kept::Kept;
+use crate::kept::{Kept, Squares};
 use crate::mask;
 use crate::orientation::Orientation;
 use crate::picture::{Converter, fit, packed_rows, squared};
@@ -64,6 +64,11 @@ impl Frame<'_> {
     /// `Internal` when FFmpeg cannot convert the pixel format.
     pub fn rgb(&mut self, max_width: u32) -> Result<RgbImage, MediaError> {
         self.converter.rgb(self.video, self.orientation, max_width)
+    }
+
+    /// `None` where the picture's format does not lend itself to it.
+    pub fn squares(&self) -> Option<Squares> {
+        Squares::of(self.video)
     }
 
     /// Takes the picture out of the frame, which has none from then on.
@@ -149,35 +154,6 @@ pub fn decode(
         if visit(&mut frame)?.is_break() {
             break;
         }
-    }
-    Ok(report)
-}
-
-/// Shows `visit` those frames of `path` that `choose` takes by their times (ticks of the file), both in
-/// presentation order. Where groups of H.264 pictures are closed, only groups with such a frame are decoded,
-/// to the last of them and without the pictures that nothing else needs; else all of the file is.
-///
-/// # Errors
-/// As [`decode`], of what is decoded.
-pub fn decode_some(
-    path: &Path,
-    limits: &Limits,
-    choose: &mut dyn FnMut(i64) -> bool,
-    visit: &mut dyn FnMut(&mut Frame<'_>) -> Result<(), MediaError>,
-) -> Result<DecodeReport, MediaError> {
-    let (size, choice) = {
-        let mut source = Source::open_video(path, limits)?;
-        (source.stated_size()?, Choice::of(&mut source, choose)?)
-    };
-    let mut reader = FrameReader::open(path, size, limits)?;
-    reader.choice = Some(choice);
-    let time_base = reader.time_base;
-    let mut report = DecodeReport { frames: 0, first_pts: None, last_pts: None, time_base };
-    while let Some(mut frame) = reader.next()? {
-        report.frames += 1;
-        report.first_pts = report.first_pts.or(Some(frame.pts));
-        report.last_pts = Some(frame.pts);
-        visit(&mut frame)?;
     }
     Ok(report)
 }
@@ -285,6 +261,11 @@ impl FrameReader {
             times: i64::MIN..i64::MAX,
             choice: None,
         })
+    }
+
+    /// From now on only these frames come out.
+    pub(crate) fn choose(&mut self, choice: Choice) {
+        self.choice = Some(choice);
     }
 
     /// Goes on at the last key frame at or before `pts` (ticks), as far as the index knows. Frames

@@ -1,7 +1,9 @@
-//! Decoded pictures that wait, perhaps for nothing: scaling costs as much as decoding.
+//! Decoded pictures that wait, perhaps for nothing, and what tells whether they may: scaling costs half as much as
+//! decoding.
 
 use std::fmt;
 
+use ff::format::Pixel;
 use ffmpeg_next as ff;
 
 use crate::orientation::Orientation;
@@ -38,6 +40,71 @@ impl Kept {
     }
 }
 
+/// Brightness of the squares of a picture, as coded: what is there for a moment shows in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Squares(Vec<u8>);
+
+/// Squares from one side of the picture to the other: 12 px of a picture that is 640 px wide.
+const ACROSS: usize = 53;
+/// Every second row and column tells enough of a square's mean.
+const STEP: usize = 2;
+
+/// Means from left to right and from top to bottom.
+impl From<Vec<u8>> for Squares {
+    fn from(means: Vec<u8>) -> Self {
+        Self(means)
+    }
+}
+
+impl Squares {
+    /// `None` where a picture's first plane is not its brightness in 8 bits.
+    pub(crate) fn of(video: &ff::frame::Video) -> Option<Self> {
+        let is_luma = matches!(
+            video.format(),
+            Pixel::YUV420P
+                | Pixel::YUVJ420P
+                | Pixel::YUV422P
+                | Pixel::YUVJ422P
+                | Pixel::YUV444P
+                | Pixel::YUVJ444P
+                | Pixel::NV12
+                | Pixel::GRAY8
+        );
+        let (width, height) = (video.width() as usize, video.height() as usize);
+        let side = (width / ACROSS).max(STEP);
+        if !is_luma || width < side || height < side {
+            return None;
+        }
+        let (columns, stride) = (width / side, video.stride(0));
+        let mut means = Vec::with_capacity(columns * (height / side));
+        let mut sums = vec![0u32; columns];
+        for rows in video.data(0).chunks(stride * side).take(height / side) {
+            sums.fill(0);
+            for row in rows.chunks(stride).step_by(STEP) {
+                for (sum, square) in sums.iter_mut().zip(row.chunks_exact(side)) {
+                    *sum += square.iter().step_by(STEP).map(|&level| u32::from(level)).sum::<u32>();
+                }
+            }
+            let counted = (side.div_ceil(STEP) * side.div_ceil(STEP)) as u32;
+            means.extend(sums.iter().map(|sum| (sum / counted) as u8));
+        }
+        Some(Self(means))
+    }
+
+    /// Whether some square is brighter or darker than in both others by more than so many levels: something is
+    /// there that was not before and is not after.
+    #[must_use]
+    pub fn stands_out(&self, before: &Self, after: &Self, levels: u8) -> bool {
+        if self.0.len() != before.0.len() || self.0.len() != after.0.len() {
+            return true;
+        }
+        self.0.iter().zip(before.0.iter().zip(&after.0)).any(|(&level, (&before, &after))| {
+            level > before.max(after).saturating_add(levels)
+                || level < before.min(after).saturating_sub(levels)
+        })
+    }
+}
+
 /// Scales pictures, with what that needs kept from one to the next.
 #[derive(Default)]
 pub struct Shrinker(Converter);
@@ -55,5 +122,44 @@ impl Shrinker {
     /// `Internal` when FFmpeg cannot convert the pixel format.
     pub fn rgb(&mut self, picture: &Kept, max_width: u32) -> Result<RgbImage, MediaError> {
         self.0.rgb(&picture.video, picture.orientation, max_width)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A grey picture with a brighter box.
+    fn picture(level: u8, box_at: Option<(usize, usize)>) -> ff::frame::Video {
+        let mut video = ff::frame::Video::new(Pixel::YUV420P, 640, 360);
+        let stride = video.stride(0);
+        video.data_mut(0).fill(level);
+        if let Some((left, top)) = box_at {
+            for row in top..top + 24 {
+                video.data_mut(0)[row * stride + left..row * stride + left + 24].fill(level + 30);
+            }
+        }
+        video
+    }
+
+    #[test]
+    fn what_is_there_for_a_moment_stands_out_wherever_it_is_and_slow_change_does_not() {
+        let squares = |level, at| Squares::of(&picture(level, at)).unwrap();
+        let empty = squares(100, None);
+        for at in [(0, 0), (7, 5), (301, 177), (600, 330)] {
+            let seen = squares(100, Some(at));
+            assert!(seen.stands_out(&empty, &empty, 8), "{at:?}");
+            assert!(!seen.stands_out(&seen, &empty, 8) && !empty.stands_out(&seen, &empty, 8));
+        }
+        assert!(!squares(110, None).stands_out(&empty, &squares(120, None), 8));
+        assert!(!empty.stands_out(&empty, &empty, 0));
+    }
+
+    #[test]
+    fn pictures_that_cannot_be_compared_stand_out() {
+        let (small, large) = (ff::frame::Video::new(Pixel::GRAY8, 64, 64), picture(9, None));
+        let (small, large) = (Squares::of(&small).unwrap(), Squares::of(&large).unwrap());
+        assert!(small.stands_out(&large, &large, 8));
+        assert_eq!(Squares::of(&ff::frame::Video::new(Pixel::YUV420P10LE, 640, 360)), None);
     }
 }

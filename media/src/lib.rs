@@ -35,12 +35,13 @@ mod still;
 mod stitch;
 mod verify;
 
+pub use choice::decode_some;
 pub use codecs::{Codecs, codecs};
 pub use copies::{Inspected, inspect};
 pub use cut::{ClipFile, ClipSpan, CutPlan, plan_cut, write_clip};
-pub use decode::{DecodeReport, Frame, decode, decode_core, decode_some};
+pub use decode::{DecodeReport, Frame, decode, decode_core};
 pub use error::MediaError;
-pub use kept::{Kept, Shrinker};
+pub use kept::{Kept, Shrinker, Squares};
 pub use limits::{Cancel, Limits};
 pub use mask::{MaskStyle, Region, is_masked, mask_coverage};
 pub use output::file_sha256;

@@ -1,5 +1,7 @@
 //! Pictures as other crates see them, and conversions of decoded ones.
 
+use std::ops::Range;
+
 use ff::format::Pixel;
 use ff::software::scaling;
 use ffmpeg_next as ff;
@@ -36,6 +38,14 @@ pub struct LumaImage {
     pub height: u32,
     /// `width * height` bytes, rows without padding.
     pub data: Vec<u8>,
+}
+
+impl LumaImage {
+    /// Some pixels of a row; `None` outside of the picture.
+    pub(crate) fn part(&self, row: u32, columns: &Range<u32>) -> Option<&[u8]> {
+        let start = row as usize * self.width as usize;
+        self.data.get(start + columns.start as usize..start + columns.end as usize)
+    }
 }
 
 /// Conversions with the scalers they need, which are costly to set up and therefore kept.

@@ -226,7 +226,7 @@ pub fn mask_evidence(
     Ok(regions
         .iter()
         .map(|region| {
-            let mean = |a, b| mean_difference(a, b, |at| holds(region, size, at));
+            let mean = |a, b| mean_difference(a, b, region, size);
             MaskEvidence {
                 to_expected: mean(&found, &expected),
                 to_clear: mean(&found, &clear),
@@ -289,19 +289,28 @@ fn holds(region: &Region, (width, height): (u32, u32), (x, y): (u32, u32)) -> bo
         && (region.top..region.top + region.height).contains(&y)
 }
 
-/// Over the pixels that both pictures have: an odd side is one longer after encoding.
-fn mean_difference(a: &LumaImage, b: &LumaImage, is_counted: impl Fn((u32, u32)) -> bool) -> f32 {
-    let width = a.width.min(b.width) as usize;
-    let rows_a = a.data.chunks_exact(a.width as usize);
-    let rows_b = b.data.chunks_exact(b.width as usize);
+/// The pixels along a side of `pixels` whose middles lie between two places, which are relative to it.
+fn between(from: f32, to: f32, pixels: u32) -> Range<u32> {
+    let first = |at: f32| (at * pixels as f32 - 0.5).ceil().clamp(0.0, pixels as f32) as u32;
+    first(from)..first(to)
+}
+
+/// Inside of a region of pictures of this size, over the pixels that both have: an odd side is one longer after
+/// encoding.
+fn mean_difference(
+    a: &LumaImage,
+    b: &LumaImage,
+    region: &Region,
+    (width, height): (u32, u32),
+) -> f32 {
+    let across = between(region.left, region.left + region.width, width.min(b.width));
+    let down = between(region.top, region.top + region.height, height.min(b.height));
     let (mut sum, mut count) = (0u64, 0u64);
-    for (y, (row_a, row_b)) in (0..).zip(rows_a.zip(rows_b)) {
-        for (x, (a, b)) in (0..).zip(row_a.iter().zip(row_b).take(width)) {
-            if is_counted((x, y)) {
-                sum += u64::from(a.abs_diff(*b));
-                count += 1;
-            }
-        }
+    for y in down {
+        let (Some(row_a), Some(row_b)) = (a.part(y, &across), b.part(y, &across)) else { continue };
+        let apart: u64 = row_a.iter().zip(row_b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        sum += apart;
+        count += row_a.len() as u64;
     }
     if count == 0 { 0.0 } else { (sum as f64 / count as f64) as f32 }
 }
@@ -309,6 +318,19 @@ fn mean_difference(a: &LumaImage, b: &LumaImage, is_counted: impl Fn((u32, u32))
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_region_has_the_pixels_whose_middles_lie_in_it() {
+        for (left, width) in [(0.0, 1.0), (0.21, 0.33), (-0.5, 0.7), (0.9, 0.4), (1.2, 0.1)] {
+            let region = Region { left, top: 0.0, width, height: 1.0 };
+            for pixels in [1, 7, 640] {
+                let held: Vec<u32> =
+                    (0..pixels).filter(|x| holds(&region, (pixels, 1), (*x, 0))).collect();
+                let found: Vec<u32> = between(left, left + width, pixels).collect();
+                assert_eq!(found, held, "{left} {width} {pixels}");
+            }
+        }
+    }
 
     #[test]
     fn a_mask_is_told_from_a_clear_face_also_where_there_is_little_to_hide() {

@@ -1,6 +1,7 @@
 //! How closely films are looked at.
 
 use crate::{FaceBox, FaceSample, VisionError};
+use media::Squares;
 use serde::{Deserialize, Serialize};
 
 /// What faces that are there for a moment are worth beside speed.
@@ -10,8 +11,8 @@ pub enum Profile {
     #[default]
     Careful,
     /// The first frame of every [`FAST_MS`] is looked at. Where the detector is sure, and sees the same faces on
-    /// two such frames or none on both, those in between are passed over: a face that is there for less is not
-    /// seen.
+    /// two such frames or none on both, and nothing of those in between stands out from both, these are passed
+    /// over: a face that is there for less may not be seen.
     Fast,
 }
 
@@ -28,6 +29,8 @@ const MS: &str = " ms";
 const SURE: f32 = 50.0;
 /// Boxes overlap by this (intersection over union) or the face moves fast.
 const SAME_PLACE: f32 = 0.5;
+/// Encoding changes the mean of a square by less, levels of 0 to 255.
+const STANDS_OUT: u8 = 6;
 
 impl Profile {
     /// A detector's name with the profile.
@@ -108,15 +111,16 @@ pub(crate) struct Moment<P> {
     pub(crate) bytes: usize,
     /// It is looked at whatever comes.
     pub(crate) is_due: bool,
+    pub(crate) squares: Option<Squares>,
 }
 
 /// Looks at the frames of a film, or lets them wait.
 #[derive(Debug)]
 pub(crate) struct Looking<P> {
-    /// The faces of the last one that was due.
-    last: Option<Vec<FaceBox>>,
+    /// The last one that was due, and its faces.
+    last: Option<(Option<Squares>, Vec<FaceBox>)>,
     /// Frames since then, and the memory that they take.
-    waiting: Vec<(i64, P)>,
+    waiting: Vec<Moment<P>>,
     waiting_bytes: usize,
     pub(crate) samples: Vec<FaceSample>,
 }
@@ -134,14 +138,16 @@ impl<P> Looking<P> {
         moment: Moment<P>,
         detect: &mut Detect<'_, P>,
     ) -> Result<(), VisionError> {
-        let Moment { at_ms, picture, bytes, is_due } = moment;
-        if !is_due && self.waiting_bytes + bytes <= MOST_WAITING_BYTES {
-            self.waiting.push((at_ms, picture));
-            self.waiting_bytes += bytes;
+        if !moment.is_due && self.waiting_bytes + moment.bytes <= MOST_WAITING_BYTES {
+            self.waiting_bytes += moment.bytes;
+            self.waiting.push(moment);
             return Ok(());
         }
+        let Moment { at_ms, picture, squares, .. } = moment;
         let faces = detect(&picture)?;
-        let is_calm = self.last.as_ref().is_some_and(|before| are_same(before, &faces));
+        let is_calm = self.last.as_ref().is_some_and(|(before, seen)| {
+            are_same(seen, &faces) && !self.stands_out(before.as_ref(), squares.as_ref())
+        });
         if is_calm {
             self.waiting.clear();
             self.waiting_bytes = 0;
@@ -149,13 +155,23 @@ impl<P> Looking<P> {
             self.finish(detect)?;
         }
         self.samples.push(FaceSample { at_ms, faces: faces.clone() });
-        self.last = Some(faces);
+        self.last = Some((squares, faces));
         Ok(())
+    }
+
+    /// Whether something of what waits is neither in the frame before nor in the one after, or nobody knows.
+    fn stands_out(&self, before: Option<&Squares>, after: Option<&Squares>) -> bool {
+        self.waiting.iter().any(|moment| match (before, &moment.squares, after) {
+            (Some(before), Some(squares), Some(after)) => {
+                squares.stands_out(before, after, STANDS_OUT)
+            }
+            _ => true,
+        })
     }
 
     /// Looks at what waits: nothing is known of what comes after it.
     pub(crate) fn finish(&mut self, detect: &mut Detect<'_, P>) -> Result<(), VisionError> {
-        for (at_ms, picture) in self.waiting.drain(..) {
+        for Moment { at_ms, picture, .. } in self.waiting.drain(..) {
             self.samples.push(FaceSample { at_ms, faces: detect(&picture)? });
         }
         self.waiting_bytes = 0;
@@ -186,12 +202,21 @@ mod tests {
 
     /// The times that are looked at of a film of 25 frames a second, whose faces are `faces` of the time.
     fn looked_at(profile: Profile, faces: impl Fn(i64) -> Vec<FaceBox>) -> Vec<(i64, usize)> {
+        looked_at_squares(profile, faces, |_| Some(vec![100].into()))
+    }
+
+    fn looked_at_squares(
+        profile: Profile,
+        faces: impl Fn(i64) -> Vec<FaceBox>,
+        squares: impl Fn(i64) -> Option<Squares>,
+    ) -> Vec<(i64, usize)> {
         let (mut looking, mut grid) = (Looking::new(), profile.grid());
         // The picture tells the detector its time.
         let mut detect = |picture: &i64| Ok(faces(*picture));
         for at_ms in (0..=1000).step_by(40) {
             let is_due = grid.is_looked_at(at_ms);
-            let moment = Moment { at_ms, picture: at_ms, bytes: 1, is_due };
+            let moment =
+                Moment { at_ms, picture: at_ms, bytes: 1, is_due, squares: squares(at_ms) };
             looking.see(moment, &mut detect).unwrap();
         }
         looking.finish(&mut detect).unwrap();
@@ -212,6 +237,21 @@ mod tests {
     }
 
     #[test]
+    fn where_something_stands_out_or_cannot_be_compared_every_frame_is_looked_at() {
+        let one = |at| Some(vec![100, if at == 240 { 110 } else { 100 }].into());
+        let unknown = |at| (at != 240).then(|| vec![100, 100].into());
+        let looked = |squares: &dyn Fn(i64) -> Option<Squares>| {
+            let seen = looked_at_squares(Profile::Fast, |_| Vec::new(), squares);
+            seen.into_iter().map(|(at, _)| at).filter(|at| *at <= 480).collect::<Vec<_>>()
+        };
+        assert_eq!(looked(&one), [0, 160, 200, 240, 280, 320, 480]);
+        assert_eq!(looked(&unknown), [0, 160, 200, 240, 280, 320, 480]);
+        // Slow change is calm.
+        let rising = |at| Some(vec![(at / 10) as u8].into());
+        assert_eq!(looked(&rising), [0, 160, 320, 480]);
+    }
+
+    #[test]
     fn a_face_that_goes_while_another_is_seen_twice_is_missed() {
         let [one, other] = [0.3, 0.7].map(|left| face(left, 90.0));
         assert!(are_same(&[one.clone(), other.clone()], &[other.clone(), one.clone()]));
@@ -222,7 +262,8 @@ mod tests {
     fn a_film_whose_times_stand_still_fills_no_memory() {
         let mut looking = Looking::new();
         for _ in 0..200 {
-            let moment = Moment { at_ms: 0, picture: (), bytes: 6 << 20, is_due: false };
+            let moment =
+                Moment { at_ms: 0, picture: (), bytes: 6 << 20, is_due: false, squares: None };
             looking.see(moment, &mut |()| Ok(Vec::new())).unwrap();
             assert!(looking.waiting.len() <= 10);
         }

@@ -90,6 +90,8 @@ pub fn faces_in_video(
         let decoded = media::decode(file, limits, &mut |frame| {
             let at_ms = since_start(&probe, frame.pts());
             let is_due = grid.is_looked_at(at_ms);
+            // Where every frame is due, none is compared.
+            let squares = if profile == Profile::Careful { None } else { frame.squares() };
             let (picture, bytes) = if is_due {
                 (Picture::Shrunk(shrunk(frame, faces::input_size)?), 0)
             } else {
@@ -100,7 +102,7 @@ pub fn faces_in_video(
             frames += 1;
             progress(frames);
             // A closed queue means that the detector failed; its error is the one to tell.
-            let sent = moments.send(Moment { at_ms, picture, bytes, is_due });
+            let sent = moments.send(Moment { at_ms, picture, bytes, is_due, squares });
             Ok(if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         });
         drop(moments);
