@@ -1,13 +1,17 @@
 //! The command line: arguments parsed once into a rich type.
 
 mod doctor;
+mod places;
 mod settings;
 mod values;
 
 pub use doctor::{DoctorArgs, Processes};
+pub use places::{
+    Credentials, EndpointArgs, KafkaAccess, KafkaArgs, KafkaSecurity, KeyArgs, LOCAL_KEY,
+    LOCAL_SECRET, RealArgs, RegionArgs, RegistryArgs,
+};
 pub use settings::{
-    DetectorArgs, EndpointArgs, IndexArgs, KafkaArgs, KeyArgs, LOCAL_KEY, LOCAL_SECRET, Mask,
-    MillArgs, PatienceArgs, Profile, RealArgs, RegistryArgs, RunArgs, ServeArgs, SharedArgs,
+    DetectorArgs, IndexArgs, Mask, MillArgs, PatienceArgs, Profile, RunArgs, ServeArgs, SharedArgs,
     UpArgs, VisionArgs, WatchArgs,
 };
 
@@ -231,6 +235,8 @@ pub struct RebuildArgs {
     /// S3 endpoint
     #[arg(long, env = "REELMILL_S3", default_value = "http://127.0.0.1:9000")]
     pub s3: String,
+    #[command(flatten)]
+    pub region: RegionArgs,
     #[command(flatten)]
     pub keys: KeyArgs,
     /// The bucket of the mill

@@ -55,11 +55,10 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::DeadLetters(command) => letters::run(command, &mut out).await?,
         Command::Index(IndexCommand::Rebuild(args)) => index::rebuild(*args, &mut out).await?,
         Command::Topics(TopicsCommand::Create(kafka)) => {
-            let created = connections::create_topics(&kafka.at, None).await;
-            created.map_err(|e| connections::no_kafka(&kafka, &e))?;
+            connections::create_topics(&kafka, None).await?;
         }
         Command::Topics(TopicsCommand::List(kafka)) => {
-            let topics = connections::kafka(&kafka.at, "cli").list_topics().await;
+            let topics = connections::kafka(&kafka, "cli")?.list_topics().await;
             for topic in topics.map_err(|e| connections::no_kafka(&kafka, &e))? {
                 writeln!(out, "{} {}", topic.name, topic.partitions)?;
             }

@@ -1,8 +1,9 @@
 //! The ports that the processors and the API share: opened, and found fit for use.
 
 use crate::{
+    access,
     announce::Announcer,
-    cli::{EndpointArgs, KafkaArgs, KeyArgs, PatienceArgs, SharedArgs},
+    cli::{EndpointArgs, KafkaArgs, PatienceArgs, SharedArgs},
     failure::Failure,
     health::Look,
     index,
@@ -15,9 +16,8 @@ use api::{Health, Services, UploadLimits};
 use connectors::{
     counted,
     database::{Address, Database},
-    kafka::{Kafka, KafkaConfig, TopicSpec},
+    kafka::{Kafka, TopicSpec},
     registry::ConfluentRegistry,
-    s3::{S3, S3Config},
 };
 use engine::{CancellationToken, Metrics, Traces, Trouble};
 use ports::{Catalog, Search, Store};
@@ -71,7 +71,8 @@ impl Connections {
         shared: &SharedArgs,
         metrics: &Metrics,
     ) -> Result<Self, Failure> {
-        let store = Arc::new(s3(&endpoints.s3, &endpoints.keys).await?);
+        let region = endpoints.region();
+        let store = Arc::new(access::s3(&endpoints.s3, &endpoints.keys, region).await?);
         let store = counted::store(store, metrics);
         let registry = ConfluentRegistry::new(&endpoints.registry.at)?.counting(metrics);
         let registry = Arc::new(registry);
@@ -92,9 +93,9 @@ impl Connections {
         })?;
         let database = open_catalog(data, shared).await?.counting(metrics);
         let catalog = counted::catalog(Arc::new(database.clone()), metrics);
-        let search = counted::search(index::open(data, &shared.index).await?, metrics);
+        let search = counted::search(index::open(data, &shared.index, region).await?, metrics);
         let instance = shared.instance.as_deref().unwrap_or("0");
-        let kafka = Kafka::counting(kafka_config(&endpoints.kafka.at, instance), metrics);
+        let kafka = Kafka::counting(access::kafka(&endpoints.kafka, instance)?, metrics);
         Ok(Self { store, registry, catalog, database, search, kafka: Arc::new(kafka) })
     }
 
@@ -171,7 +172,7 @@ pub fn partitions_of(topic: &str) -> i32 {
 }
 
 /// Creates the topics that are missing: `partitions` of each, or as many as it needs.
-pub async fn create_topics(kafka_at: &str, partitions: Option<i32>) -> Result<(), Trouble> {
+pub async fn create_topics(at: &KafkaArgs, partitions: Option<i32>) -> Result<(), Failure> {
     let topics: Vec<_> = shape()
         .topics()
         .into_iter()
@@ -182,26 +183,17 @@ pub async fn create_topics(kafka_at: &str, partitions: Option<i32>) -> Result<()
             config: BTreeMap::new(),
         })
         .collect();
-    kafka(kafka_at, "topics").create_topics(&topics).await
+    kafka(at, "topics")?.create_topics(&topics).await.map_err(|e| no_kafka(at, &e))
 }
 
-/// A Kafka client that has not connected yet.
-#[must_use]
-pub fn kafka(bootstrap: &str, instance: &str) -> Kafka {
-    Kafka::new(kafka_config(bootstrap, instance))
-}
-
-fn kafka_config(bootstrap: &str, instance: &str) -> KafkaConfig {
-    KafkaConfig {
-        bootstrap: bootstrap.to_owned(),
-        extra: BTreeMap::new(),
-        instance: instance.to_owned(),
-    }
+/// A Kafka client that has not connected yet; mistakes in its settings are told at once.
+pub fn kafka(at: &KafkaArgs, instance: &str) -> Result<Kafka, Failure> {
+    Ok(Kafka::new(access::kafka(at, instance)?))
 }
 
 /// A Kafka client of a command; somebody answers it.
 pub async fn reached(at: &KafkaArgs, instance: &str) -> Result<Kafka, Failure> {
-    let client = kafka(&at.at, instance);
+    let client = kafka(at, instance)?;
     client.list_topics().await.map_err(|e| no_kafka(at, &e))?;
     Ok(client)
 }
@@ -210,18 +202,6 @@ pub async fn reached(at: &KafkaArgs, instance: &str) -> Result<Kafka, Failure> {
 #[must_use]
 pub fn no_kafka(at: &KafkaArgs, cause: &Trouble) -> Failure {
     Failure::outside("kafka", &at.at, "--kafka", cause)
-}
-
-/// A client of an object store.
-pub async fn s3(endpoint: &str, keys: &KeyArgs) -> Result<S3, Failure> {
-    Ok(S3::new(S3Config {
-        endpoint: Some(endpoint.to_owned()),
-        region: "us-east-1".to_owned(),
-        access_key: Some(keys.access_key.clone()),
-        secret_key: Some(keys.secret_key.clone()),
-        force_path_style: true,
-    })
-    .await?)
 }
 
 /// Where the catalogue is.

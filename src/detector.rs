@@ -1,6 +1,7 @@
 //! The local detector: in this process, or as a part of its own (`vision`).
 
 use crate::{
+    access,
     cli::{DetectorArgs, KeyArgs, LOCAL_SECRET, Profile, VisionArgs},
     confinement, connections,
     failure::Failure,
@@ -21,8 +22,8 @@ const THREADS: usize = 1;
 
 /// `vision`: serves the detector until a signal comes.
 pub async fn vision(args: VisionArgs) -> Result<(), Failure> {
-    let VisionArgs { data, port, listen, s3, keys, detector } = args;
-    if !listen.is_loopback() && keys.secret_key == LOCAL_SECRET {
+    let VisionArgs { data, port, listen, s3, region, keys, detector } = args;
+    if !listen.is_loopback() && keys.secret_key() == LOCAL_SECRET {
         return Err(Failure::usage(format!(
             "refusing to listen on {listen} with the keys that everybody has: set --access-key and \
              --secret-key (REELMILL_ACCESS_KEY, REELMILL_SECRET_KEY), here and at the processors"
@@ -31,7 +32,7 @@ pub async fn vision(args: VisionArgs) -> Result<(), Failure> {
     let data = connections::data_directory(data)?;
     let _lock = connections::lock(&data)?;
     let tools = Tools::find(&detector)?;
-    let store = connections::s3(&s3, &keys).await?;
+    let store = access::s3(&s3, &keys, &region.name).await?;
     confinement::check(&confinement::helper(), &data).await?;
     let place = Place { data: &data, listen: (listen, port).into(), keys: Some(&keys) };
     let metrics = version::metrics()?;
@@ -66,8 +67,8 @@ pub async fn start(
     let options = vision::ServerOptions {
         listen: place.listen,
         keys: place.keys.map(|keys| vision::Keys {
-            access_key: keys.access_key.clone(),
-            secret_key: keys.secret_key.clone(),
+            access_key: keys.access_key().to_owned(),
+            secret_key: keys.secret_key().to_owned(),
         }),
         data: place.data.to_owned(),
         models: Arc::clone(&tools.models),

@@ -1,11 +1,7 @@
 //! The embedded ports: broker, registry, store, all under one data directory, on loopback only. Each
 //! may run elsewhere instead.
 
-use crate::{
-    cli::{KeyArgs, UpArgs},
-    connections::lock,
-    failure::Failure,
-};
+use crate::{cli::UpArgs, connections::lock, failure::Failure};
 use broker::{Broker, Options};
 use connectors::{
     registry::embedded::EmbeddedRegistry,
@@ -96,12 +92,12 @@ async fn start_broker(data: &Path, args: &UpArgs) -> Result<Broker, Failure> {
 }
 
 async fn start_store(data: &Path, args: &UpArgs) -> Result<EmbeddedStore, Failure> {
-    let KeyArgs { access_key, secret_key } = args.real.keys.clone();
+    let keys = &args.real.keys;
     let options = EmbeddedOptions {
         data: data.join("store"),
         port: args.store_port,
-        access_key,
-        secret_key,
+        access_key: keys.access_key().to_owned(),
+        secret_key: keys.secret_key().to_owned(),
         buckets: vec![args.mill.shared.bucket.clone()],
     };
     EmbeddedStore::start(options).await.map_err(|e| Failure::start("the embedded object store", &e))

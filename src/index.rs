@@ -1,8 +1,8 @@
 //! Where the search index is: a directory of this machine, or OpenSearch.
 
 use crate::{
+    access,
     cli::{IndexArgs, RebuildArgs},
-    connections,
     failure::Failure,
 };
 use connectors::{
@@ -15,12 +15,13 @@ use ports::Search;
 use std::{io::Write, path::Path, sync::Arc};
 
 /// OpenSearch's settings, if it is that; mistakes that can be told without asking it.
-pub fn settings(args: &IndexArgs) -> Result<Option<OpenSearchConfig>, Failure> {
+pub fn settings(args: &IndexArgs, region: &str) -> Result<Option<OpenSearchConfig>, Failure> {
     let Some(url) = args.opensearch.clone() else { return Ok(None) };
     let config = OpenSearchConfig {
         url,
         user: args.opensearch_user.clone(),
         password: args.opensearch_password.clone(),
+        signed_for: args.opensearch_iam.then(|| region.to_owned()),
         alias: args.opensearch_index.clone(),
         ..OpenSearchConfig::default()
     };
@@ -29,8 +30,8 @@ pub fn settings(args: &IndexArgs) -> Result<Option<OpenSearchConfig>, Failure> {
 }
 
 /// Opens the index; one that is not there is made, empty.
-pub async fn open(data: &Path, args: &IndexArgs) -> Result<Arc<dyn Search>, Failure> {
-    match settings(args)? {
+pub async fn open(data: &Path, args: &IndexArgs, region: &str) -> Result<Arc<dyn Search>, Failure> {
+    match settings(args, region)? {
         Some(config) => Ok(Arc::new(OpenSearch::open(&config).await.map_err(refused)?)),
         None => {
             let index = Tantivy::open(data.join("index"));
@@ -41,13 +42,13 @@ pub async fn open(data: &Path, args: &IndexArgs) -> Result<Arc<dyn Search>, Fail
 
 /// `index rebuild`
 pub async fn rebuild(args: RebuildArgs, out: &mut impl Write) -> Result<(), Failure> {
-    let config = settings(&args.index)?.ok_or_else(|| {
+    let config = settings(&args.index, &args.region.name)?.ok_or_else(|| {
         Failure::usage(
             "set --opensearch to rebuild its index; the index of one machine is in --data and \
              cannot be rebuilt yet",
         )
     })?;
-    let store = connections::s3(&args.s3, &args.keys).await?;
+    let store = access::s3(&args.s3, &args.keys, &args.region.name).await?;
     let index = NewIndex::create(&config).await.map_err(refused)?;
     let rebuilt = reindexing::rebuild(&store, &args.bucket, index).await?;
     let switched = &rebuilt.switched;

@@ -3,6 +3,7 @@
 // They panic where the reader has gone away.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod access;
 pub mod announce;
 pub mod cli;
 pub mod client;

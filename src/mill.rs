@@ -1,11 +1,10 @@
 //! Starting and stopping the mill, whole (`up`) or in parts (`run`).
 
 use crate::{
+    access,
     cli::{EndpointArgs, KafkaArgs, KeyArgs, MillArgs, RegistryArgs, RunArgs, UpArgs},
     confinement,
-    connections::{
-        Connections, announce_orphans, create_topics, data_directory, database, lock, no_kafka,
-    },
+    connections::{Connections, announce_orphans, create_topics, data_directory, database, lock},
     detector::{self, Told, Tools},
     embedded::Embedded,
     failure::Failure,
@@ -22,7 +21,6 @@ use connectors::{
     cataloguing::Cataloguing,
     indexing::Indexing,
     known::Known,
-    rekognition::{Rekognition, RekognitionConfig},
     studio::{Scratch, Studio},
 };
 use engine::{CancellationToken, Context, Metrics, Policy, Running, SystemClock, Traces};
@@ -58,7 +56,8 @@ pub async fn up(mut args: UpArgs) -> Result<(), Failure> {
     }
     // Mistakes to hear of before anything is started.
     database(&data, &args.mill.shared)?;
-    index::settings(&args.mill.shared.index)?;
+    index::settings(&args.mill.shared.index, &args.real.region.name)?;
+    rules::check_kafka(&args.real)?;
     let spans = Tracing::open(&args.mill.shared)?;
     let embedded = Embedded::start(&data, &args).await?;
     // The directory is ours now: what a killed mill left there must not be taken for this one's.
@@ -67,13 +66,20 @@ pub async fn up(mut args: UpArgs) -> Result<(), Failure> {
     let eyes = &args.mill.detector;
     let tools = Tools::find(eyes)?;
     let endpoints = EndpointArgs {
-        kafka: KafkaArgs { at: embedded.kafka.clone() },
+        kafka: KafkaArgs {
+            at: embedded.kafka.clone(),
+            access: args.real.access.clone(),
+            region: args.real.region.clone(),
+        },
         registry: RegistryArgs { at: embedded.registry_url.clone() },
         s3: embedded.s3.clone(),
-        keys: args.real.keys.clone(),
+        // What is embedded has keys, whatever others ask for.
+        keys: match args.real.s3 {
+            Some(_) => args.real.keys.clone(),
+            None => args.real.keys.embedded(),
+        },
     };
-    let kafka = &endpoints.kafka;
-    create_topics(&kafka.at, embedded.partitions()).await.map_err(|e| no_kafka(kafka, &e))?;
+    create_topics(&endpoints.kafka, embedded.partitions()).await?;
 
     let metrics = version::metrics()?;
     let shared = &args.mill.shared;
@@ -91,13 +97,19 @@ pub async fn up(mut args: UpArgs) -> Result<(), Failure> {
         }
     };
     let (data, only, mill) = (&data, &[][..], &args.mill);
-    let (keys, connections) = (&endpoints.keys, &connections);
+    let keys = match args.real.rekognition {
+        Some(_) => args.real.keys.clone(),
+        None => args.real.keys.embedded(),
+    };
+    let region = &args.real.region.name;
+    let (keys, connections) = (&keys, &connections);
     let (metrics, traces) = (&metrics, spans.traces());
     let plan = Plan {
         data,
         connections,
         rekognition: &rekognition,
         keys,
+        region,
         only,
         traces,
         args: mill,
@@ -143,7 +155,7 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
     let data = data_directory(data)?;
     let _lock = lock(&data)?;
     database(&data, &mill.shared)?;
-    index::settings(&mill.shared.index)?;
+    index::settings(&mill.shared.index, endpoints.region())?;
     let spans = Tracing::open(&mill.shared)?;
     let tools = Tools::find(&mill.detector)?;
     let metrics = version::metrics()?;
@@ -155,6 +167,7 @@ pub async fn run(args: RunArgs) -> Result<(), Failure> {
         connections: &connections,
         rekognition: &rekognition,
         keys: &endpoints.keys,
+        region: endpoints.region(),
         only: &only,
         traces: spans.traces(),
         args: &mill,
@@ -174,6 +187,7 @@ struct Plan<'a> {
     connections: &'a Connections,
     rekognition: &'a str,
     keys: &'a KeyArgs,
+    region: &'a str,
     /// All processors, where empty.
     only: &'a [String],
     traces: Option<Arc<dyn Traces>>,
@@ -195,7 +209,8 @@ type Readiness = Arc<Mutex<BTreeMap<&'static str, String>>>;
 
 impl Mill {
     async fn start(plan: Plan<'_>, tools: Tools) -> Result<Self, Failure> {
-        let Plan { data, connections, rekognition, keys, only, traces, args, metrics } = plan;
+        let Plan { data, connections, rekognition, keys, region, only, traces, args, metrics } =
+            plan;
         let Connections { store, registry, catalog, search, kafka, .. } = connections.clone();
         let scratch = Scratch::open(data.join("scratch"), args.shared.scratch_max_bytes)
             .map_err(|e| Failure::start("the scratch directory", &e))?;
@@ -212,14 +227,7 @@ impl Mill {
             helper,
             metrics: metrics.clone(),
         };
-        let rekognition = Rekognition::new(RekognitionConfig {
-            endpoint: Some(rekognition.to_owned()),
-            region: "us-east-1".to_owned(),
-            access_key: Some(keys.access_key.clone()),
-            secret_key: Some(keys.secret_key.clone()),
-            ..RekognitionConfig::default()
-        })
-        .await?;
+        let rekognition = access::rekognition(rekognition, keys, region).await?;
         let eyes = Known { eyes: rekognition.counting(metrics), store: Arc::clone(&store) };
         let indexing = Indexing { store: Arc::clone(&store), search: Arc::clone(&search) };
         let cataloguing = Cataloguing { catalog: Arc::clone(&catalog) };

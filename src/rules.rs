@@ -1,7 +1,7 @@
 //! What the settings mean for a run.
 
 use crate::{
-    cli::{Mask, MillArgs},
+    cli::{KafkaAccess, KafkaSecurity, Mask, MillArgs, RealArgs},
     detector,
     failure::Failure,
 };
@@ -23,6 +23,22 @@ pub fn check(args: &MillArgs) -> Result<(), Failure> {
             "--verify-threshold {verify} is below --face-threshold {face}: recordings would be kept \
              back for faces that nothing masks; set --verify-threshold to {face} at least"
         )));
+    }
+    Ok(())
+}
+
+/// The embedded broker asks nobody who he is, and speaks no TLS.
+pub fn check_kafka(args: &RealArgs) -> Result<(), Failure> {
+    let KafkaAccess { kafka_security, kafka_ca, kafka_user, kafka_password } = &args.access;
+    let is_set = *kafka_security != KafkaSecurity::Plaintext
+        || kafka_ca.is_some()
+        || kafka_user.is_some()
+        || kafka_password.is_some();
+    if args.kafka.is_none() && is_set {
+        return Err(Failure::usage(
+            "there are TLS, a user or a password for Kafka, and the embedded broker has none of them: \
+             set --kafka, or take --kafka-security, --kafka-ca, --kafka-user and --kafka-password away",
+        ));
     }
     Ok(())
 }

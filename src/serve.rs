@@ -36,7 +36,7 @@ pub async fn serve(args: ServeArgs) -> Result<(), Failure> {
     }
     let data = connections::data_directory(data)?;
     connections::database(&data, &shared)?;
-    index::settings(&shared.index)?;
+    index::settings(&shared.index, endpoints.region())?;
     let spans = Tracing::open(&shared)?;
     let metrics = version::metrics()?;
     let opened = Connections::open_patiently(&data, &endpoints, &shared, &patience, &metrics).await;

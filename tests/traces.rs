@@ -157,7 +157,11 @@ fn sends(mill: &Mill) -> bool {
 }
 
 fn records(mill: &Mill, topic: &str) -> Vec<Record> {
-    let kafka = reelmill::connections::kafka(&mill.endpoints["REELMILL_KAFKA"], "reader");
+    let kafka = reelmill::connections::kafka(
+        &reelmill::cli::KafkaArgs::plaintext(&mill.endpoints["REELMILL_KAFKA"]),
+        "reader",
+    )
+    .unwrap();
     Runtime::new().unwrap().block_on(kafka.read_all(topic)).unwrap()
 }
 

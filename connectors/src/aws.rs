@@ -1,9 +1,11 @@
 //! What the AWS connectors share: how to reach a service, and what an error says.
 
+use crate::credentials::{ask, blame};
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::{
-    config::{Credentials, ProvideCredentials, SharedCredentialsProvider},
+    config::{Credentials, SharedCredentialsProvider},
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
 };
 use ports::Trouble;
@@ -27,8 +29,8 @@ pub(crate) struct Access<'a> {
     pub(crate) secret_key: Option<&'a str>,
 }
 
-/// The SDK's settings. Without keys they come from the default chain (environment, profile, web
-/// identity, instance), which is asked once here, so that a missing key is found at the start.
+/// The SDK's settings. Without keys they come from the default chain, which is asked once here, so that
+/// missing credentials are found at the start; the SDK asks again before they expire.
 pub(crate) async fn sdk_config(access: Access<'_>) -> Result<SdkConfig, Trouble> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(access.region.to_owned()))
@@ -57,16 +59,10 @@ pub(crate) async fn sdk_config(access: Access<'_>) -> Result<SdkConfig, Trouble>
 }
 
 async fn prove(provider: Option<SharedCredentialsProvider>) -> Result<(), Trouble> {
-    let missing = |cause: String| {
-        Trouble::fatal(format!(
-            "no credentials ({cause}): set an access key and its secret, or AWS's environment variables"
-        ))
+    let Some(provider) = provider else {
+        return Err(blame(&CredentialsError::not_loaded("no provider")));
     };
-    let Some(provider) = provider else { return Err(missing("no provider".to_owned())) };
-    match provider.provide_credentials().await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(missing(DisplayErrorContext(&error).to_string())),
-    }
+    ask(&provider).await.map(drop).map_err(|error| blame(&error))
 }
 
 /// An SDK error, reduced to what blame is decided by.

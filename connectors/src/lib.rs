@@ -5,6 +5,7 @@ mod calls;
 pub mod cataloguing;
 mod causes;
 pub mod counted;
+mod credentials;
 pub mod database;
 pub mod indexing;
 pub mod kafka;

@@ -7,6 +7,15 @@ kafka_installed() { [ -f "$kafka_libs/kafka-tools-$kafka_version.jar" ]; }
 # The same jars as the command line tools of the foreign-client tests.
 kafka_install() { "$scripts/kafka-tools.sh"; }
 
+# REELMILL_KAFKA_EXTRA names a folder for tests of TLS and logins: server.properties, in which {port} and
+# {port2} are the ports given here and whose lines win; classes; and users, arguments of `format`.
+kafka_extra() {
+  local extra=${REELMILL_KAFKA_EXTRA:-} user
+  [ -n "$extra" ] || return 0
+  sed "s/{port}/$port/g; s/{port2}/$port2/g" "$extra/server.properties" >> "$home/server.properties"
+  classes=:$extra/classes
+  while read -r user; do users+=(--add-scram "$user"); done < "$extra/users"
+}
 
 kafka_start() {
   cat > "$home/server.properties" <<P
@@ -34,6 +43,8 @@ share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 P
+  local classes='' users=()
+  kafka_extra
   cat > "$home/log4j2.yaml" <<'Y'
 Configuration:
   status: error
@@ -44,12 +55,12 @@ Configuration:
   Loggers:
     Root: {level: INFO, AppenderRef: {ref: STDOUT}}
 Y
-  local java=(java -Dlog4j2.configurationFile="$home/log4j2.yaml" -cp "$kafka_libs/*")
+  local java=(java -Dlog4j2.configurationFile="$home/log4j2.yaml" -cp "$kafka_libs/*$classes")
   if [ ! -f "$home/data/meta.properties" ]; then
     local id
     id=$(head -c 16 /dev/urandom | base64 | tr '+/' 'ab' | cut -c 1-22)
     "${java[@]}" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC kafka.tools.StorageTool format \
-      --cluster-id "$id" --config "$home/server.properties" > "$home/format.log" 2>&1 ||
+      --cluster-id "$id" --config "$home/server.properties" "${users[@]}" > "$home/format.log" 2>&1 ||
       { cat "$home/format.log" >&2; return 1; }
   fi
   launch "${java[@]}" -Xms128m -Xmx512m -XX:+UseG1GC -XX:MaxGCPauseMillis=20 \

@@ -1,5 +1,6 @@
 //! What `up`, `run`, `serve` and `vision` are told.
 
+use super::places::{EndpointArgs, KafkaArgs, KeyArgs, RealArgs, RegionArgs};
 use super::values::{
     collector, face_threshold, permits, scratch, seconds, sync, url, verify_threshold,
 };
@@ -144,6 +145,10 @@ pub struct IndexArgs {
         hide_env_values = true
     )]
     pub opensearch_password: Option<String>,
+    /// Sign requests to OpenSearch with the credentials of AWS's default chain, as Amazon OpenSearch Service
+    /// wants it of roles
+    #[arg(long, env = "REELMILL_OPENSEARCH_IAM")]
+    pub opensearch_iam: bool,
     /// The alias in OpenSearch that is searched and written; its indexes are named after it
     #[arg(
         long,
@@ -162,6 +167,7 @@ impl Default for IndexArgs {
             opensearch: None,
             opensearch_user: None,
             opensearch_password: None,
+            opensearch_iam: false,
             opensearch_index: DEFAULT_INDEX.to_owned(),
         }
     }
@@ -231,40 +237,6 @@ pub struct UpArgs {
     pub mill: MillArgs,
 }
 
-/// Ports that run elsewhere; each that is absent is embedded.
-#[derive(Debug, Clone, Args)]
-pub struct RealArgs {
-    /// Bootstrap servers of a Kafka, instead of the embedded broker
-    #[arg(long, env = "REELMILL_KAFKA")]
-    pub kafka: Option<String>,
-    /// A schema registry, instead of the embedded one
-    #[arg(long, env = "REELMILL_REGISTRY", value_name = "URL", value_parser = url, hide_env_values = true)]
-    pub registry: Option<String>,
-    /// An S3 endpoint, instead of the embedded store; it must have the mill's bucket
-    #[arg(long, env = "REELMILL_S3", value_name = "URL", value_parser = url)]
-    pub s3: Option<String>,
-    /// A Rekognition endpoint, instead of the embedded detector
-    #[arg(long, env = "REELMILL_REKOGNITION", value_name = "URL", value_parser = url)]
-    pub rekognition: Option<String>,
-    #[command(flatten)]
-    pub keys: KeyArgs,
-}
-
-/// Credentials of the embedded store and detector. They guard against mistakes, not people:
-/// whoever reaches loopback reaches the API too.
-pub const LOCAL_KEY: &str = "reelmill";
-pub const LOCAL_SECRET: &str = "reelmill-local";
-
-#[derive(Debug, Clone, Args)]
-pub struct KeyArgs {
-    /// Access key of S3 and Rekognition
-    #[arg(long, env = "REELMILL_ACCESS_KEY", default_value = LOCAL_KEY)]
-    pub access_key: String,
-    /// Secret key of S3 and Rekognition
-    #[arg(long, env = "REELMILL_SECRET_KEY", default_value = LOCAL_SECRET, hide_env_values = true)]
-    pub secret_key: String,
-}
-
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Processors to run, e.g. detect,blur; all where absent
@@ -330,6 +302,8 @@ pub struct VisionArgs {
     #[arg(long, env = "REELMILL_S3", default_value = "http://127.0.0.1:9000", value_parser = url)]
     pub s3: String,
     #[command(flatten)]
+    pub region: RegionArgs,
+    #[command(flatten)]
     pub keys: KeyArgs,
     #[command(flatten)]
     pub detector: DetectorArgs,
@@ -355,48 +329,4 @@ pub struct PatienceArgs {
     /// Wait so many seconds for services that are away at the start, then end with an error
     #[arg(long, env = "REELMILL_START_TIMEOUT", value_name = "SECONDS", default_value_t = 60)]
     pub start_timeout: u64,
-}
-
-/// Where Kafka is.
-#[derive(Debug, Clone, Args)]
-pub struct KafkaArgs {
-    /// Kafka's bootstrap servers
-    #[arg(
-        id = "kafka",
-        long = "kafka",
-        env = "REELMILL_KAFKA",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:9092"
-    )]
-    pub at: String,
-}
-
-/// Where the schema registry is.
-#[derive(Debug, Clone, Args)]
-pub struct RegistryArgs {
-    /// Schema registry
-    #[arg(
-        id = "registry",
-        long = "registry",
-        env = "REELMILL_REGISTRY",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8081",
-        value_parser = url,
-        hide_env_values = true
-    )]
-    pub at: String,
-}
-
-/// Where the ports are.
-#[derive(Debug, Clone, Args)]
-pub struct EndpointArgs {
-    #[command(flatten)]
-    pub kafka: KafkaArgs,
-    #[command(flatten)]
-    pub registry: RegistryArgs,
-    /// S3 endpoint
-    #[arg(long, env = "REELMILL_S3", default_value = "http://127.0.0.1:9000", value_parser = url)]
-    pub s3: String,
-    #[command(flatten)]
-    pub keys: KeyArgs,
 }

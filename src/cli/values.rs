@@ -33,6 +33,15 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     }
 }
 
+/// AWS's names; whatever it is stands in host names.
+pub(super) fn region(text: &str) -> Result<String, String> {
+    let harmless = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match !text.is_empty() && text.len() <= 40 && text.chars().all(harmless) {
+        true => Ok(text.to_owned()),
+        false => Err("must be a region of AWS such as eu-central-1".to_owned()),
+    }
+}
+
 /// Where spans go. Credentials in it would be sent nowhere.
 pub(super) fn collector(text: &str) -> Result<String, String> {
     let text = url(text)?;

@@ -3,10 +3,10 @@
 use super::{
     finding::{Check, Finding},
     place::{Place, Setup},
-    within::{QUESTION, answer},
+    within::{Late, QUESTION, answer},
 };
 use crate::{cli::Processes, connections, pipeline::shape};
-use connectors::kafka::{Cluster, Kafka, Settings};
+use connectors::kafka::{Barred, Cluster, Kafka, Settings, Unseen};
 use engine::Trouble;
 use futures::future::join_all;
 use std::{collections::BTreeMap, time::Duration};
@@ -18,6 +18,8 @@ pub(super) const KAFKA: &str = "REELMILL_KAFKA (--kafka)";
 const CREATE: &str = "reelmill topics create";
 /// How long one connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
+/// Before the end of a question.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// An event whose service is away is waited for so long, and its topic must have it then.
 const LONGEST_WAIT_MS: i64 = 3 * 24 * 3600 * 1000;
 /// Of our producers.
@@ -32,7 +34,11 @@ pub(super) async fn kafka(setup: &Setup, replicas: &[Processes]) -> Vec<Finding>
         let first = Finding::ok(Check::Broker, because.clone());
         return std::iter::once(first).chain(unseen(because)).collect();
     };
-    let kafka = connections::kafka(at, "doctor");
+    let Ok(kafka) = connections::kafka(&setup.kafka_at(at), "doctor") else {
+        let because = "its settings contradict each other: see configuration".to_owned();
+        let first = Finding::not_looked_at(Check::Broker, because.clone());
+        return std::iter::once(first).chain(unseen(because)).collect();
+    };
     let (first, cluster) = broker(at, &kafka).await;
     let Some(cluster) = cluster else {
         return std::iter::once(first).chain(unseen("the broker cannot be asked".into())).collect();
@@ -65,13 +71,24 @@ async fn broker(at: &str, kafka: &Kafka) -> (Finding, Option<Cluster>) {
         let found = format!("nobody can be reached at {at}: {cause}");
         return (Finding::failed(check, found, format!("start Kafka, or correct {KAFKA}")), None);
     }
-    let cluster = match answer::<_, Trouble>(kafka.look(QUESTION)).await {
+    let security = kafka.security();
+    // The client keeps to that time, and hears why before it ends.
+    let looked = timeout(QUESTION + CONNECT, kafka.look(QUESTION - LAST_WORDS));
+    let cluster = match looked.await.unwrap_or_else(|_| Err(Unseen::from(Trouble::from(Late)))) {
         Ok(cluster) => cluster,
-        Err(trouble) => {
+        Err(Unseen { barred: Some(Barred { by, said }), .. }) => {
+            let found = format!("{at} does not let us in: {} ({said})", by.cause(security));
+            return (Finding::failed(check, found, by.remedy(security)), None);
+        }
+        Err(Unseen { trouble: trouble @ Trouble::Fatal(_), .. }) => {
+            let remedy = "as said there; see REELMILL_KAFKA_SECURITY (--kafka-security)";
+            return (Finding::failed(check, trouble.to_string(), remedy), None);
+        }
+        Err(Unseen { trouble, .. }) => {
             let found = format!("what listens at {at} does not answer as Kafka does: {trouble}");
             let remedy = format!(
-                "{KAFKA} must name a listener of a broker without TLS and SASL, whose \
-                 advertised.listeners can be reached from here"
+                "{KAFKA} must name a listener of a broker that speaks as REELMILL_KAFKA_SECURITY \
+                 says, and whose advertised.listeners can be reached from here"
             );
             return (Finding::failed(check, found, remedy), None);
         }

@@ -6,10 +6,8 @@ use super::{
     store::KEYS,
     within::answer,
 };
-use connectors::{
-    Unfit, Why,
-    rekognition::{Rekognition, RekognitionConfig},
-};
+use crate::access;
+use connectors::{Unfit, Why};
 
 pub(super) const REKOGNITION: &str = "REELMILL_REKOGNITION (--rekognition)";
 
@@ -19,16 +17,12 @@ pub(super) async fn detector(setup: &Setup) -> Finding {
     let Some(at) = setup.rekognition.at() else {
         return Finding::ok(check, setup.embedded("the detector"));
     };
-    let keys = setup.keys();
-    let client = Rekognition::new(RekognitionConfig {
-        endpoint: Some(at.to_owned()),
-        access_key: Some(keys.access_key.clone()),
-        secret_key: Some(keys.secret_key.clone()),
-        ..RekognitionConfig::default()
-    });
-    let client = match client.await {
+    let keys = setup.keys(&setup.rekognition);
+    let client = match access::rekognition(at, &keys, setup.region()).await {
         Ok(client) => client,
-        Err(trouble) => return Finding::failed(check, trouble.to_string(), format!("see {KEYS}")),
+        Err(failure) => {
+            return Finding::failed(check, failure.to_string(), format!("see {KEYS}"));
+        }
     };
     match answer::<_, Unfit>(client.look()).await {
         Ok(()) => Finding::ok(check, format!("{at} answers, and takes our keys")),
@@ -49,7 +43,11 @@ pub(super) async fn detector(setup: &Setup) -> Finding {
                     ("finds our clock wrong", "set the clock of this machine, by NTP".to_owned())
                 }
                 Why::Busy => ("cannot answer now", "try again, and see its log".to_owned()),
-                Why::Foreign | Why::Region | Why::NoBucket | Why::Other => {
+                Why::Region => (
+                    "is in charge of another region",
+                    format!("set REELMILL_REGION (--region) to that of {REKOGNITION}"),
+                ),
+                Why::Foreign | Why::NoBucket | Why::Other => {
                     ("does not speak Rekognition's protocol", format!("correct {REKOGNITION}"))
                 }
             };

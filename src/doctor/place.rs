@@ -1,7 +1,7 @@
 //! Where each part is that may be embedded or elsewhere.
 
 use crate::{
-    cli::{KeyArgs, LOCAL_SECRET, UpArgs},
+    cli::{KafkaArgs, KeyArgs, LOCAL_SECRET, UpArgs},
     connections,
     failure::Failure,
 };
@@ -74,8 +74,22 @@ impl Setup {
         })
     }
 
-    pub(super) fn keys(&self) -> &KeyArgs {
-        &self.args.real.keys
+    /// Who we are to the store, or the detector, in that place.
+    pub(super) fn keys(&self, of: &Place) -> KeyArgs {
+        match of {
+            Place::Elsewhere(_) => self.args.real.keys.clone(),
+            Place::Running(_) | Place::Embedded => self.args.real.keys.embedded(),
+        }
+    }
+
+    /// How Kafka is reached at this address.
+    pub(super) fn kafka_at(&self, at: &str) -> KafkaArgs {
+        let real = &self.args.real;
+        KafkaArgs { at: at.to_owned(), access: real.access.clone(), region: real.region.clone() }
+    }
+
+    pub(super) fn region(&self) -> &str {
+        &self.args.real.region.name
     }
 
     pub(super) fn bucket(&self) -> &str {
@@ -95,11 +109,11 @@ impl Setup {
     pub(super) fn secrets(&self) -> Vec<String> {
         let shared = &self.args.mill.shared;
         let mut secrets: Vec<_> = shared.index.opensearch_password.iter().cloned().collect();
+        let real = &self.args.real;
+        secrets.extend(real.access.kafka_password.clone());
         // Everybody knows that one.
-        if self.keys().secret_key != LOCAL_SECRET {
-            secrets.push(self.keys().secret_key.clone());
-        }
-        let addresses = [&shared.database, &shared.index.opensearch, &self.args.real.registry];
+        secrets.extend(real.keys.secret_key.clone().filter(|key| key != LOCAL_SECRET));
+        let addresses = [&shared.database, &shared.index.opensearch, &real.registry];
         for address in addresses.into_iter().flatten() {
             let parsed = reqwest::Url::parse(address).ok();
             let password = parsed.as_ref().and_then(reqwest::Url::password);

@@ -18,7 +18,7 @@ pub(super) const DATABASE: &str = "REELMILL_DATABASE (--database)";
 
 pub(super) async fn index(setup: &Setup) -> Finding {
     let check = Check::Index;
-    match index::settings(&setup.args.mill.shared.index) {
+    match index::settings(&setup.args.mill.shared.index, setup.region()) {
         Err(failure) => {
             Finding::failed(check, failure.to_string(), format!("correct {OPENSEARCH}"))
         }
@@ -31,7 +31,8 @@ pub(super) async fn index(setup: &Setup) -> Finding {
                     check,
                     trouble.to_string(),
                     format!(
-                        "see {OPENSEARCH}, its user and password, and REELMILL_OPENSEARCH_INDEX"
+                        "see {OPENSEARCH}, its user and password or REELMILL_OPENSEARCH_IAM, and \
+                         REELMILL_OPENSEARCH_INDEX"
                     ),
                 ),
             }

@@ -4,7 +4,7 @@ use super::{
     finding::{Check, Finding},
     place::Setup,
 };
-use crate::{cli::LOCAL_SECRET, config, rules};
+use crate::{access, cli::LOCAL_SECRET, config, rules};
 use std::{collections::BTreeMap, os::unix::fs::MetadataExt, path::Path};
 
 /// Variables that are no settings, and that somebody reads all the same.
@@ -28,6 +28,18 @@ pub(super) fn configuration(setup: &Setup, file: Option<&Path>) -> Finding {
             check,
             contradiction.to_string(),
             "correct REELMILL_VERIFY_THRESHOLD (--verify-threshold) or REELMILL_FACE_THRESHOLD",
+        );
+    }
+    let real = &setup.args.real;
+    let kafka = rules::check_kafka(real).and_then(|()| match &real.kafka {
+        Some(at) => access::kafka(&setup.kafka_at(at), "doctor").map(drop),
+        None => Ok(()),
+    });
+    if let Err(contradiction) = kafka {
+        return Finding::failed(
+            check,
+            contradiction.to_string(),
+            "correct REELMILL_KAFKA_SECURITY (--kafka-security) and what goes with it, as said there",
         );
     }
     let known = config::variables();
@@ -89,15 +101,16 @@ fn is_a_services(name: &str, value: &str) -> bool {
 /// Keys and passwords that are empty, known to everybody, or readable by others.
 pub(super) fn secrets(setup: &Setup, file: Option<&Path>) -> Finding {
     let check = Check::Secrets;
-    let keys = setup.keys();
+    let keys = &setup.args.real.keys;
     let index = &setup.args.mill.shared.index;
     let password = index.opensearch_password.as_deref();
-    let mut given = vec![
-        ("REELMILL_ACCESS_KEY", keys.access_key.as_str()),
-        ("REELMILL_SECRET_KEY", keys.secret_key.as_str()),
+    let given = [
+        ("REELMILL_ACCESS_KEY", keys.access_key.as_deref()),
+        ("REELMILL_SECRET_KEY", keys.secret_key.as_deref()),
+        ("REELMILL_OPENSEARCH_PASSWORD", password),
+        ("REELMILL_KAFKA_PASSWORD", setup.args.real.access.kafka_password.as_deref()),
     ];
-    given.extend(password.map(|password| ("REELMILL_OPENSEARCH_PASSWORD", password)));
-    for (name, value) in given {
+    for (name, value) in given.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         if value.is_empty() {
             return Finding::failed(check, "a secret is empty", format!("set {name}"));
         }
@@ -134,8 +147,10 @@ pub(super) fn secrets(setup: &Setup, file: Option<&Path>) -> Finding {
             format!("chmod 600 {shown}"),
         );
     }
-    let elsewhere = setup.s3.is_elsewhere() || setup.rekognition.is_elsewhere();
-    if elsewhere && keys.secret_key == LOCAL_SECRET {
+    let store = setup.args.real.s3.as_deref().is_some_and(|at| keys.sign_for_store(at));
+    let detector = &setup.args.real.rekognition;
+    let detector = detector.as_deref().is_some_and(|at| keys.sign_for_detector(at));
+    if (store || detector) && keys.secret_key() == LOCAL_SECRET {
         return Finding::warning(
             check,
             "the store or the detector is elsewhere, and the keys are those that everybody has",

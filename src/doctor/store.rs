@@ -5,7 +5,7 @@ use super::{
     place::Setup,
     within::answer,
 };
-use crate::connections;
+use crate::access;
 use bytes::Bytes;
 use connectors::{Unfit, Why, s3::S3};
 use engine::Trouble;
@@ -17,7 +17,8 @@ pub(super) const CHECKS: [Check; 4] =
     [Check::Bucket, Check::Rights, Check::Conditions, Check::Footage];
 pub(super) const S3_SETTING: &str = "REELMILL_S3 (--s3)";
 pub(super) const BUCKET: &str = "REELMILL_BUCKET (--bucket)";
-pub(super) const KEYS: &str = "REELMILL_ACCESS_KEY and REELMILL_SECRET_KEY";
+pub(super) const KEYS: &str =
+    "REELMILL_ACCESS_KEY and REELMILL_SECRET_KEY, or the role (REELMILL_CREDENTIALS)";
 const PROBE: &[u8] = b"reelmill doctor was here, and should have removed this\n";
 
 pub(super) async fn store(setup: &Setup) -> Vec<Finding> {
@@ -42,7 +43,7 @@ pub(super) async fn store(setup: &Setup) -> Vec<Finding> {
 /// Whether the bucket can be listed: address, keys, name and clock show here.
 async fn bucket(setup: &Setup, at: &str) -> (Finding, Option<S3>) {
     let (check, name) = (Check::Bucket, setup.bucket());
-    let store = match connections::s3(at, setup.keys()).await {
+    let store = match access::s3(at, &setup.keys(&setup.s3), setup.region()).await {
         Ok(store) => store,
         Err(failure) => {
             return (Finding::failed(check, failure.to_string(), format!("see {KEYS}")), None);
@@ -85,7 +86,9 @@ fn refused(unfit: &Unfit, what: &str, bucket: &str) -> (String, String) {
         ),
         Why::Region => (
             format!("another place is in charge of {what}: {said}"),
-            format!("set {S3_SETTING} to the endpoint of us-east-1, and have the bucket there"),
+            format!(
+                "set REELMILL_REGION (--region) to the bucket's, and {S3_SETTING} to its endpoint"
+            ),
         ),
         Why::Busy => (
             format!("the store cannot serve {what} now: {said}"),

@@ -16,7 +16,12 @@ use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer},
 };
-use reelmill::{announce::Announcer, cli::KeyArgs, connections};
+use reelmill::{
+    access,
+    announce::Announcer,
+    cli::{KafkaArgs, KeyArgs},
+    connections,
+};
 use schemas::{VideoUploaded, keys};
 use services::{
     Own, Service,
@@ -63,10 +68,10 @@ impl World {
     pub(crate) async fn start(dir: &Path) -> Option<Self> {
         let own = tokio::task::block_in_place(|| Own::start(&WANTED))?;
         let bootstrap = own.kafka();
-        connections::create_topics(&bootstrap, Some(4)).await.unwrap();
+        connections::create_topics(&KafkaArgs::plaintext(&bootstrap), Some(4)).await.unwrap();
         let s3 = own.s3();
-        let keys = KeyArgs { access_key: s3.access_key, secret_key: s3.secret_key };
-        let store = connections::s3(&s3.endpoint, &keys).await.unwrap();
+        let keys = KeyArgs::of(&s3.access_key, &s3.secret_key);
+        let store = access::s3(&s3.endpoint, &keys, "us-east-1").await.unwrap();
         let registry_at = reqwest::Url::parse(&own.registry()).unwrap();
         let index = own.variable("REELMILL_OPENSEARCH");
         let eyes = eyes(dir, &store).await;
@@ -82,8 +87,12 @@ impl World {
         }
         // What is sent is to be there once, however long Kafka is away.
         let extra = BTreeMap::from([("message.timeout.ms".to_owned(), "0".to_owned())]);
-        let config =
-            KafkaConfig { bootstrap: bootstrap.clone(), extra, instance: "feed".to_owned() };
+        let config = KafkaConfig {
+            bootstrap: bootstrap.clone(),
+            extra,
+            instance: "feed".to_owned(),
+            ..KafkaConfig::default()
+        };
         let kafka = Kafka::new(config);
         let registry = Arc::new(ConfluentRegistry::new(&own.registry()).unwrap());
         let announcer = Announcer {

@@ -133,14 +133,19 @@ fn real_services_are_in_order_before_and_after_the_first_start() {
     assert!(new.findings["topics"].remedy.contains("reelmill topics create"), "{}", new.text);
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(connections::create_topics(&own.kafka(), None)).unwrap();
+    runtime
+        .block_on(connections::create_topics(
+            &reelmill::cli::KafkaArgs::plaintext(&own.kafka()),
+            None,
+        ))
+        .unwrap();
     patient.looked_at().has_no_failure();
 
     // As the first process does that starts.
     runtime.block_on(async {
         let reelmill::cli::Command::Up(args) = parsed(own.variables()) else { unreachable!() };
         let endpoints = reelmill::cli::EndpointArgs {
-            kafka: reelmill::cli::KafkaArgs { at: own.kafka() },
+            kafka: reelmill::cli::KafkaArgs::plaintext(&own.kafka()),
             registry: reelmill::cli::RegistryArgs { at: own.registry() },
             s3: own.s3().endpoint,
             keys: args.real.keys.clone(),
@@ -168,7 +173,7 @@ fn a_real_index_is_in_order_before_and_after_it_is_made() {
 
     let reelmill::cli::Command::Up(args) = parsed(own.variables()) else { unreachable!() };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let opened = reelmill::index::open(patient.home.path(), &args.mill.shared.index);
+    let opened = reelmill::index::open(patient.home.path(), &args.mill.shared.index, "us-east-1");
     runtime.block_on(opened).unwrap();
     let report = patient.looked_at();
     report.has_no_failure();

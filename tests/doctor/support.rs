@@ -81,7 +81,11 @@ impl World {
             let broker = Broker::start(options).await.unwrap();
             let at = broker.bootstrap();
             if !topics.is_empty() {
-                connections::kafka(&at, "test").create_topics(&topics).await.unwrap();
+                connections::kafka(&reelmill::cli::KafkaArgs::plaintext(&at), "test")
+                    .unwrap()
+                    .create_topics(&topics)
+                    .await
+                    .unwrap();
             }
             // Until the end of the test program.
             std::mem::forget(broker);

@@ -4,7 +4,7 @@
 
 use crate::support::{Mill, PATIENCE, footage, is_done, is_temporary};
 use ports::{STAGES, Stage};
-use reelmill::{connections::kafka, event};
+use reelmill::{cli::KafkaArgs, connections::kafka, event};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -138,7 +138,9 @@ fn emitted(mill: &Mill, topic: &str) -> BTreeMap<(String, i64), usize> {
         (&mill.endpoints["REELMILL_KAFKA"], &mill.endpoints["REELMILL_REGISTRY"]);
     runtime.block_on(async {
         let mut counted = BTreeMap::new();
-        for record in kafka(kafka_at, "reader").read_all(topic).await.unwrap() {
+        for record in
+            kafka(&KafkaArgs::plaintext(kafka_at), "reader").unwrap().read_all(topic).await.unwrap()
+        {
             let text = event::decode(topic, &record.value.unwrap(), registry).await.unwrap();
             let event: Value = serde_json::from_str(&text).unwrap();
             let video = event["video_id"].as_str().unwrap().to_owned();

@@ -132,7 +132,11 @@ impl Mill {
     /// Produces one message from outside.
     pub(crate) fn produce(&self, topic: &str, message: &[u8]) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let kafka = reelmill::connections::kafka(&self.endpoints["REELMILL_KAFKA"], "outside");
+        let kafka = reelmill::connections::kafka(
+            &reelmill::cli::KafkaArgs::plaintext(&self.endpoints["REELMILL_KAFKA"]),
+            "outside",
+        )
+        .unwrap();
         let record = ports::Record {
             topic: topic.to_owned(),
             key: None,

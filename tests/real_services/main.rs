@@ -55,7 +55,9 @@ async fn put_footage(own: &Own, key: &str) {
 async fn an_upload_is_cut_into_clips_on_real_services() {
     let wanted = [Service::Kafka, Service::Registry, Service::S3];
     let Some(own) = Own::start(&wanted) else { return };
-    let kafka = reelmill::connections::kafka(&own.kafka(), "outside");
+    let kafka =
+        reelmill::connections::kafka(&reelmill::cli::KafkaArgs::plaintext(&own.kafka()), "outside")
+            .unwrap();
 
     output(&mut program(&own, &["topics", "create"]), b"");
     let listed = output(&mut program(&own, &["topics", "list"]), b"");

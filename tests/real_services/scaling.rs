@@ -106,7 +106,9 @@ fn committed_lag(bootstrap: &str) -> BTreeMap<&'static str, i64> {
 
 /// The events of a topic by their ids: each is there once.
 async fn ids(own: &Own, topic: &str) -> BTreeSet<String> {
-    let kafka = reelmill::connections::kafka(&own.kafka(), "outside");
+    let kafka =
+        reelmill::connections::kafka(&reelmill::cli::KafkaArgs::plaintext(&own.kafka()), "outside")
+            .unwrap();
     let records = kafka.read_all(topic).await.unwrap();
     let ids: BTreeSet<_> =
         records.iter().map(|record| record.headers.text("ce_id").unwrap().to_owned()).collect();

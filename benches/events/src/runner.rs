@@ -13,7 +13,6 @@ use engine::{
 use ports::{Committed, Headers, Log, Polled, Position, Record, Settled};
 use schemas::{AvroValue, Event, LabelsDetected, Malformed, Reader, Writer};
 use std::{
-    collections::BTreeMap,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -124,8 +123,8 @@ pub(crate) async fn run(kafka: &str, input: &str, output: &str) -> Result<(), Fa
     at_the_end(move || shutdown.cancel());
     let kafka = Kafka::new(KafkaConfig {
         bootstrap: kafka.to_owned(),
-        extra: BTreeMap::new(),
         instance: "bench".to_owned(),
+        ..KafkaConfig::default()
     });
     let pipeline = Pipeline::new().stage(CountUp, World);
     Ok(pipeline.run(Arc::new(kafka), context).await?)

@@ -1,13 +1,20 @@
 //! Topics, and a look at all of a topic.
 
-use super::{Kafka, blame, records::record_of, writer::farewell};
+use super::{
+    Kafka, blame,
+    door::{self, Door},
+    look::Unseen,
+    records::record_of,
+    security::Protocol,
+    writer::farewell,
+};
 use ports::{Record, Trouble};
 use rdkafka::{
     Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, KafkaResult},
+    metadata::Metadata,
     types::RDKafkaErrorCode,
 };
 use std::{
@@ -45,19 +52,31 @@ pub struct TopicInfo {
 impl Kafka {
     /// Whether a broker is there. Blocks.
     pub(super) fn answers(&self, within: Duration) -> bool {
-        let client: Result<BaseConsumer, _> = self.with_extra(self.client("hello")).create();
-        client.is_ok_and(|client| {
-            let answered = client.fetch_metadata(None, within).is_ok();
-            farewell(client);
-            answered
-        })
+        self.metadata("hello", within).is_ok()
+    }
+
+    /// What a broker says of the cluster, or why it cannot be asked. Blocks.
+    pub(super) fn metadata(
+        &self,
+        name: &'static str,
+        within: Duration,
+    ) -> Result<Metadata, Unseen> {
+        let door = self.door(name);
+        let client = self.with_extra(self.client(name));
+        let client = door::consumer(&client, &door, door.clone())?;
+        let answer = client.fetch_metadata(None, within).map_err(|error| {
+            door::hear(&client);
+            let trouble = door.explained(blame(&error));
+            Unseen { trouble, barred: door.barred() }
+        });
+        farewell(client);
+        answer
     }
 
     /// Creates the topics that are not there yet; those that are stay as they are. Returns once the
     /// broker shows them.
     pub async fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), Trouble> {
-        let admin: AdminClient<DefaultClientContext> =
-            self.with_extra(self.client("admin")).create().map_err(|error| blame(&error))?;
+        let admin = self.admin("admin").await?;
         let new: Vec<NewTopic<'_>> = topics
             .iter()
             .map(|topic| {
@@ -76,15 +95,27 @@ impl Kafka {
             }
         }
         let names: BTreeSet<_> = topics.iter().map(|topic| topic.name.clone()).collect();
-        blocking(move || shown(&admin, names)).await
+        on_thread(move || shown(&admin, names).map_err(|error| blame(&error))).await
+    }
+
+    /// A client for requests to a cluster that lets us in: it does not hear by itself why it is not.
+    pub(super) async fn admin(&self, name: &'static str) -> Result<AdminClient<Door>, Trouble> {
+        let kafka = self.clone();
+        on_thread(move || {
+            if kafka.0.config.security.protocol != Protocol::Plaintext {
+                kafka.metadata(name, REQUEST).map_err(|unseen| unseen.trouble)?;
+            }
+            door::admin(&kafka.with_extra(kafka.client(name)), &kafka.door(name))
+        })
+        .await
     }
 
     /// All topics but Kafka's own, by name.
     pub async fn list_topics(&self) -> Result<Vec<TopicInfo>, Trouble> {
         let kafka = self.clone();
-        blocking(move || {
-            let consumer: BaseConsumer = kafka.consumer("reelmill-admin").create()?;
-            let metadata = consumer.fetch_metadata(None, REQUEST)?;
+        on_thread(move || {
+            let metadata = kafka.metadata("reelmill-admin", REQUEST);
+            let metadata = metadata.map_err(|unseen| unseen.trouble)?;
             let topics = metadata.topics().iter().filter(|t| !t.name().starts_with("__"));
             let info = |t: &rdkafka::metadata::MetadataTopic| TopicInfo {
                 name: t.name().to_owned(),
@@ -101,46 +132,51 @@ impl Kafka {
     /// in memory: for dead letters and tests.
     pub async fn read_all(&self, topic: &str) -> Result<Vec<Record>, Trouble> {
         let (kafka, topic) = (self.clone(), topic.to_owned());
-        blocking(move || {
+        on_thread(move || {
             let mut client = kafka.consumer("reelmill-admin");
-            let consumer: BaseConsumer = client.set("enable.partition.eof", "true").create()?;
-            let metadata = consumer.fetch_metadata(Some(&topic), REQUEST)?;
-            let partitions = metadata.topics().iter().flat_map(|t| t.partitions());
-            let mut unread: BTreeSet<i32> = partitions.map(|p| p.id()).collect();
-            let mut assignment = TopicPartitionList::new();
-            for partition in &unread {
-                assignment.add_partition_offset(&topic, *partition, Offset::Beginning)?;
-            }
-            consumer.assign(&assignment)?;
-            let mut records = Vec::new();
-            let mut heard = Instant::now();
-            while !unread.is_empty() {
-                match consumer.poll(Duration::from_millis(100)) {
-                    None if heard.elapsed() > SILENCE => {
-                        return Err(KafkaError::MessageConsumption(
-                            RDKafkaErrorCode::OperationTimedOut,
-                        ));
-                    }
-                    None => continue,
-                    Some(Ok(message)) => records.push(record_of(&message)),
-                    Some(Err(KafkaError::PartitionEOF(partition))) => {
-                        unread.remove(&partition);
-                    }
-                    Some(Err(error)) => return Err(error),
-                }
-                heard = Instant::now();
-            }
-            consumer.unassign()?;
-            records.sort_by(|a, b| a.position.cmp(&b.position));
-            Ok(records)
+            let door = kafka.door("reelmill-admin");
+            let client = client.set("enable.partition.eof", "true");
+            let consumer = door::consumer(client, &door, door.clone())?;
+            read_all(&consumer, &topic).map_err(|error| door.explained(blame(&error)))
         })
         .await
     }
 }
 
+/// Every committed record of a topic, in the order of their positions.
+fn read_all(consumer: &BaseConsumer<Door>, topic: &str) -> KafkaResult<Vec<Record>> {
+    let metadata = consumer.fetch_metadata(Some(topic), REQUEST)?;
+    let partitions = metadata.topics().iter().flat_map(|t| t.partitions());
+    let mut unread: BTreeSet<i32> = partitions.map(|p| p.id()).collect();
+    let mut assignment = TopicPartitionList::new();
+    for partition in &unread {
+        assignment.add_partition_offset(topic, *partition, Offset::Beginning)?;
+    }
+    consumer.assign(&assignment)?;
+    let mut records = Vec::new();
+    let mut heard = Instant::now();
+    while !unread.is_empty() {
+        match consumer.poll(Duration::from_millis(100)) {
+            None if heard.elapsed() > SILENCE => {
+                return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+            }
+            None => continue,
+            Some(Ok(message)) => records.push(record_of(&message)),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                unread.remove(&partition);
+            }
+            Some(Err(error)) => return Err(error),
+        }
+        heard = Instant::now();
+    }
+    consumer.unassign()?;
+    records.sort_by(|a, b| a.position.cmp(&b.position));
+    Ok(records)
+}
+
 /// Waits until a broker shows these topics. Kafka says that they are created when its controller
 /// knows them, and a consumer who looks before the brokers do looks again after half a minute.
-fn shown(admin: &AdminClient<DefaultClientContext>, names: BTreeSet<String>) -> KafkaResult<()> {
+fn shown(admin: &AdminClient<Door>, names: BTreeSet<String>) -> KafkaResult<()> {
     let began = Instant::now();
     loop {
         let metadata = admin.inner().fetch_metadata(None, REQUEST)?;
@@ -154,12 +190,6 @@ fn shown(admin: &AdminClient<DefaultClientContext>, names: BTreeSet<String>) -> 
         }
         thread::sleep(LOOK);
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
-) -> Result<T, Trouble> {
-    on_thread(move || work().map_err(|error| blame(&error))).await
 }
 
 /// Work that blocks, on a thread for such.

@@ -173,7 +173,7 @@ impl Log for KafkaLog {
         let transaction = spawn_blocking(move || {
             let writer = at_hand.map_or_else(|| Writer::open(&kafka, name).map(Arc::new), Ok)?;
             let outputs: Vec<_> = settled.into_iter().flat_map(|s| s.outputs).collect();
-            writer.transact(&outputs, &offsets, &member).map_err(|error| blame(&error))?;
+            writer.transact(&outputs, &offsets, &member)?;
             Ok(writer)
         });
         match transaction.await.map_err(lost)? {

@@ -1,11 +1,14 @@
 //! What a person who looks for a fault asks of a cluster. Nothing is changed.
 
-use super::{Kafka, admin::on_thread, blame, writer::farewell};
+use super::{
+    Kafka,
+    admin::on_thread,
+    blame,
+    security::{Barred, Security},
+};
 use ports::Trouble;
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier},
-    client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer},
+    admin::{AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier},
     metadata::{Metadata, MetadataTopic},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -39,6 +42,21 @@ pub struct TopicLook {
     pub behind: usize,
 }
 
+/// Why a cluster cannot be looked at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unseen {
+    /// With what to do about it.
+    pub trouble: Trouble,
+    /// Where it is TLS or the login.
+    pub barred: Option<Barred>,
+}
+
+impl From<Trouble> for Unseen {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, barred: None }
+    }
+}
+
 /// Settings by Kafka's names.
 pub type Settings = BTreeMap<String, String>;
 
@@ -47,17 +65,17 @@ impl Kafka {
     ///
     /// # Errors
     /// Where nothing answers as Kafka does within this time.
-    pub async fn look(&self, within: Duration) -> Result<Cluster, Trouble> {
+    pub async fn look(&self, within: Duration) -> Result<Cluster, Unseen> {
         let kafka = self.clone();
-        on_thread(move || {
-            let client = kafka.with_extra(kafka.client("doctor"));
-            let client: BaseConsumer = client.create().map_err(|error| blame(&error))?;
-            let answer = client.fetch_metadata(None, within);
-            let cluster = answer.map(|told| cluster(&told)).map_err(|error| blame(&error));
-            farewell(client);
-            cluster
-        })
-        .await
+        let looked =
+            on_thread(move || Ok(kafka.metadata("doctor", within).map(|told| cluster(&told))));
+        looked.await?
+    }
+
+    /// What TLS and the login are, for a word about them.
+    #[must_use]
+    pub fn security(&self) -> &Security {
+        &self.0.config.security
     }
 
     /// Settings of these topics, and of a broker.
@@ -70,8 +88,7 @@ impl Kafka {
         broker: i32,
         within: Duration,
     ) -> Result<(BTreeMap<String, Settings>, Settings), Trouble> {
-        let admin: AdminClient<DefaultClientContext> =
-            self.with_extra(self.client("doctor")).create().map_err(|error| blame(&error))?;
+        let admin = self.admin("doctor").await?;
         let mut asked: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
         asked.push(ResourceSpecifier::Broker(broker));
         let options = AdminOptions::new().request_timeout(Some(within));

@@ -12,6 +12,8 @@
 
 mod admin;
 mod blame;
+mod door;
+mod ffi;
 mod inbox;
 mod log;
 mod look;
@@ -19,15 +21,18 @@ mod producing;
 mod reader;
 mod records;
 mod redrive;
+mod security;
 mod statistics;
+mod token;
 mod watching;
 mod writer;
 
 pub use admin::{TopicInfo, TopicSpec};
 pub use blame::blame;
 pub use log::KafkaLog;
-pub use look::{Cluster, Node, Settings, TopicLook};
+pub use look::{Cluster, Node, Settings, TopicLook, Unseen};
 pub use redrive::{Letter, Redriven};
+pub use security::{Bar, Barred, Protocol, Security};
 pub use watching::{Waiting, Watch};
 
 use engine::{LogOpener, Metrics, Spec};
@@ -36,14 +41,17 @@ use producing::Producer;
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 use reader::Members;
 use std::{collections::BTreeMap, sync::Arc};
+use token::Tokens;
 use tokio::sync::OnceCell;
 
 /// How to reach Kafka, and who we are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KafkaConfig {
     /// `host:port`, several separated by commas.
     pub bootstrap: String,
-    /// librdkafka's settings by name, e.g. for TLS; they win over ours.
+    /// TLS and who we are to the brokers.
+    pub security: Security,
+    /// librdkafka's settings by name; they win over ours.
     pub extra: BTreeMap<String, String>,
     /// Tells apart the processes that run the same processor: the transactional id is
     /// `processor.instance`. The same after a restart, so that the new process fences the old.
@@ -56,6 +64,8 @@ pub struct Kafka(Arc<Shared>);
 
 struct Shared {
     config: KafkaConfig,
+    /// Where the brokers want them.
+    tokens: Option<Arc<Tokens>>,
     /// For records that come from outside the mill; started by the first.
     producer: OnceCell<Producer>,
     /// Where the clients of processors tell of themselves, if anywhere.
@@ -78,8 +88,9 @@ impl Kafka {
     }
 
     fn shared(config: KafkaConfig, metrics: Option<Metrics>) -> Self {
-        let members = Members::default();
-        Self(Arc::new(Shared { config, producer: OnceCell::new(), metrics, members }))
+        let (producer, members) = (OnceCell::new(), Members::default());
+        let tokens = config.security.wants_tokens().then(|| Tokens::new(&config.security.region));
+        Self(Arc::new(Shared { tokens: tokens.map(Arc::new), config, producer, metrics, members }))
     }
 
     /// Settings that every client has.
@@ -88,6 +99,7 @@ impl Kafka {
         client.set("bootstrap.servers", &self.0.config.bootstrap).set("client.id", name);
         // A broker that comes back is found within a second, not ten.
         client.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "1000");
+        self.0.config.security.set(&mut client);
         client
     }
 

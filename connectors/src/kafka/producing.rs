@@ -1,14 +1,21 @@
 //! Single records from outside the mill.
 
-use super::{Kafka, blame, log_line, records::headers_for};
+use super::{
+    Kafka,
+    admin::on_thread,
+    blame,
+    door::{self, Door},
+    records::headers_for,
+};
 use ports::{Position, Record, Trouble};
 use rdkafka::{
     ClientContext, Message,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
     error::KafkaError,
-    producer::{BaseProducer, BaseRecord, DeliveryResult, ProducerContext},
+    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext},
 };
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 use tokio::{sync::oneshot, time::sleep};
 
 /// How often a delivery that is waited for is looked for.
@@ -22,16 +29,24 @@ type Delivery = Result<(i32, i64), KafkaError>;
 pub(super) type Producer = BaseProducer<Deliveries>;
 
 /// Hands each delivery to who waits for it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Deliveries;
+#[derive(Debug)]
+pub(super) struct Deliveries {
+    door: Door,
+}
 
 impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
+        self.door.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka client");
+        self.door.error(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.door.refresh()
     }
 }
 
@@ -51,7 +66,9 @@ impl ProducerContext for Deliveries {
 impl Kafka {
     /// Sends one record and waits until the broker has it, at most 10 s.
     pub async fn produce(&self, record: Record) -> Result<Position, Trouble> {
-        let producer = self.0.producer.get_or_try_init(|| async { self.producer() }).await?;
+        let kafka = self.clone();
+        let begun = || on_thread(move || kafka.producer());
+        let producer = self.0.producer.get_or_try_init(begun).await?;
         let (tell, mut told) = oneshot::channel();
         let mut outgoing =
             BaseRecord::<[u8], [u8], _>::with_opaque_to(&record.topic, Box::new(tell))
@@ -67,8 +84,9 @@ impl Kafka {
                 () = sleep(LOOK) => {}
             }
         };
-        let (partition, offset) =
-            delivery.unwrap_or(Err(KafkaError::Canceled)).map_err(|error| blame(&error))?;
+        let (partition, offset) = delivery
+            .unwrap_or(Err(KafkaError::Canceled))
+            .map_err(|error| producer.context().door.explained(blame(&error)))?;
         Ok(Position { topic: record.topic, partition, offset })
     }
 
@@ -79,6 +97,7 @@ impl Kafka {
             .set("partitioner", "murmur2_random")
             .set("message.timeout.ms", "10000")
             .set("linger.ms", "0");
-        self.with_extra(client).create_with_context(Deliveries).map_err(|error| blame(&error))
+        let door = self.door("producer");
+        door::producer(&self.with_extra(client), &door, Deliveries { door: door.clone() })
     }
 }

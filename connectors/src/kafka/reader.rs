@@ -1,13 +1,19 @@
 //! The thread that polls a consumer, and does nothing else.
 
 use super::{
-    Kafka, blame, inbox::Inbox, inbox::Lane, log_line, records::record_of, statistics::Told,
+    Kafka, blame,
+    door::{self, Door},
+    inbox::Inbox,
+    inbox::Lane,
+    records::record_of,
+    statistics::Told,
     writer::farewell,
 };
 use engine::Client;
 use ports::Trouble;
 use rdkafka::{
     ClientContext, TopicPartitionList,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
     error::{KafkaError, KafkaResult},
@@ -15,6 +21,7 @@ use rdkafka::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    error::Error,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -72,9 +79,9 @@ impl Reader {
     ) -> Result<Self, Trouble> {
         let mut client = kafka.consumer(group);
         let told = kafka.told(&mut client, group, Client::Consumer).begin();
-        let consumer: BaseConsumer<Group> = client
-            .create_with_context(Group { inbox: inbox.clone(), told })
-            .map_err(|error| blame(&error))?;
+        let door = kafka.door("consumer");
+        let context = Group { inbox: inbox.clone(), told, door: door.clone() };
+        let consumer = door::consumer(&client, &door, context)?;
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|error| blame(&error))?;
         let polled = Arc::new(consumer);
@@ -89,7 +96,7 @@ impl Reader {
             .name(format!("kafka {group}"))
             .spawn(move || {
                 if let Err(error) = read(&polled, &inbox, &stopped) {
-                    inbox.fail(blame(&error));
+                    inbox.fail(polled.context().door.explained(blame(&error)));
                 }
                 // Leaves the group; may hang with a dead broker, so nobody waits long for it.
                 drop(polled);
@@ -178,7 +185,9 @@ fn read(consumer: &BaseConsumer<Group>, inbox: &Inbox, stop: &AtomicBool) -> Kaf
         }
         match failure {
             None => {}
-            Some(error) if is_the_end(&error) => return Err(error),
+            Some(error) if is_the_end(&error) && !consumer.context().door.may_open() => {
+                return Err(error);
+            }
             // The client goes on trying by itself.
             Some(error) => tracing::warn!(%error, "kafka cannot be read for now"),
         }
@@ -211,15 +220,22 @@ fn list(lanes: &[Lane]) -> TopicPartitionList {
 pub(super) struct Group {
     inbox: Arc<Inbox>,
     told: Told,
+    door: Door,
 }
 
 impl ClientContext for Group {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
+        self.door.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka consumer");
+        self.door.error(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.door.refresh()
     }
 
     fn stats_raw(&self, statistics: &[u8]) {

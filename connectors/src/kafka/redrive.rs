@@ -5,7 +5,13 @@
 //! processor share a transactional id, so that the latest fences the others; it reads the marks
 //! only when all that was written before it came is settled.
 
-use super::{Kafka, admin::on_thread, blame, writer::Writer};
+use super::{
+    Kafka,
+    admin::on_thread,
+    blame,
+    door::{self, Door},
+    writer::Writer,
+};
 use engine::{Redrive, dead_topic, redrive, redriven};
 use ports::{Position, Record, Trouble};
 use rdkafka::{
@@ -84,7 +90,7 @@ impl Kafka {
         let mut writer = on_thread(move || {
             let mut client = kafka.transactional(&name);
             client.set("transactional.id", &name);
-            let writer = Writer::with(client)?;
+            let writer = Writer::with(client, kafka.door("redrive"))?;
             settled(&kafka, &topic)?;
             Ok(writer)
         })
@@ -150,17 +156,16 @@ fn letters(records: Vec<Record>) -> Vec<Letter> {
 /// Waits until every transaction that had written to a topic by now has ended. Blocks.
 fn settled(kafka: &Kafka, topic: &str) -> Result<(), Trouble> {
     let group = "reelmill-admin";
-    let failed = |error| blame(&error);
-    let committed: BaseConsumer = kafka.consumer(group).create().map_err(failed)?;
-    let written: BaseConsumer = kafka
-        .consumer(group)
-        .set("isolation.level", "read_uncommitted")
-        .create()
-        .map_err(failed)?;
+    let door = kafka.door("redrive");
+    let failed = |error| door.explained(blame(&error));
+    let committed = door::consumer(&kafka.consumer(group), &door, door.clone())?;
+    let mut uncommitted = kafka.consumer(group);
+    uncommitted.set("isolation.level", "read_uncommitted");
+    let written = door::consumer(&uncommitted, &door, door.clone())?;
     let metadata = committed.fetch_metadata(Some(topic), REQUEST).map_err(failed)?;
     let deadline = Instant::now() + SETTLES_WITHIN;
     for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-        let end = |consumer: &BaseConsumer| {
+        let end = |consumer: &BaseConsumer<Door>| {
             consumer.fetch_watermarks(topic, partition.id(), REQUEST).map_err(failed)
         };
         let (_, last) = end(&written)?;

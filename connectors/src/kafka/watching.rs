@@ -4,13 +4,17 @@
 //! So the records themselves are counted, those of committed transactions, from where a group has
 //! committed to the end.
 
-use super::{Kafka, blame, log_line, reader::give_back, writer::farewell};
+use super::{
+    Kafka, blame,
+    door::{self, Door},
+    reader::give_back,
+    writer::farewell,
+};
 use engine::Spec;
 use ports::Trouble;
 use rdkafka::{
-    ClientContext, Message, Offset, TopicPartitionList,
-    config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer, ConsumerContext, base_consumer::PartitionQueue},
+    Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer, base_consumer::PartitionQueue},
     error::KafkaError,
     message::BorrowedMessage,
     topic_partition_list::TopicPartitionListElem,
@@ -43,7 +47,7 @@ pub struct Waiting {
 /// Looks at what waits, again and again. Holds 16 bytes for every waiting event.
 pub struct Watch {
     kafka: Kafka,
-    reader: Arc<BaseConsumer<Quiet>>,
+    reader: Arc<BaseConsumer<Door>>,
     groups: Vec<Group>,
     lanes: BTreeMap<Lane, Seen>,
 }
@@ -52,28 +56,12 @@ struct Group {
     spec: Spec,
     /// Of the group, but no member: it asks for offsets only. Where a member is at work in this
     /// process that one is asked, and there is none: each client costs threads of its own.
-    consumer: Option<BaseConsumer<Quiet>>,
+    consumer: Option<BaseConsumer<Door>>,
 }
-
-/// What is wrong with the brokers is said by the looks that fail.
-#[derive(Debug, Clone, Copy)]
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka watch");
-    }
-}
-
-impl ConsumerContext for Quiet {}
 
 /// What is known of a partition.
 struct Seen {
-    queue: PartitionQueue<Quiet>,
+    queue: PartitionQueue<Door>,
     /// Nothing before this offset is held.
     floor: i64,
     /// Offset and time of every record from there.
@@ -100,7 +88,7 @@ impl Seen {
 impl Watch {
     /// Watches the groups of these processors. Nothing is asked yet.
     pub fn new(kafka: &Kafka, specs: impl IntoIterator<Item = Spec>) -> Result<Self, Trouble> {
-        let reader = Arc::new(client(kafka, "reelmill-watch").map_err(|error| blame(&error))?);
+        let reader = Arc::new(client(kafka, "reelmill-watch")?);
         let groups = specs.into_iter().map(|spec| Group { spec, consumer: None }).collect();
         Ok(Self { kafka: kafka.clone(), reader, groups, lanes: BTreeMap::new() })
     }
@@ -108,11 +96,13 @@ impl Watch {
     /// What waits for each processor now. Blocks, for some seconds at most; a processor that is
     /// missing has topics that could not be read to their end in that time.
     pub fn look(&mut self) -> Result<BTreeMap<&'static str, Waiting>, Trouble> {
-        self.look_now().map_err(|error| blame(&error))
+        let looked = self.look_now();
+        looked.map_err(|trouble| self.reader.context().explained(trouble))
     }
 
-    fn look_now(&mut self) -> Result<BTreeMap<&'static str, Waiting>, KafkaError> {
-        let lanes = self.known_lanes()?;
+    fn look_now(&mut self) -> Result<BTreeMap<&'static str, Waiting>, Trouble> {
+        let failed = |error| blame(&error);
+        let lanes = self.known_lanes().map_err(failed)?;
         let mut committed = Vec::new();
         for group in &mut self.groups {
             committed.push(group.committed(&self.kafka, &lanes)?);
@@ -122,8 +112,8 @@ impl Watch {
             let floor = floors.entry(lane).or_insert(*offset);
             *floor = (*floor).min(*offset);
         }
-        self.follow(&floors)?;
-        self.read()?;
+        self.follow(&floors).map_err(failed)?;
+        self.read().map_err(failed)?;
         let mut waiting = BTreeMap::new();
         for (group, committed) in self.groups.iter().zip(&committed) {
             let mut sum = Waiting::default();
@@ -238,8 +228,10 @@ impl Watch {
     }
 }
 
-fn client(kafka: &Kafka, group: &str) -> Result<BaseConsumer<Quiet>, KafkaError> {
-    kafka.consumer(group).set("enable.partition.eof", "true").create_with_context(Quiet)
+fn client(kafka: &Kafka, group: &str) -> Result<BaseConsumer<Door>, Trouble> {
+    let mut client = kafka.consumer(group);
+    let door = kafka.door("watch");
+    door::consumer(client.set("enable.partition.eof", "true"), &door, door.clone())
 }
 
 /// Once, however often it is read.
@@ -252,7 +244,7 @@ fn note(records: &mut VecDeque<(i64, i64)>, message: &BorrowedMessage<'_>) {
 
 impl Group {
     /// From where the group would read each of its partitions.
-    fn committed(&mut self, kafka: &Kafka, lanes: &[Lane]) -> Result<Vec<(Lane, i64)>, KafkaError> {
+    fn committed(&mut self, kafka: &Kafka, lanes: &[Lane]) -> Result<Vec<(Lane, i64)>, Trouble> {
         let own = lanes.iter().filter(|(topic, _)| self.spec.reads.contains(topic));
         let mut asked = TopicPartitionList::new();
         for (topic, partition) in own {
@@ -265,16 +257,19 @@ impl Group {
                 }
                 let answer = member.committed_offsets(asked, REQUEST);
                 give_back(member);
-                answer?
+                answer
             }
             None => {
                 let own = match &mut self.consumer {
                     Some(own) => own,
                     none => none.insert(client(kafka, self.spec.name)?),
                 };
-                own.committed_offsets(asked, REQUEST)?
+                // Nobody else polls it: its token would end.
+                door::hear(own);
+                own.committed_offsets(asked, REQUEST)
             }
         };
+        let answer = answer.map_err(|error| blame(&error))?;
         let offset = |element: &TopicPartitionListElem<'_>| match element.offset() {
             Offset::Offset(offset) => offset,
             // Nothing yet: the group begins at the beginning, wherever that is by now.

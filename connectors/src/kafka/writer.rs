@@ -1,7 +1,8 @@
 //! The transactional producer. Everything here blocks: call it on blocking threads only.
 
 use super::{
-    Kafka, blame, log_line,
+    Kafka, blame,
+    door::{self, Door},
     records::headers_for,
     statistics::{Teller, Told},
 };
@@ -9,6 +10,7 @@ use engine::Client;
 use ports::{Record, Trouble};
 use rdkafka::{
     ClientConfig, ClientContext, Message, TopicPartitionList,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
     consumer::ConsumerGroupMetadata,
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
@@ -16,6 +18,7 @@ use rdkafka::{
     util::Timeout,
 };
 use std::{
+    error::Error,
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
@@ -49,6 +52,7 @@ const UNHEARD: usize = 8;
 pub(super) struct Writer {
     client: ClientConfig,
     teller: Teller,
+    door: Door,
     /// A request that was answered sooner was sent once: librdkafka waits at least so long before
     /// it sends one again.
     sent_once_within: Duration,
@@ -69,19 +73,19 @@ impl Writer {
     pub(super) fn open(kafka: &Kafka, processor: &str) -> Result<Self, Trouble> {
         let mut client = kafka.transactional(processor);
         let teller = kafka.told(&mut client, processor, Client::Producer);
-        Self::telling(client, teller)
+        Self::telling(client, teller, kafka.door("writer"))
     }
 
     /// The same, with settings of its own.
-    pub(super) fn with(client: ClientConfig) -> Result<Self, Trouble> {
-        Self::telling(client, Teller::default())
+    pub(super) fn with(client: ClientConfig, door: Door) -> Result<Self, Trouble> {
+        Self::telling(client, Teller::default(), door)
     }
 
-    fn telling(client: ClientConfig, teller: Teller) -> Result<Self, Trouble> {
-        let producer = producer(&client, &teller).map_err(|error| blame(&error))?;
+    fn telling(client: ClientConfig, teller: Teller, door: Door) -> Result<Self, Trouble> {
+        let producer = producer(&client, &teller, &door)?;
         let sent_once_within = sent_once_within(&client);
         let current = Mutex::new(Current::new(producer));
-        Ok(Self { client, teller, sent_once_within, current })
+        Ok(Self { client, teller, door, sent_once_within, current })
     }
 
     /// Takes in what the producer has told of itself since it was last written with.
@@ -105,14 +109,18 @@ impl Writer {
         outputs: &[Record],
         offsets: &TopicPartitionList,
         member: &ConsumerGroupMetadata,
-    ) -> KafkaResult<()> {
+    ) -> Result<(), Trouble> {
         let mut current = self.current();
         if current.in_doubt {
             tracing::debug!("kafka was slow to end a transaction: taking a new producer epoch");
-            let fresh = Current::new(producer(&self.client, &self.teller)?);
+            let fresh = Current::new(producer(&self.client, &self.teller, &self.door)?);
             farewell(std::mem::replace(&mut *current, fresh));
         }
-        self.transaction(&mut current, outputs, Some((offsets, member)))
+        let done = self.transaction(&mut current, outputs, Some((offsets, member)));
+        done.map_err(|error| {
+            door::hear_producer(&current.producer);
+            self.door.explained(blame(&error))
+        })
     }
 
     /// One transaction that answers no input.
@@ -192,11 +200,22 @@ impl Current {
     }
 }
 
-fn producer(client: &ClientConfig, teller: &Teller) -> KafkaResult<BaseProducer<Deliveries>> {
-    let context = Deliveries { failure: Mutex::default(), told: teller.begin() };
-    let producer: BaseProducer<Deliveries> = client.create_with_context(context)?;
-    producer.init_transactions(STEP)?;
-    Ok(producer)
+fn producer(
+    client: &ClientConfig,
+    teller: &Teller,
+    door: &Door,
+) -> Result<BaseProducer<Deliveries>, Trouble> {
+    let context =
+        Deliveries { failure: Mutex::default(), told: teller.begin(), door: door.clone() };
+    let producer = door::producer(client, door, context)?;
+    match producer.init_transactions(STEP) {
+        Ok(()) => Ok(producer),
+        Err(error) => {
+            door::hear_producer(&producer);
+            farewell(producer);
+            Err(door.explained(blame(&error)))
+        }
+    }
 }
 
 /// A producer's end may hang with a dead broker; nobody waits for it.
@@ -261,6 +280,7 @@ impl fmt::Debug for Writer {
 struct Deliveries {
     failure: Mutex<Option<KafkaError>>,
     told: Told,
+    door: Door,
 }
 
 impl Deliveries {
@@ -270,12 +290,18 @@ impl Deliveries {
 }
 
 impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
+        self.door.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka producer");
+        self.door.error(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.door.refresh()
     }
 
     fn stats_raw(&self, statistics: &[u8]) {

@@ -13,6 +13,8 @@ pub(super) enum Problem {
     /// No answer, or one cut short.
     Unreachable(String),
     TimedOut(String),
+    /// There are no credentials to sign it with.
+    Unsigned(Trouble),
     /// The answer is not OpenSearch's: something else listens there, or stands between.
     Foreign(String),
     /// An error of OpenSearch: HTTP status, type and reason.
@@ -68,7 +70,7 @@ impl Problem {
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(*status),
-            Self::Unreachable(_) | Self::TimedOut(_) | Self::Foreign(_) => None,
+            Self::Unreachable(_) | Self::TimedOut(_) | Self::Unsigned(_) | Self::Foreign(_) => None,
         }
     }
 }
@@ -104,6 +106,7 @@ pub(super) fn blame(at: &str, problem: &Problem) -> Trouble {
                 format!("OpenSearch at {at} took too long ({said}); see how busy it is"),
             );
         }
+        Problem::Unsigned(trouble) => return trouble.clone(),
         Problem::Foreign(said) => {
             return Trouble::away(
                 "index_unreachable",
@@ -133,10 +136,10 @@ pub(super) fn blame(at: &str, problem: &Problem) -> Trouble {
             format!("{said}; fill a new one with `reelmill index rebuild`"),
         ),
         (401, _) => Trouble::fatal(format!(
-            "{said}; set --opensearch-user and --opensearch-password to a user it knows"
+            "{said}; set --opensearch-user and --opensearch-password to a user it knows, or --opensearch-iam"
         )),
         (403, _) => Trouble::fatal(format!(
-            "{said}; let the user manage index templates, aliases and the indexes of the mill"
+            "{said}; let the user or the role manage index templates, aliases and the indexes of the mill"
         )),
         (429, _) => Trouble::away("index_busy", said).not_before(after),
         (413, _) => Trouble::poison(

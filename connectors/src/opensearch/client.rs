@@ -2,10 +2,13 @@
 
 use super::OpenSearchConfig;
 use super::blame::{Problem, blame};
+use crate::credentials::{self, Chain};
 use ::opensearch::auth::Credentials;
 use ::opensearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use ::opensearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
 use ::opensearch::http::{Method, Url};
+use aws_config::Region;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use percent_encoding::percent_decode_str;
 use ports::Trouble;
 use serde_json::Value;
@@ -19,6 +22,8 @@ pub(super) struct Client {
     transport: Transport,
     /// The address, without secrets.
     pub(super) at: String,
+    /// Who signs, where it is signed.
+    signer: Option<Chain>,
 }
 
 impl Client {
@@ -42,6 +47,17 @@ impl Client {
             let password = plain(url.password().unwrap_or_default());
             credentials = Some(Credentials::Basic(plain(url.username()), password));
         }
+        let signer = config.signed_for.as_ref().map(|region| Chain::new(region));
+        if let (Some(region), Some(chain)) = (&config.signed_for, &signer) {
+            if credentials.is_some() || config.password.is_some() {
+                return Err(Trouble::fatal(
+                    "requests to OpenSearch are either signed or sent with a user and a password: take \
+                     --opensearch-iam away, or user and password",
+                ));
+            }
+            let chain = SharedCredentialsProvider::new(chain.clone());
+            credentials = Some(Credentials::AwsSigV4(chain, Region::new(region.clone())));
+        }
         // They fail only for addresses without a host.
         let cleared = url.set_username("").and_then(|()| url.set_password(None));
         cleared.map_err(|()| wrong(&"no host"))?;
@@ -55,7 +71,7 @@ impl Client {
         if let Some(credentials) = credentials {
             transport = transport.auth(credentials);
         }
-        Ok(Self { transport: transport.build().map_err(|e| wrong(&e))?, at })
+        Ok(Self { transport: transport.build().map_err(|e| wrong(&e))?, at, signer })
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, Problem> {
@@ -86,6 +102,10 @@ impl Client {
         kind: &'static str,
         body: Option<Vec<u8>>,
     ) -> Result<Value, Problem> {
+        if let Some(signer) = &self.signer {
+            // Kept ones mostly. The client itself would say no more than that it could not sign.
+            signer.credentials().await.map_err(|e| Problem::Unsigned(credentials::blame(&e)))?;
+        }
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         let answer = self

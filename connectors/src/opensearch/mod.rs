@@ -47,6 +47,9 @@ pub struct OpenSearchConfig {
     /// Goes before the one in the address.
     pub user: Option<String>,
     pub password: Option<String>,
+    /// Sign requests for this region, with credentials of AWS's default chain, as Amazon OpenSearch
+    /// Service wants it of roles. Then there is neither user nor password.
+    pub signed_for: Option<String>,
     /// The alias; indexes and the template are named after it.
     pub alias: String,
     /// How long one request may take. The first ones after a start take seconds.
@@ -59,6 +62,7 @@ impl Default for OpenSearchConfig {
             url: "http://127.0.0.1:9200".to_owned(),
             user: None,
             password: None,
+            signed_for: None,
             alias: "reelmill".to_owned(),
             patience: Duration::from_secs(60),
         }

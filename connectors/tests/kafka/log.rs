@@ -247,6 +247,7 @@ async fn a_setting_that_kafka_does_not_know_is_our_fault() {
         bootstrap: "127.0.0.1:1".to_owned(),
         extra: BTreeMap::from([("securty.protocol".to_owned(), "ssl".to_owned())]),
         instance: "a".to_owned(),
+        ..KafkaConfig::default()
     });
     let Err(Trouble::Fatal(fatal)) = kafka.open(&spec()).await else { unreachable!() };
     assert!(fatal.to_string().contains("securty.protocol"), "{fatal}");

@@ -13,8 +13,8 @@ use std::{
 pub(crate) fn kafka(bootstrap: &str, instance: &str) -> Kafka {
     Kafka::new(KafkaConfig {
         bootstrap: bootstrap.to_owned(),
-        extra: BTreeMap::new(),
         instance: instance.to_owned(),
+        ..KafkaConfig::default()
     })
 }
 
@@ -24,6 +24,7 @@ pub(crate) fn impatient(bootstrap: &str, instance: &str) -> Kafka {
         bootstrap: bootstrap.to_owned(),
         extra: BTreeMap::from([("session.timeout.ms".to_owned(), "6000".to_owned())]),
         instance: instance.to_owned(),
+        ..KafkaConfig::default()
     })
 }
 

@@ -28,6 +28,7 @@ async fn a_processor_tells_what_its_clients_took_in_and_sent_before_they_rest() 
         bootstrap: world.bootstrap(),
         extra: BTreeMap::from([("statistics.interval.ms".to_owned(), "3000".to_owned())]),
         instance: "a".to_owned(),
+        ..KafkaConfig::default()
     };
     let kafka = Kafka::counting(config, &metrics);
     let mut watch = Watch::new(&kafka, [spec()]).unwrap();

@@ -1,0 +1,231 @@
+//! Who is let in, and by whom: TLS and SASL towards the brokers.
+
+use rdkafka::ClientConfig;
+use std::{fmt, path::PathBuf};
+
+/// How the brokers are spoken to.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Security {
+    pub protocol: Protocol,
+    /// PEM file of the authorities that may have signed the brokers' certificates; those of this
+    /// machine where absent.
+    pub ca: Option<PathBuf>,
+    pub user: Option<String>,
+    pub password: Option<String>,
+    /// Of [`Protocol::AwsMskIam`].
+    pub region: String,
+}
+
+/// What a listener of the brokers speaks. All but the first are over TLS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Protocol {
+    #[default]
+    Plaintext,
+    Tls,
+    SaslPlain,
+    ScramSha256,
+    ScramSha512,
+    /// IAM of Amazon MSK: a signed URL as a token, with credentials of AWS's default chain.
+    AwsMskIam,
+}
+
+impl Protocol {
+    /// Whether a user and a password are told.
+    #[must_use]
+    pub fn has_user(self) -> bool {
+        matches!(self, Self::SaslPlain | Self::ScramSha256 | Self::ScramSha512)
+    }
+
+    /// As Kafka calls it.
+    fn mechanism(self) -> Option<&'static str> {
+        match self {
+            Self::Plaintext | Self::Tls => None,
+            Self::SaslPlain => Some("PLAIN"),
+            Self::ScramSha256 => Some("SCRAM-SHA-256"),
+            Self::ScramSha512 => Some("SCRAM-SHA-512"),
+            Self::AwsMskIam => Some("OAUTHBEARER"),
+        }
+    }
+}
+
+impl Security {
+    pub(super) fn set(&self, client: &mut ClientConfig) {
+        if self.protocol == Protocol::Plaintext {
+            return;
+        }
+        let mechanism = self.protocol.mechanism();
+        client.set("security.protocol", if mechanism.is_some() { "sasl_ssl" } else { "ssl" });
+        if let Some(ca) = &self.ca {
+            client.set("ssl.ca.location", ca.to_string_lossy());
+        }
+        if let Some(mechanism) = mechanism {
+            client.set("sasl.mechanism", mechanism);
+        }
+        if self.protocol.has_user() {
+            client.set("sasl.username", self.user.as_deref().unwrap_or_default());
+            client.set("sasl.password", self.password.as_deref().unwrap_or_default());
+        }
+    }
+}
+
+/// Without its secrets.
+impl fmt::Debug for Security {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Security")
+            .field("protocol", &self.protocol)
+            .field("ca", &self.ca)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the brokers' door stays shut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Barred {
+    pub by: Bar,
+    /// What the client was told.
+    pub said: String,
+}
+
+/// What is to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bar {
+    /// Signed by nobody that we trust, of a host of another name, or not valid now: the client does
+    /// not say which.
+    Certificate,
+    /// The listener wants a client's certificate, which we have none of.
+    ClientCertificate,
+    /// User and password, or the token, are not taken.
+    Login,
+    /// The listener does not know this kind of login.
+    Mechanism,
+    /// It wants a login, and we have none.
+    NoLogin,
+    /// It speaks TLS, and we do not.
+    SpeaksTls,
+    /// We speak TLS, and it does not.
+    NoTls,
+    /// There is no token, because there are no credentials.
+    Token,
+}
+
+impl Bar {
+    /// Which of them it is, by librdkafka's own words (`rdkafka_ssl.c`, `rdkafka_broker.c`), if any.
+    pub(super) fn of(said: &str) -> Option<Self> {
+        let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        // The most telling words first: some come with several guesses.
+        if has(&["OAUTHBEARER token"]) {
+            Some(Self::Token)
+        } else if has(&["certificate verify failed", "certificate could not be verified"]) {
+            Some(Self::Certificate)
+        } else if has(&["client SSL authentication might be required", "certificate required"]) {
+            Some(Self::ClientCertificate)
+        } else if has(&["nsupported SASL mechanism", "mechanism handshake failed"]) {
+            Some(Self::Mechanism)
+        } else if has(&["broker might require SASL"]) {
+            Some(Self::NoLogin)
+        } else if has(&["SASL authentication", "SASL SCRAM", "Authentication failed"]) {
+            Some(Self::Login)
+        } else if has(&["connecting to a PLAINTEXT", "wrong version number"]) {
+            Some(Self::NoTls)
+        } else if has(&["connecting to a SSL listener", "Invalid response size"]) {
+            Some(Self::SpeaksTls)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it stays so until somebody changes a setting. The others may be guesses: a broker
+    /// that ends looks alike for a moment.
+    pub(super) fn is_certain(self) -> bool {
+        matches!(self, Self::Certificate | Self::ClientCertificate | Self::Login | Self::Mechanism)
+    }
+
+    /// What is wrong, for this way to speak to the brokers.
+    #[must_use]
+    pub fn cause(self, security: &Security) -> &'static str {
+        let iam = security.protocol == Protocol::AwsMskIam;
+        match self {
+            Self::Certificate if security.ca.is_some() => {
+                "kafka's certificate is not signed by an authority in REELMILL_KAFKA_CA, or is for \
+                 another host, or not valid now"
+            }
+            Self::Certificate => {
+                "kafka's certificate is not signed by an authority that this machine knows, or is for \
+                 another host, or not valid now"
+            }
+            Self::ClientCertificate => "kafka wants a certificate of ours",
+            Self::Login if iam => "kafka does not take our IAM token",
+            Self::Login => "kafka does not take our user and password",
+            Self::Mechanism => "this listener of kafka does not know this kind of login",
+            Self::NoLogin => "this listener of kafka wants a login",
+            Self::SpeaksTls => "this listener of kafka speaks TLS, or something else than kafka",
+            Self::NoTls => "this listener of kafka speaks no TLS, or something else than kafka",
+            Self::Token => "there is no IAM token, for want of credentials",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(self, security: &Security) -> &'static str {
+        let iam = security.protocol == Protocol::AwsMskIam;
+        match self {
+            Self::Certificate => {
+                "set REELMILL_KAFKA_CA (--kafka-ca) to the PEM file of its authority, and REELMILL_KAFKA \
+                 (--kafka) to the name that is in it; see the clock"
+            }
+            Self::ClientCertificate => {
+                "use a listener with ssl.client.auth=none: we have no certificate of our own, but users \
+                 (REELMILL_KAFKA_SECURITY)"
+            }
+            Self::Login if iam => {
+                "allow kafka-cluster:Connect on this cluster to the role, and see REELMILL_REGION \
+                 (--region) and the clock"
+            }
+            Self::Login => "correct REELMILL_KAFKA_USER and REELMILL_KAFKA_PASSWORD",
+            Self::Mechanism | Self::NoLogin => {
+                "set REELMILL_KAFKA_SECURITY (--kafka-security) to what this listener knows, or \
+                 REELMILL_KAFKA (--kafka) to another one"
+            }
+            Self::SpeaksTls => {
+                "set REELMILL_KAFKA_SECURITY (--kafka-security) to tls, or to the listener's kind of \
+                 login, or correct REELMILL_KAFKA (--kafka)"
+            }
+            Self::NoTls => {
+                "set REELMILL_KAFKA (--kafka) to a listener with TLS, or REELMILL_KAFKA_SECURITY \
+                 (--kafka-security) to plaintext"
+            }
+            Self::Token => {
+                "give the service account a role (IRSA or Pod Identity), or set AWS's environment \
+                 variables"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_shown_without_their_secrets() {
+        let security = Security {
+            protocol: Protocol::ScramSha512,
+            user: Some("ann".to_owned()),
+            password: Some("hush".to_owned()),
+            ..Security::default()
+        };
+        assert!(!format!("{security:?}").contains("hush"));
+        let mut client = ClientConfig::new();
+        security.set(&mut client);
+        assert_eq!(client.get("security.protocol"), Some("sasl_ssl"));
+        assert_eq!(client.get("sasl.password"), Some("hush"));
+        assert!(!format!("{client:?}").contains("hush"));
+    }
+
+    #[test]
+    fn without_settings_nothing_is_set() {
+        let mut client = ClientConfig::new();
+        Security::default().set(&mut client);
+        assert_eq!(client.config_map().len(), 0);
+    }
+}
