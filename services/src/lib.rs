@@ -9,8 +9,10 @@
 
 mod own;
 pub mod proxy;
+mod secured;
 
 pub use own::Own;
+pub use secured::{PASSWORD, REGION, Secured, USER};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},

@@ -20,10 +20,17 @@ impl Own {
     /// Returns when all are ready; `None` where one is not installed.
     #[must_use]
     pub fn start(services: &[Service]) -> Option<Self> {
+        Self::start_with(services, &[])
+    }
+
+    /// The same, with variables for the script, e.g. `REELMILL_KAFKA_EXTRA`.
+    #[must_use]
+    pub fn start_with(services: &[Service], variables: &[(&str, &str)]) -> Option<Self> {
         if !services.iter().all(|service| installed(*service)) {
             return None;
         }
         let mut command = script();
+        command.envs(variables.iter().copied());
         command.args(["run", "--until-eof"]).args(services.iter().map(|service| service.name()));
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut keeper = spawned.unwrap_or_else(|e| panic!("scripts/services.sh: {e}"));

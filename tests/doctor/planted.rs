@@ -43,7 +43,7 @@ const fn warned(
 
 const NOBODY: &str = "http://127.0.0.1:1";
 
-pub(crate) const PLANTED: [Plant; 57] = [
+pub(crate) const PLANTED: [Plant; 58] = [
     failed(
         "the second look is less sure than the first",
         "configuration",
@@ -333,6 +333,9 @@ pub(crate) const PLANTED: [Plant; 57] = [
         fs::create_dir_all(p.data()).unwrap();
         fs::set_permissions(p.data(), fs::Permissions::from_mode(0o700)).unwrap();
         write(&p.data().join("index/meta.json"), "{");
+    }),
+    failed("nowhere to try the fence", "fence", "no directory can be made", "TMPDIR", |_, p| {
+        p.set("TMPDIR", "/nowhere/at/all");
     }),
     failed("no PostgreSQL", "database", "database_gone", "REELMILL_DATABASE", |_, p| {
         p.set("REELMILL_DATABASE", "postgres://ann:hush-hush@127.0.0.1:1/mill");

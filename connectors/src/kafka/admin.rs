@@ -26,6 +26,8 @@ use tokio::task::spawn_blocking;
 
 /// Bounds every request.
 const REQUEST: Duration = Duration::from_secs(10);
+/// By then a client knows that it is not let in.
+const SOON: Duration = Duration::from_secs(1);
 /// Between two looks whether a new topic is shown.
 const LOOK: Duration = Duration::from_millis(20);
 /// Nothing of a topic for so long is an error, not its end.
@@ -64,7 +66,15 @@ impl Kafka {
         let door = self.door(name);
         let client = self.with_extra(self.client(name));
         let client = door::consumer(&client, &door, door.clone())?;
-        let answer = client.fetch_metadata(None, within).map_err(|error| {
+        let mut answer = client.fetch_metadata(None, within.min(SOON));
+        if answer.is_err() {
+            door::hear(&client);
+            // It will not be let in later, either.
+            if !door.is_barred_for_certain() {
+                answer = client.fetch_metadata(None, within.saturating_sub(SOON));
+            }
+        }
+        let answer = answer.map_err(|error| {
             door::hear(&client);
             let trouble = door.explained(blame(&error));
             Unseen { trouble, barred: door.barred() }

@@ -86,6 +86,11 @@ impl Door {
         (at.elapsed() < RECENTLY).then(|| barred.clone())
     }
 
+    /// Whether somebody has to change a setting first.
+    pub(super) fn is_barred_for_certain(&self) -> bool {
+        self.barred().is_some_and(|barred| barred.by.is_certain())
+    }
+
     /// A time-out at a door that stays shut is not the broker's.
     pub(super) fn explained(&self, trouble: Trouble) -> Trouble {
         let may_be_the_door = match &trouble {

@@ -126,3 +126,54 @@ fn signed(credentials: &Credentials, region: &str, now: SystemTime) -> Result<OA
         lifetime_ms: i64::try_from(lifetime).unwrap_or(i64::MAX),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By botocore 1.44's `SigV4QueryAuth`, on which AWS's signer for Python rests.
+    const BOTOCORE: [(Option<&str>, &str); 2] = [
+        (None, "&X-Amz-Signature=a0b19b1a406692ba5e3842ee32a00498dfcef2c9778c2b65a40b6f9dc25fb421"),
+        (
+            Some("session/of+ann=="),
+            "&X-Amz-Security-Token=session%2Fof%2Bann%3D%3D\
+             &X-Amz-Signature=c6ac086a8a1b19a062ad1545bb11337c36f930a24db3386e36247b97311cfb35",
+        ),
+    ];
+    /// 2026-01-31T09:00:00Z.
+    const NOW: Duration = Duration::from_secs(1_769_850_000);
+
+    fn keys(session: Option<&str>, expiry: Option<SystemTime>) -> Credentials {
+        let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+        Credentials::new("AKIDEXAMPLE", secret, session.map(str::to_owned), expiry, "test")
+    }
+
+    #[test]
+    fn a_token_is_the_url_that_aws_signs() {
+        for (session, ending) in BOTOCORE {
+            let token = signed(&keys(session, None), "eu-central-1", UNIX_EPOCH + NOW).unwrap();
+            let url = String::from_utf8(URL_SAFE_NO_PAD.decode(token.token).unwrap()).unwrap();
+            let (url, agent) = url.split_once("&User-Agent=").unwrap();
+            assert!(agent.starts_with("reelmill%2F"), "{agent}");
+            let expected = format!(
+                "https://kafka.eu-central-1.amazonaws.com/?Action=kafka-cluster%3AConnect\
+                 &X-Amz-Algorithm=AWS4-HMAC-SHA256\
+                 &X-Amz-Credential=AKIDEXAMPLE%2F20260131%2Feu-central-1%2Fkafka-cluster%2F\
+                 aws4_request&X-Amz-Date=20260131T090000Z&X-Amz-Expires=900\
+                 &X-Amz-SignedHeaders=host{ending}"
+            );
+            let parts = |url: &str| {
+                url.split(['?', '&']).map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+            };
+            assert_eq!(parts(url), parts(&expected));
+            assert_eq!(token.lifetime_ms, 1_769_850_900_000);
+        }
+    }
+
+    #[test]
+    fn a_token_ends_with_its_credentials() {
+        let now = UNIX_EPOCH + NOW;
+        let keys = keys(Some("session"), Some(now + Duration::from_secs(60)));
+        assert_eq!(signed(&keys, "us-east-1", now).unwrap().lifetime_ms, 1_769_850_060_000);
+    }
+}

@@ -27,6 +27,8 @@ use std::{
 
 /// Bounds every step of a transaction but its end.
 const STEP: Duration = Duration::from_secs(10);
+/// By then a producer knows that it is not let in.
+const SOON: Duration = Duration::from_secs(2);
 /// Between two looks whether the broker has acknowledged. rdkafka's own flush waits in steps of
 /// 100 ms.
 const LOOK: Duration = Duration::from_micros(100);
@@ -208,7 +210,14 @@ fn producer(
     let context =
         Deliveries { failure: Mutex::default(), told: teller.begin(), door: door.clone() };
     let producer = door::producer(client, door, context)?;
-    match producer.init_transactions(STEP) {
+    let mut begun = producer.init_transactions(SOON);
+    if begun.as_ref().is_err_and(is_retriable) {
+        door::hear_producer(&producer);
+        if !door.is_barred_for_certain() {
+            begun = producer.init_transactions(STEP - SOON);
+        }
+    }
+    match begun {
         Ok(()) => Ok(producer),
         Err(error) => {
             door::hear_producer(&producer);
@@ -216,6 +225,11 @@ fn producer(
             Err(door.explained(blame(&error)))
         }
     }
+}
+
+/// Whether the same step may be taken again.
+fn is_retriable(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.is_retriable())
 }
 
 /// A producer's end may hang with a dead broker; nobody waits for it.
