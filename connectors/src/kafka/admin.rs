@@ -3,7 +3,7 @@
 use super::{
     Kafka, blame,
     door::{self, Door},
-    look::Unseen,
+    look::{Cluster, TopicLook, Unseen, cluster},
     records::record_of,
     security::Protocol,
     writer::farewell,
@@ -14,11 +14,14 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, KafkaResult},
-    metadata::Metadata,
     types::RDKafkaErrorCode,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, sync_channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -26,8 +29,8 @@ use tokio::task::spawn_blocking;
 
 /// Bounds every request.
 const REQUEST: Duration = Duration::from_secs(10);
-/// By then a client knows that it is not let in.
-const SOON: Duration = Duration::from_secs(1);
+/// Between two looks whether a client is told that it is not let in.
+const HEARING: Duration = Duration::from_millis(20);
 /// Between two looks whether a new topic is shown.
 const LOOK: Duration = Duration::from_millis(20);
 /// Nothing of a topic for so long is an error, not its end.
@@ -54,26 +57,33 @@ pub struct TopicInfo {
 impl Kafka {
     /// Whether a broker is there. Blocks.
     pub(super) fn answers(&self, within: Duration) -> bool {
-        self.metadata("hello", within).is_ok()
+        self.cluster("hello", within).is_ok()
     }
 
-    /// What a broker says of the cluster, or why it cannot be asked. Blocks.
-    pub(super) fn metadata(
-        &self,
-        name: &'static str,
-        within: Duration,
-    ) -> Result<Metadata, Unseen> {
+    /// What a broker says of the cluster, or why it cannot be asked; this at once where somebody has to
+    /// change a setting first. Blocks.
+    pub(super) fn cluster(&self, name: &'static str, within: Duration) -> Result<Cluster, Unseen> {
         let door = self.door(name);
         let client = self.with_extra(self.client(name));
-        let client = door::consumer(&client, &door, door.clone())?;
-        let mut answer = client.fetch_metadata(None, within.min(SOON));
-        if answer.is_err() {
-            door::hear(&client);
-            // It will not be let in later, either.
-            if !door.is_barred_for_certain() {
-                answer = client.fetch_metadata(None, within.saturating_sub(SOON));
+        let client = Arc::new(door::consumer(&client, &door, door.clone())?);
+        let (tell, told) = sync_channel(1);
+        let asking = Arc::clone(&client);
+        let asked = thread::Builder::new().name("kafka metadata".to_owned()).spawn(move || {
+            let answer = asking.fetch_metadata(None, within).map(|told| cluster(&told));
+            // Whoever asked may have heard enough.
+            drop(tell.try_send(answer));
+        });
+        asked.map_err(|error| Trouble::fatal(format!("cannot start a thread: {error}")))?;
+        let answer = loop {
+            match told.recv_timeout(HEARING) {
+                Ok(answer) => break answer,
+                Err(RecvTimeoutError::Timeout) if door.is_barred_for_certain() => {
+                    break Err(KafkaError::MetadataFetch(RDKafkaErrorCode::Authentication));
+                }
+                Err(RecvTimeoutError::Timeout) => door::hear(&client),
+                Err(RecvTimeoutError::Disconnected) => break Err(KafkaError::Canceled),
             }
-        }
+        };
         let answer = answer.map_err(|error| {
             door::hear(&client);
             let trouble = door.explained(blame(&error));
@@ -113,7 +123,7 @@ impl Kafka {
         let kafka = self.clone();
         on_thread(move || {
             if kafka.0.config.security.protocol != Protocol::Plaintext {
-                kafka.metadata(name, REQUEST).map_err(|unseen| unseen.trouble)?;
+                kafka.cluster(name, REQUEST).map_err(|unseen| unseen.trouble)?;
             }
             door::admin(&kafka.with_extra(kafka.client(name)), &kafka.door(name))
         })
@@ -124,16 +134,12 @@ impl Kafka {
     pub async fn list_topics(&self) -> Result<Vec<TopicInfo>, Trouble> {
         let kafka = self.clone();
         on_thread(move || {
-            let metadata = kafka.metadata("reelmill-admin", REQUEST);
-            let metadata = metadata.map_err(|unseen| unseen.trouble)?;
-            let topics = metadata.topics().iter().filter(|t| !t.name().starts_with("__"));
-            let info = |t: &rdkafka::metadata::MetadataTopic| TopicInfo {
-                name: t.name().to_owned(),
-                partitions: t.partitions().len(),
-            };
-            let mut topics: Vec<_> = topics.map(info).collect();
-            topics.sort_by(|a, b| a.name.cmp(&b.name));
-            Ok(topics)
+            let cluster = kafka.cluster("reelmill-admin", REQUEST);
+            let topics = cluster.map_err(|unseen| unseen.trouble)?.topics;
+            let topics = topics.into_iter().filter(|(name, _)| !name.starts_with("__"));
+            let info =
+                |(name, look): (String, TopicLook)| TopicInfo { name, partitions: look.partitions };
+            Ok(topics.map(info).collect())
         })
         .await
     }
@@ -147,7 +153,10 @@ impl Kafka {
             let door = kafka.door("reelmill-admin");
             let client = client.set("enable.partition.eof", "true");
             let consumer = door::consumer(client, &door, door.clone())?;
-            read_all(&consumer, &topic).map_err(|error| door.explained(blame(&error)))
+            read_all(&consumer, &topic).map_err(|error| {
+                door::hear(&consumer);
+                door.explained(blame(&error))
+            })
         })
         .await
     }

@@ -6,6 +6,9 @@ use rdkafka::{
     types::RDKafkaErrorCode::{self, *},
 };
 
+/// How trouble with TLS and the login begins.
+pub(super) const NOT_LET_IN: &str = "kafka does not accept our credentials";
+
 /// Sorts an error by blame. Nothing Kafka reports is an event's fault; what is not known to be
 /// ours is the world's.
 #[must_use]
@@ -86,9 +89,7 @@ fn by_code(code: RDKafkaErrorCode, text: String) -> Trouble {
         | SSL
         | SecurityDisabled
         | UnsupportedSASLMechanism
-        | IllegalSASLState => {
-            Trouble::fatal(format!("kafka does not accept our credentials, correct them: {text}"))
-        }
+        | IllegalSASLState => Trouble::fatal(format!("{NOT_LET_IN}, correct them: {text}")),
         TopicAuthorizationFailed
         | GroupAuthorizationFailed
         | ClusterAuthorizationFailed

@@ -1,7 +1,9 @@
 //! How a client gets in, and what it is told where it does not.
 
 use super::{
-    Kafka, blame, ffi, log_line,
+    Kafka,
+    blame::{NOT_LET_IN, blame},
+    ffi, log_line,
     security::{Bar, Barred, Protocol, Security},
     token::Tokens,
 };
@@ -14,6 +16,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
     producer::{BaseProducer, Producer, ProducerContext},
+    types::RDKafkaErrorCode,
 };
 use std::{
     error::Error,
@@ -49,14 +52,22 @@ struct Heard {
 impl Door {
     /// In a log line, for whoever looks for it there.
     pub(super) fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // A connection that the broker ends is no error to the client.
+        if facility == "FAIL" {
+            self.note(None, message);
+        }
         log_line(level, facility, message);
     }
 
     /// Keeps what tells why nobody gets in.
     pub(super) fn error(&self, error: &KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka {}", self.0.name);
-        if let Some(by) = Bar::of(reason) {
-            let barred = Barred { by, said: reason.to_owned() };
+        self.note(error.rdkafka_error_code(), reason);
+    }
+
+    fn note(&self, code: Option<RDKafkaErrorCode>, said: &str) {
+        if let Some(by) = Bar::of(self.0.security.protocol, code, said) {
+            let barred = Barred { by, said: said.to_owned() };
             self.heard().barred = Some((barred, Instant::now()));
         }
     }
@@ -95,7 +106,7 @@ impl Door {
     pub(super) fn explained(&self, trouble: Trouble) -> Trouble {
         let may_be_the_door = match &trouble {
             Trouble::Transient { reason, .. } => *reason == "broker_unavailable",
-            Trouble::Fatal(_) => true,
+            Trouble::Fatal(fatal) => fatal.0.starts_with(NOT_LET_IN),
             Trouble::Refused(_) => false,
         };
         if !may_be_the_door {
@@ -108,16 +119,19 @@ impl Door {
         let security = &self.0.security;
         let (cause, remedy) = (by.cause(security), by.remedy(security));
         match trouble {
-            Trouble::Transient { detail, reason, .. } if !by.is_certain() => {
-                Trouble::transient(reason, format!("{detail}; perhaps {cause} ({said}): {remedy}"))
-            }
+            trouble if !by.is_certain() => Trouble::transient(
+                "broker_unavailable",
+                format!("{trouble}; perhaps {cause} ({said}): {remedy}"),
+            ),
             _ => Trouble::fatal(format!("{cause} ({said}): {remedy}")),
         }
     }
 
-    /// Whether the door may open by itself: whoever has the credentials cannot be asked just now.
+    /// Whether trouble with it may mend itself: whoever has the credentials cannot be asked just now,
+    /// or only this connection is at its end.
     pub(super) fn may_open(&self) -> bool {
         matches!(self.heard().untokened, Some(Trouble::Transient { .. }))
+            || self.barred().is_some_and(|barred| !barred.by.is_certain())
     }
 
     /// Gives a client its first token: it may block for a connection before it is ever polled.

@@ -67,9 +67,7 @@ impl Kafka {
     /// Where nothing answers as Kafka does within this time.
     pub async fn look(&self, within: Duration) -> Result<Cluster, Unseen> {
         let kafka = self.clone();
-        let looked =
-            on_thread(move || Ok(kafka.metadata("doctor", within).map(|told| cluster(&told))));
-        looked.await?
+        on_thread(move || Ok(kafka.cluster("doctor", within))).await?
     }
 
     /// What TLS and the login are, for a word about them.
@@ -107,7 +105,7 @@ impl Kafka {
     }
 }
 
-fn cluster(told: &Metadata) -> Cluster {
+pub(super) fn cluster(told: &Metadata) -> Cluster {
     let node = |broker: &rdkafka::metadata::MetadataBroker| Node {
         id: broker.id(),
         host: broker.host().to_owned(),

@@ -99,6 +99,8 @@ impl Kafka {
         client.set("bootstrap.servers", &self.0.config.bootstrap).set("client.id", name);
         // A broker that comes back is found within a second, not ten.
         client.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "1000");
+        // So that a door hears of connections that the broker ends.
+        client.set_log_level(RDKafkaLogLevel::Info);
         self.0.config.security.set(&mut client);
         client
     }

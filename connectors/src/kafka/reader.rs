@@ -1,7 +1,8 @@
 //! The thread that polls a consumer, and does nothing else.
 
 use super::{
-    Kafka, blame,
+    Kafka,
+    blame::{NOT_LET_IN, blame},
     door::{self, Door},
     inbox::Inbox,
     inbox::Lane,
@@ -185,8 +186,13 @@ fn read(consumer: &BaseConsumer<Group>, inbox: &Inbox, stop: &AtomicBool) -> Kaf
         }
         match failure {
             None => {}
-            Some(error) if is_the_end(&error) && !consumer.context().door.may_open() => {
-                return Err(error);
+            Some(error) if is_the_end(&error) => {
+                let is_the_door =
+                    matches!(&blame(&error), Trouble::Fatal(f) if f.0.starts_with(NOT_LET_IN));
+                if !(is_the_door && consumer.context().door.may_open()) {
+                    return Err(error);
+                }
+                tracing::warn!(%error, "kafka does not let us in for now");
             }
             // The client goes on trying by itself.
             Some(error) => tracing::warn!(%error, "kafka cannot be read for now"),

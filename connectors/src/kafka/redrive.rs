@@ -157,11 +157,14 @@ fn letters(records: Vec<Record>) -> Vec<Letter> {
 fn settled(kafka: &Kafka, topic: &str) -> Result<(), Trouble> {
     let group = "reelmill-admin";
     let door = kafka.door("redrive");
-    let failed = |error| door.explained(blame(&error));
     let committed = door::consumer(&kafka.consumer(group), &door, door.clone())?;
     let mut uncommitted = kafka.consumer(group);
     uncommitted.set("isolation.level", "read_uncommitted");
     let written = door::consumer(&uncommitted, &door, door.clone())?;
+    let failed = |error| {
+        door::hear(&committed);
+        door.explained(blame(&error))
+    };
     let metadata = committed.fetch_metadata(Some(topic), REQUEST).map_err(failed)?;
     let deadline = Instant::now() + SETTLES_WITHIN;
     for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {

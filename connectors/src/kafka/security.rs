@@ -1,6 +1,6 @@
 //! Who is let in, and by whom: TLS and SASL towards the brokers.
 
-use rdkafka::ClientConfig;
+use rdkafka::{ClientConfig, types::RDKafkaErrorCode};
 use std::{fmt, path::PathBuf};
 
 /// How the brokers are spoken to.
@@ -104,13 +104,20 @@ pub enum Bar {
     SpeaksTls,
     /// We speak TLS, and it does not.
     NoTls,
+    /// The new credentials are of another session than those that the connection began with: it ends,
+    /// and the next one begins with them.
+    Renamed,
     /// There is no token, because there are no credentials.
     Token,
 }
 
 impl Bar {
     /// Which of them it is, by librdkafka's own words (`rdkafka_ssl.c`, `rdkafka_broker.c`), if any.
-    pub(super) fn of(said: &str) -> Option<Self> {
+    pub(super) fn of(
+        protocol: Protocol,
+        code: Option<RDKafkaErrorCode>,
+        said: &str,
+    ) -> Option<Self> {
         let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
         // The most telling words first: some come with several guesses.
         if has(&["OAUTHBEARER token"]) {
@@ -123,14 +130,31 @@ impl Bar {
             Some(Self::Mechanism)
         } else if has(&["broker might require SASL"]) {
             Some(Self::NoLogin)
-        } else if has(&["SASL authentication", "SASL SCRAM", "Authentication failed"]) {
+        } else if has(&["Cannot change principals"]) {
+            Some(Self::Renamed)
+        } else if code == Some(RDKafkaErrorCode::Authentication) {
             Some(Self::Login)
         } else if has(&["connecting to a PLAINTEXT", "wrong version number"]) {
             Some(Self::NoTls)
         } else if has(&["connecting to a SSL listener", "Invalid response size"]) {
             Some(Self::SpeaksTls)
         } else {
-            None
+            Self::of_an_end(protocol, said)
+        }
+    }
+
+    /// What it may be that a broker ends a connection, by the state it was in: "Disconnected: … (after 3ms
+    /// in state APIVERSION_QUERY)".
+    fn of_an_end(protocol: Protocol, said: &str) -> Option<Self> {
+        let (_, rest) = said.split_once("Disconnected")?.1.split_once("(after ")?;
+        let (ms, state) = rest.split_once("ms in state ")?;
+        let is_soon = ms.parse::<u64>().is_ok_and(|ms| ms < 2000);
+        match protocol {
+            Protocol::Plaintext if state.starts_with("APIVERSION_QUERY") => Some(Self::SpeaksTls),
+            Protocol::Plaintext | Protocol::Tls if is_soon && state.starts_with("UP") => {
+                Some(Self::NoLogin)
+            }
+            _ => None,
         }
     }
 
@@ -160,6 +184,7 @@ impl Bar {
             Self::NoLogin => "this listener of kafka wants a login",
             Self::SpeaksTls => "this listener of kafka speaks TLS, or something else than kafka",
             Self::NoTls => "this listener of kafka speaks no TLS, or something else than kafka",
+            Self::Renamed => "the role's session has another name than before",
             Self::Token => "there is no IAM token, for want of credentials",
         }
     }
@@ -194,6 +219,7 @@ impl Bar {
                 "set REELMILL_KAFKA (--kafka) to a listener with TLS, or REELMILL_KAFKA_SECURITY \
                  (--kafka-security) to plaintext"
             }
+            Self::Renamed => "set AWS_ROLE_SESSION_NAME to a name that stays",
             Self::Token => {
                 "give the service account a role (IRSA or Pod Identity), or set AWS's environment \
                  variables"
@@ -220,6 +246,22 @@ mod tests {
         assert_eq!(client.get("security.protocol"), Some("sasl_ssl"));
         assert_eq!(client.get("sasl.password"), Some("hush"));
         assert!(!format!("{client:?}").contains("hush"));
+    }
+
+    #[test]
+    fn an_end_is_told_by_the_state_in_which_it_came() {
+        let of = |protocol, state: &str| {
+            let said =
+                "a:9/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN";
+            Bar::of(protocol, None, &format!("{said} (after {state})"))
+        };
+        let (plaintext, tls) = (Protocol::Plaintext, Protocol::Tls);
+        let asking = "3ms in state APIVERSION_QUERY, 1 identical error(s) suppressed";
+        assert_eq!(of(plaintext, asking), Some(Bar::SpeaksTls));
+        assert_eq!(of(tls, asking), None);
+        assert_eq!(of(tls, "1ms in state UP"), Some(Bar::NoLogin));
+        assert_eq!(of(tls, "90000ms in state UP"), None, "it is restarted, or idle");
+        assert_eq!(of(Protocol::ScramSha256, "1ms in state UP"), None);
     }
 
     #[test]

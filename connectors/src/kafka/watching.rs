@@ -97,7 +97,13 @@ impl Watch {
     /// missing has topics that could not be read to their end in that time.
     pub fn look(&mut self) -> Result<BTreeMap<&'static str, Waiting>, Trouble> {
         let looked = self.look_now();
-        looked.map_err(|trouble| self.reader.context().explained(trouble))
+        looked.map_err(|trouble| {
+            // Later on the looks themselves hear, and what came in would be lost here.
+            if self.lanes.is_empty() {
+                door::hear(&self.reader);
+            }
+            self.reader.context().explained(trouble)
+        })
     }
 
     fn look_now(&mut self) -> Result<BTreeMap<&'static str, Waiting>, Trouble> {

@@ -9,6 +9,10 @@ use engine::{LogOpener, Trouble};
 use ports::Log;
 use services::{PASSWORD, Secured};
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// The loops have one group.
+pub(crate) static TURN: Mutex<()> = Mutex::const_new(());
 
 const KINDS: [Protocol; 5] = [
     Protocol::Plaintext,
@@ -30,6 +34,7 @@ fn at(world: &Secured, protocol: Protocol) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_listener_lets_us_in_and_the_loop_over_it_is_exactly_once() {
     let Some(world) = Secured::get() else { return };
+    let _turn = TURN.lock().await;
     let mut asked = 0;
     for protocol in KINDS {
         let client = |name: &str| kafka(&at(world, protocol), security(world, protocol), name);
@@ -40,7 +45,7 @@ async fn every_kind_of_listener_lets_us_in_and_the_loop_over_it_is_exactly_once(
         copy_all(&mut log, 20).await;
         log.close().await;
         asked += 20;
-        assert_eq!(crate::numbers::answered(&admin).await, (0..asked).collect::<Vec<_>>());
+        assert_eq!(answered_below_1000(&admin).await, (0..asked).collect::<Vec<_>>());
         assert_eq!(waiting(&admin).await, Ok(Some(0)), "{protocol:?}");
         assert_eq!(admin.look(Duration::from_secs(4)).await.unwrap().brokers.len(), 1);
         let settings = admin.settings(&["in"], 1, Duration::from_secs(4)).await.unwrap();
@@ -48,6 +53,11 @@ async fn every_kind_of_listener_lets_us_in_and_the_loop_over_it_is_exactly_once(
         let redriven = admin.redrive("copy", |_| true, |_, _| {}).await.unwrap();
         assert_eq!(redriven.sent, 0, "{protocol:?}");
     }
+}
+
+/// Others have numbers of their own.
+async fn answered_below_1000(kafka: &Kafka) -> Vec<u32> {
+    crate::numbers::answered(kafka).await.into_iter().filter(|number| *number < 1000).collect()
 }
 
 /// What waits for `copy`.

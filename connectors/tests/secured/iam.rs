@@ -7,7 +7,7 @@ use crate::{
     numbers::{ask, copy_all, spec, topics},
     world::kafka,
 };
-use connectors::kafka::{Protocol, Security};
+use connectors::kafka::{Kafka, Protocol, Security};
 use engine::LogOpener;
 use ports::Log;
 use services::{REGION, Secured};
@@ -23,10 +23,16 @@ use std::{
 
 /// What to do within, where Kafka is and its authority, the region.
 const TASK: &str = "REELMILL_TEST_IAM";
+/// How long numbers are copied.
+const FOR: Duration = Duration::from_secs(50);
 
 /// Serves credentials as ECS and Pod Identity do, each under a key of its own that is good for so many
 /// seconds; says where, and what was handed out.
-fn endpoint(seconds: u64, secret: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
+fn endpoint(
+    name: &'static str,
+    seconds: u64,
+    secret: &'static str,
+) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/credentials", listener.local_addr().unwrap());
     let handed = Arc::new(Mutex::new(Vec::new()));
@@ -34,7 +40,7 @@ fn endpoint(seconds: u64, secret: &'static str) -> (String, Arc<Mutex<Vec<String
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut keys = told.lock().unwrap();
-            let key = format!("AKID-{seconds}-{secret}{}", keys.len());
+            let key = format!("{name}-{seconds}-{secret}{}", keys.len());
             keys.push(key.clone());
             let ends = SystemTime::now() + Duration::from_secs(seconds);
             let ends = aws_sdk_s3::primitives::DateTime::from(ends);
@@ -85,19 +91,22 @@ async fn within() {
             Ok(_) => "let in".to_owned(),
             Err(trouble) => format!("{trouble:?}"),
         },
-        _ => copied(&client("admin"), &client("a")).await,
+        _ => {
+            let first = task.trim_start_matches("copy-").parse().unwrap();
+            copied(&client("admin"), &client("a"), first).await
+        }
     };
     println!("\nanswer: {answer}");
 }
 
-/// Copies numbers for a minute, with sessions that end after half of that unless they go on with a new
-/// token, and counts those that were done once.
-async fn copied(admin: &connectors::kafka::Kafka, worker: &connectors::kafka::Kafka) -> String {
+/// Copies numbers for a while, with sessions that end within it unless they go on with a new token, and
+/// counts those that were done once.
+async fn copied(admin: &Kafka, worker: &Kafka, first: u32) -> String {
     admin.create_topics(&topics()).await.unwrap();
     let began = Instant::now();
     let mut log = worker.open(&spec()).await.unwrap();
-    let mut next = 1000;
-    while began.elapsed() < Duration::from_secs(60) {
+    let mut next = first;
+    while began.elapsed() < FOR {
         ask(admin, next..next + 5).await;
         copy_all(&mut log, 5).await;
         next += 5;
@@ -105,8 +114,8 @@ async fn copied(admin: &connectors::kafka::Kafka, worker: &connectors::kafka::Ka
     }
     log.close().await;
     let answered = crate::numbers::answered(admin).await;
-    let ours: Vec<_> = answered.into_iter().filter(|number| *number >= 1000).collect();
-    match ours == (1000..next).collect::<Vec<_>>() {
+    let ours: Vec<_> = answered.into_iter().filter(|number| *number >= first).collect();
+    match ours == (first..next).collect::<Vec<_>>() {
         true => format!("{} once", ours.len()),
         false => format!("not once: {ours:?}"),
     }
@@ -115,23 +124,28 @@ async fn copied(admin: &connectors::kafka::Kafka, worker: &connectors::kafka::Ka
 #[test]
 fn the_loop_is_exactly_once_over_tokens_that_are_renewed_before_they_end() {
     let Some(world) = Secured::get() else { return };
-    let (url, handed) = endpoint(20, "secret");
-    let answer = run(world, "copy", REGION, &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url)]);
-    assert!(answer.ends_with(" once") && !answer.starts_with('0'), "{answer}");
-    let handed: BTreeSet<_> = handed.lock().unwrap().iter().cloned().collect();
-    let log = world.log();
-    let accepted = log.lines().filter_map(|line| line.split_once("msk-iam accepted "));
-    let accepted: BTreeSet<_> = accepted.map(|(_, key)| key.to_owned()).collect();
-    let renewed: Vec<_> = accepted.intersection(&handed).collect();
-    assert!(renewed.len() >= 3, "{renewed:?} of {handed:?}");
-    assert!(!log.contains("msk-iam refused: expired"), "{log}");
+    let _turn = crate::doors::TURN.blocking_lock();
+    // Sessions of a role keep their name where that is set, and else have a new one each.
+    for (name, first) in [("AKID", 1000), ("MOVING", 2000)] {
+        let (url, handed) = endpoint(name, 20, "secret");
+        let task = format!("copy-{first}");
+        let answer = run(world, &task, REGION, &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url)]);
+        assert!(answer.ends_with(" once") && !answer.starts_with('0'), "{name}: {answer}");
+        let handed: BTreeSet<_> = handed.lock().unwrap().iter().cloned().collect();
+        let log = world.log();
+        let accepted = log.lines().filter_map(|line| line.split_once("msk-iam accepted "));
+        let accepted: BTreeSet<_> = accepted.map(|(_, key)| key.to_owned()).collect();
+        let renewed: Vec<_> = accepted.intersection(&handed).collect();
+        assert!(renewed.len() >= 3, "{name}: {renewed:?} of {handed:?}");
+        assert!(!log.contains("msk-iam refused: expired"), "{name}: {log}");
+    }
 }
 
 #[test]
 fn a_token_of_wrong_keys_or_for_another_region_is_refused_and_told() {
     let Some(world) = Secured::get() else { return };
-    let (right, _) = endpoint(900, "secret");
-    let (wrong, _) = endpoint(900, "wrong");
+    let (right, _) = endpoint("AKID", 900, "secret");
+    let (wrong, _) = endpoint("AKID", 900, "wrong");
     let list = |region: &str, url: &str| {
         run(world, "list", region, &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)])
     };

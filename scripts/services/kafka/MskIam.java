@@ -98,7 +98,9 @@ public class MskIam implements AuthenticateCallbackHandler {
         // A key may say for how many seconds it is good: KEY-20-...
         long good = Math.min(seconds, Long.parseLong(key.split("-")[1]));
         System.out.println("msk-iam accepted " + key);
-        return new Accepted(token, key, signed.plusSeconds(good).toEpochMilli(), signed.toEpochMilli());
+        // Sessions of MOVING keys have a name each, as those of roles without AWS_ROLE_SESSION_NAME.
+        String name = key.startsWith("MOVING") ? key : "assumed-role/mill";
+        return new Accepted(token, name, signed.plusSeconds(good).toEpochMilli(), signed.toEpochMilli());
     }
 
     private static void require(boolean holds, String what) {

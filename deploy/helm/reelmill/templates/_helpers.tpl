@@ -67,14 +67,49 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
       {{- end }}
 {{- end }}
 
+{{- /* Whether Kafka is told a user. */}}
+{{- define "reelmill.kafkaUser" -}}
+{{- if has .Values.kafka.security (list "sasl-plain" "scram-sha-256" "scram-sha-512") }}yes{{ end }}
+{{- end }}
+
+{{- /* Whether the role of the ServiceAccount is used. */}}
+{{- define "reelmill.hasRole" -}}
+{{- if or (eq .Values.aws.credentials "role") .Values.aws.opensearchIam (eq .Values.kafka.security "aws-msk-iam") }}yes{{ end }}
+{{- end }}
+
+{{- /* Whether there are keys: a role needs none, but for a detector of our own. */}}
+{{- define "reelmill.hasKeys" -}}
+{{- if or (ne .Values.aws.credentials "role") (not .Values.endpoints.rekognition) }}yes{{ end }}
+{{- end }}
+
 {{- define "reelmill.env.kafka" -}}
 - { name: REELMILL_KAFKA, value: {{ include "reelmill.kafka" . | quote }} }
+- { name: REELMILL_KAFKA_SECURITY, value: {{ .Values.kafka.security | quote }} }
+{{- with .Values.kafka.ca }}
+- { name: REELMILL_KAFKA_CA, value: {{ printf "/etc/reelmill/certificates/%s" . | quote }} }
+{{- end }}
+{{- if include "reelmill.kafkaUser" . }}
+{{ include "reelmill.fromSecret" (dict "root" . "name" "REELMILL_KAFKA_USER") }}
+{{ include "reelmill.fromSecret" (dict "root" . "name" "REELMILL_KAFKA_PASSWORD") }}
+{{- end }}
+{{ include "reelmill.env.region" . }}
+{{- end }}
+
+{{- define "reelmill.env.region" -}}
+- { name: REELMILL_REGION, value: {{ .Values.aws.region | quote }} }
+{{- if include "reelmill.hasRole" . }}
+# Kafka lets a connection go on with new credentials only under the same name.
+- { name: AWS_ROLE_SESSION_NAME, value: reelmill }
+{{- end }}
 {{- end }}
 
 {{- define "reelmill.env.keys" -}}
 - { name: REELMILL_S3, value: {{ include "reelmill.s3" . | quote }} }
+- { name: REELMILL_CREDENTIALS, value: {{ ternary "aws" "keys" (eq .Values.aws.credentials "role") }} }
+{{- if include "reelmill.hasKeys" . }}
 {{ include "reelmill.fromSecret" (dict "root" . "name" "REELMILL_ACCESS_KEY") }}
 {{ include "reelmill.fromSecret" (dict "root" . "name" "REELMILL_SECRET_KEY") }}
+{{- end }}
 {{- end }}
 
 {{- define "reelmill.env.log" -}}
@@ -94,8 +129,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{ include "reelmill.env.keys" . }}
 {{ include "reelmill.fromSecret" (dict "root" . "name" "REELMILL_DATABASE") }}
 - { name: REELMILL_OPENSEARCH, value: {{ include "reelmill.opensearch" . | quote }} }
+{{- if .Values.aws.opensearchIam }}
+- { name: REELMILL_OPENSEARCH_IAM, value: "true" }
+{{- else }}
 {{ include "reelmill.fromSecret" (dict "root" . "name" "REELMILL_OPENSEARCH_USER" "optional" true) }}
 {{ include "reelmill.fromSecret" (dict "root" . "name" "REELMILL_OPENSEARCH_PASSWORD" "optional" true) }}
+{{- end }}
 - { name: REELMILL_OPENSEARCH_INDEX, value: {{ .Values.settings.opensearchIndex | quote }} }
 - { name: REELMILL_BUCKET, value: {{ .Values.settings.bucket | quote }} }
 - { name: REELMILL_START_TIMEOUT, value: {{ .Values.settings.startTimeoutSeconds | int64 | quote }} }
@@ -179,6 +218,11 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{- /* Whether a part reads certificates: (root, part, database). */}}
+{{- define "reelmill.certificates" -}}
+{{- if and .root.Values.certificatesConfigMap (or .database (and .root.Values.kafka.ca (ne .part "vision"))) }}yes{{ end }}
+{{- end }}
+
 {{- /* A part that works until it is told to stop: (root, part, component, values, args, env, port, portName,
      live, scratch). `live` is the path of the liveness probe. A part that listens on loopback alone is asked
      from within (`within`). */}}
@@ -220,7 +264,7 @@ containers:
       {{- if .data }}
       - { name: data, mountPath: /var/lib/reelmill }
       {{- end }}
-      {{- if and .database .root.Values.certificatesConfigMap }}
+      {{- if include "reelmill.certificates" . }}
       - { name: certificates, mountPath: /etc/reelmill/certificates, readOnly: true }
       {{- end }}
 volumes:
@@ -230,7 +274,7 @@ volumes:
   - name: data
     {{- . | nindent 4 }}
   {{- end }}
-  {{- if and .database .root.Values.certificatesConfigMap }}
+  {{- if include "reelmill.certificates" . }}
   - name: certificates
     configMap: { name: {{ .root.Values.certificatesConfigMap }} }
   {{- end }}
