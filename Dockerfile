@@ -8,7 +8,8 @@ FROM rust:1.95.0-slim-bookworm AS build
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
       clang cmake g++ libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev libavutil-dev \
-      libclang-dev libcurl4-openssl-dev libswresample-dev libswscale-dev make pkg-config python3-pip \
+      libclang-dev libcurl4-openssl-dev libssl-dev libswresample-dev libswscale-dev make pkg-config \
+      python3-pip \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 # ONNX Runtime, which no crate carries: before the sources, so that changing those does not fetch it anew.
@@ -22,10 +23,10 @@ RUN REELMILL_VERSION="$VERSION" cargo build --release --locked --bin reelmill \
 RUN python3 scripts/dist/parts.py licenses --target "$(rustc -vV | sed -n 's/^host: //p')" > crates.txt
 
 FROM debian:bookworm-slim
-# FFmpeg's libraries in the versions that the program was built against.
+# FFmpeg's libraries in the versions that the program was built against; OpenSSL is for Kafka's client.
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-      ca-certificates libavcodec59 libavformat59 libavutil57 libswresample4 libswscale6 \
+      ca-certificates libavcodec59 libavformat59 libavutil57 libssl3 libswresample4 libswscale6 \
  && rm -rf /var/lib/apt/lists/* \
  && install --directory --owner 65532 --group 65532 /var/lib/reelmill
 # Where the program looks by itself.

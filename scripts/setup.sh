@@ -17,7 +17,7 @@ have=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
 
 packages=(chromium-headless-shell clang cmake curl ffmpeg g++ gstreamer1.0-libav gstreamer1.0-plugins-bad
   gstreamer1.0-plugins-good gstreamer1.0-tools kcat libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev
-  libavutil-dev libclang-dev libcurl4-openssl-dev libswresample-dev libswscale-dev make maven
+  libavutil-dev libclang-dev libcurl4-openssl-dev libssl-dev libswresample-dev libswscale-dev make maven
   openjdk-17-jdk-headless openssl pkg-config python3-pip python3-venv strace xz-utils)
 missing=()
 for package in "${packages[@]}"; do
