@@ -3,7 +3,7 @@
 
 use crate::{cli::Cli, client::plain, failure::Failure};
 use clap::{
-    Arg, ArgMatches, Command, CommandFactory, FromArgMatches,
+    Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches,
     error::{ContextKind, ContextValue},
     parser::ValueSource,
 };
@@ -166,6 +166,14 @@ fn check(
             .filter(|arg| is_setting(arg))
             .filter_map(|arg| Some((arg, values.get(arg.get_id().as_str())?)))
         {
+            if matches!(arg.get_action(), ArgAction::SetTrue) {
+                // As a flag it has no value.
+                truth(words).ok_or_else(|| {
+                    let key = arg.get_id();
+                    Failure::usage(format!("{}: `{key}` must be true or false", path.display()))
+                })?;
+                continue;
+            }
             let mut alone = Command::new("setting")
                 .no_binary_name(true)
                 .arg(arg.clone().env(None::<&str>).required(false));
@@ -179,6 +187,11 @@ fn check(
         }
     }
     Ok(())
+}
+
+fn truth(words: &[String]) -> Option<bool> {
+    let [word] = words else { return None };
+    word.parse().ok()
 }
 
 /// Whether an argument may stand in the file: what has a variable is a setting, all else is said

@@ -76,8 +76,10 @@ fn a_flag_wins_over_its_variable_that_over_the_file_and_that_over_the_default() 
 
 #[test]
 fn what_is_printed_is_a_file_that_gives_the_same_settings() {
-    let home = Home::new("allowed_buckets = [\"a\", \"b\"]\nface_threshold = 0.5\n");
+    let text = "allowed_buckets = [\"a\", \"b\"]\nface_threshold = 0.5\nopensearch_iam = true\n";
+    let home = Home::new(text);
     let first = home.printed(&["up", "--print-config"], &[]);
+    assert_eq!(first["opensearch_iam"].as_bool(), Some(true));
     let list: Vec<_> =
         first["allowed_buckets"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
     assert_eq!(list, ["a", "b"]);

@@ -5,7 +5,6 @@ use super::{
     door::{self, Door},
     look::{Cluster, TopicLook, Unseen, cluster},
     records::record_of,
-    security::Protocol,
     writer::farewell,
 };
 use ports::{Record, Trouble};
@@ -122,9 +121,7 @@ impl Kafka {
     pub(super) async fn admin(&self, name: &'static str) -> Result<AdminClient<Door>, Trouble> {
         let kafka = self.clone();
         on_thread(move || {
-            if kafka.0.config.security.protocol != Protocol::Plaintext {
-                kafka.cluster(name, REQUEST).map_err(|unseen| unseen.trouble)?;
-            }
+            kafka.cluster(name, REQUEST).map_err(|unseen| unseen.trouble)?;
             door::admin(&kafka.with_extra(kafka.client(name)), &kafka.door(name))
         })
         .await

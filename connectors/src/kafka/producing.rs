@@ -66,6 +66,11 @@ impl ProducerContext for Deliveries {
 impl Kafka {
     /// Sends one record and waits until the broker has it, at most 10 s.
     pub async fn produce(&self, record: Record) -> Result<Position, Trouble> {
+        if let Some(tokens) = self.0.tokens.clone() {
+            // So that a token that is due while it is polled here needs no more than a signature. A
+            // connection that is open goes on without.
+            on_thread(move || tokens.token().map(drop)).await.ok();
+        }
         let kafka = self.clone();
         let begun = || on_thread(move || kafka.producer());
         let producer = self.0.producer.get_or_try_init(begun).await?;

@@ -132,7 +132,12 @@ impl Bar {
             Some(Self::NoLogin)
         } else if has(&["Cannot change principals"]) {
             Some(Self::Renamed)
-        } else if code == Some(RDKafkaErrorCode::Authentication) {
+        } else if has(&["SASL authentication error"])
+            || matches!(
+                code,
+                Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed)
+            )
+        {
             Some(Self::Login)
         } else if has(&["connecting to a PLAINTEXT", "wrong version number"]) {
             Some(Self::NoTls)
@@ -246,6 +251,37 @@ mod tests {
         assert_eq!(client.get("security.protocol"), Some("sasl_ssl"));
         assert_eq!(client.get("sasl.password"), Some("hush"));
         assert!(!format!("{client:?}").contains("hush"));
+    }
+
+    #[test]
+    fn what_the_client_says_is_told_apart() {
+        use RDKafkaErrorCode::{Authentication, SSL, SaslAuthenticationFailed};
+        let scram = "SASL authentication error: Authentication failed during authentication due to \
+                     invalid credentials with SASL mechanism SCRAM-SHA-512";
+        let mechanism = "SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: \
+                         broker's supported mechanisms: OAUTHBEARER";
+        let moved = "SASL authentication error: Cannot change principals during re-authentication from \
+                     User.a: User.b";
+        let handshake = "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: \
+                         broker certificate could not be verified";
+        let closed =
+            "SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?";
+        let token = "Failed to acquire SASL OAUTHBEARER token: no credentials";
+        for (code, said, bar) in [
+            (Some(SaslAuthenticationFailed), scram, Bar::Login),
+            (None, scram, Bar::Login),
+            (Some(Authentication), mechanism, Bar::Mechanism),
+            (Some(SaslAuthenticationFailed), moved, Bar::Renamed),
+            (Some(SSL), handshake, Bar::Certificate),
+            (None, closed, Bar::NoTls),
+            (Some(Authentication), token, Bar::Token),
+        ] {
+            assert_eq!(Bar::of(Protocol::ScramSha512, code, said), Some(bar), "{said}");
+        }
+        assert_eq!(
+            Bar::of(Protocol::Tls, None, "Connection setup timed out in state CONNECT"),
+            None
+        );
     }
 
     #[test]
