@@ -290,8 +290,9 @@ fn hidden(command: &clap::Command) -> BTreeSet<String> {
 
 #[test]
 fn no_commands_help_shows_a_secret_of_the_environment() {
-    const SECRETS: [(&str, &str); 6] = [
+    const SECRETS: [(&str, &str); 7] = [
         ("REELMILL_DATABASE", "postgres://ann:hush@db/mill"),
+        ("REELMILL_KAFKA_PASSWORD", "hush"),
         ("REELMILL_OPENSEARCH", "https://ann:hush@search:9200"),
         ("REELMILL_OPENSEARCH_PASSWORD", "hush"),
         ("REELMILL_OTLP", "http://ann:hush@collector"),

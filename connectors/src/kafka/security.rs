@@ -141,7 +141,7 @@ impl Bar {
             Some(Self::Login)
         } else if has(&["connecting to a PLAINTEXT", "wrong version number"]) {
             Some(Self::NoTls)
-        } else if has(&["connecting to a SSL listener", "Invalid response size"]) {
+        } else if has(&["connecting to a SSL listener"]) || is_alert(said) {
             Some(Self::SpeaksTls)
         } else {
             Self::of_an_end(protocol, said)
@@ -233,6 +233,13 @@ impl Bar {
     }
 }
 
+/// Whether what was taken for the length of an answer is the beginning of an alert of TLS (21, version 3).
+fn is_alert(said: &str) -> bool {
+    let size = said.split_once("Invalid response size ").map(|(_, rest)| rest);
+    let size = size.and_then(|rest| rest.split_whitespace().next()?.parse::<u32>().ok());
+    size.is_some_and(|size| size >> 16 == 0x1503)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +281,11 @@ mod tests {
             (Some(SaslAuthenticationFailed), moved, Bar::Renamed),
             (Some(SSL), handshake, Bar::Certificate),
             (None, closed, Bar::NoTls),
+            (
+                None,
+                "Receive failed: Invalid response size 352518912 (0..100000000)",
+                Bar::SpeaksTls,
+            ),
             (Some(Authentication), token, Bar::Token),
         ] {
             assert_eq!(Bar::of(Protocol::ScramSha512, code, said), Some(bar), "{said}");
@@ -282,6 +294,12 @@ mod tests {
             Bar::of(Protocol::Tls, None, "Connection setup timed out in state CONNECT"),
             None
         );
+    }
+
+    #[test]
+    fn an_answer_over_http_is_no_tls() {
+        let http = "Receive failed: Invalid response size 1213486160 (0..100000000)";
+        assert_eq!(Bar::of(Protocol::Plaintext, None, http), None);
     }
 
     #[test]
