@@ -9,7 +9,7 @@ use crate::groups::{Stretch, stretches};
 use crate::h264;
 use crate::scan::Scan;
 use crate::schedule::rescale;
-use crate::source::Source;
+use crate::source::{Source, changes_header};
 use crate::verify::Pair;
 use crate::{CompareReport, Frame, Limits, MediaError};
 
@@ -26,9 +26,9 @@ pub struct Inspected<'a> {
 
 /// Decodes a film and shows each of its frames to `visit`, and those of its source too where the film was
 /// encoded anew. Closed groups of H.264 pictures whose packets are the source's bit for bit, behind the same
-/// parameter sets, decode to the same pictures: the source's are left out, except those of the first group, which
-/// show that both films are displayed alike, and of groups that are not clear everywhere: `is_clear` is asked by
-/// times of the source.
+/// parameter sets, decode to the same pictures, and the same headers display them alike: the source's are left out,
+/// except those of the first group, and of groups that are not clear everywhere: `is_clear` is asked by times of
+/// the source.
 ///
 /// # Errors
 /// As those of [`compare`](crate::compare).
@@ -115,13 +115,16 @@ fn same_packets(
         (Some(theirs), Some(ours)) if ours.serves(&theirs) => {}
         _ => return Ok(None),
     }
+    if !outputs.is_displayed_as(&sources)? {
+        return Ok(None);
+    }
     let (source_base, output_base) =
         (sources.time_base(sources.video)?, outputs.time_base(outputs.video)?);
     let mut same = HashSet::new();
     while let (Some((theirs, before)), Some((ours, after))) =
         (sources.next_video()?, outputs.next_video()?)
     {
-        if has_parameter_sets(&after) {
+        if changes_header(&after) || has_parameter_sets(&after) {
             return Ok(None);
         }
         let is_in_time = (rescale(theirs, source_base, output_base) - ours).abs() <= 1;

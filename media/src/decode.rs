@@ -1,4 +1,4 @@
-//! Decodes every frame of a file, or says why not.
+//! Decodes a file frame by frame, or says why not.
 
 use std::fmt;
 use std::ops::{ControlFlow, Range};
@@ -38,7 +38,7 @@ impl fmt::Debug for Frame<'_> {
 }
 
 impl Frame<'_> {
-    /// Position in presentation order, from 0.
+    /// Position in presentation order among the frames that are shown, from 0.
     pub fn index(&self) -> u32 {
         self.index
     }
@@ -323,11 +323,14 @@ impl FrameReader {
             }
         }
         self.limits.check_picture(self.current.width(), self.current.height())?;
-        if self.is_leading() || self.is_passed_over() {
+        if self.is_leading() {
             return self.receive();
         }
         if self.current.is_corrupt() || self.current.has_decode_errors() {
             return Err(MediaError::broken(format!("frame {} is damaged", self.frames)));
+        }
+        if self.is_passed_over() {
+            return self.receive();
         }
         if (self.current.width(), self.current.height()) != self.size {
             self.current = self.converter.fitted(&self.current, self.size)?;
@@ -345,7 +348,8 @@ impl FrameReader {
 
     fn is_passed_over(&self) -> bool {
         let Some(choice) = &self.choice else { return false };
-        !self.current.pts().is_some_and(|pts| choice.frames.contains(&pts))
+        let pts = self.current.pts().or(self.current.timestamp());
+        !pts.is_some_and(|pts| choice.frames.contains(&pts))
     }
 
     fn send(&mut self) -> Result<(), MediaError> {

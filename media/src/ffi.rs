@@ -32,6 +32,8 @@ pub(crate) struct StreamFacts {
     pub(crate) sample_rate: u32,
     pub(crate) channels: u16,
     pub(crate) extradata: Vec<u8>,
+    /// Range, primaries, transfer, matrix and place of colours, as FFmpeg numbers them.
+    pub(crate) colours: [u32; 5],
 }
 
 /// A path as a URL of FFmpeg's `file` protocol, so that a colon in a name names no protocol.
@@ -170,6 +172,13 @@ pub(crate) fn stream_facts(stream: &ff::format::stream::Stream<'_>) -> StreamFac
             sample_rate: u32::try_from(codec.sample_rate).unwrap_or(0),
             channels: u16::try_from(codec.ch_layout.nb_channels).unwrap_or(0),
             extradata,
+            colours: [
+                codec.color_range as u32,
+                codec.color_primaries as u32,
+                codec.color_trc as u32,
+                codec.color_space as u32,
+                codec.chroma_location as u32,
+            ],
         }
     }
 }

@@ -72,36 +72,43 @@ impl Squares {
         );
         let (width, height) = (video.width() as usize, video.height() as usize);
         let side = (width / ACROSS).max(STEP);
-        if !is_luma || width < side || height < side {
+        if !is_luma {
             return None;
         }
-        let (columns, stride) = (width / side, video.stride(0));
-        let mut means = Vec::with_capacity(columns * (height / side));
-        let mut sums = vec![0u32; columns];
-        for rows in video.data(0).chunks(stride * side).take(height / side) {
+        let (columns, stride) = (width.div_ceil(side), video.stride(0));
+        let mut means = Vec::with_capacity(columns * height.div_ceil(side));
+        let (mut sums, mut counted) = (vec![0u32; columns], vec![0u32; columns]);
+        for top in (0..height).step_by(side) {
             sums.fill(0);
-            for row in rows.chunks(stride).step_by(STEP) {
-                for (sum, square) in sums.iter_mut().zip(row.chunks_exact(side)) {
+            counted.fill(0);
+            for row in (top..height.min(top + side)).step_by(STEP) {
+                let row = &video.data(0)[row * stride..row * stride + width];
+                for (square, (sum, counted)) in
+                    row.chunks(side).zip(sums.iter_mut().zip(&mut counted))
+                {
                     *sum += square.iter().step_by(STEP).map(|&level| u32::from(level)).sum::<u32>();
+                    *counted += square.len().div_ceil(STEP) as u32;
                 }
             }
-            let counted = (side.div_ceil(STEP) * side.div_ceil(STEP)) as u32;
-            means.extend(sums.iter().map(|sum| (sum / counted) as u8));
+            means.extend(sums.iter().zip(&counted).map(|(sum, counted)| (sum / counted) as u8));
         }
         Some(Self(means))
     }
 
-    /// Whether some square is brighter or darker than in both others by more than so many levels: something is
-    /// there that was not before and is not after.
+    /// How many squares are brighter or darker than in both others by more than so many levels: something is
+    /// there that was not before and is not after. All of them where pictures cannot be compared.
     #[must_use]
-    pub fn stands_out(&self, before: &Self, after: &Self, levels: u8) -> bool {
+    pub fn outstanding(&self, before: &Self, after: &Self, levels: u8) -> usize {
         if self.0.len() != before.0.len() || self.0.len() != after.0.len() {
-            return true;
+            return self.0.len();
         }
-        self.0.iter().zip(before.0.iter().zip(&after.0)).any(|(&level, (&before, &after))| {
+        let squares = self.0.iter().zip(before.0.iter().zip(&after.0));
+        let stands_out = |square: &(&u8, (&u8, &u8))| {
+            let (&level, (&before, &after)) = *square;
             level > before.max(after).saturating_add(levels)
                 || level < before.min(after).saturating_sub(levels)
-        })
+        };
+        squares.filter(stands_out).count()
     }
 }
 
@@ -146,20 +153,21 @@ mod tests {
     fn what_is_there_for_a_moment_stands_out_wherever_it_is_and_slow_change_does_not() {
         let squares = |level, at| Squares::of(&picture(level, at)).unwrap();
         let empty = squares(100, None);
-        for at in [(0, 0), (7, 5), (301, 177), (600, 330)] {
+        for at in [(0, 0), (7, 5), (301, 177), (616, 336)] {
             let seen = squares(100, Some(at));
-            assert!(seen.stands_out(&empty, &empty, 8), "{at:?}");
-            assert!(!seen.stands_out(&seen, &empty, 8) && !empty.stands_out(&seen, &empty, 8));
+            assert!(seen.outstanding(&empty, &empty, 14) >= 3, "{at:?}");
+            assert_eq!(seen.outstanding(&seen, &empty, 14), 0);
+            assert_eq!(empty.outstanding(&seen, &empty, 14), 0);
         }
-        assert!(!squares(110, None).stands_out(&empty, &squares(120, None), 8));
-        assert!(!empty.stands_out(&empty, &empty, 0));
+        assert_eq!(squares(110, None).outstanding(&empty, &squares(120, None), 14), 0);
+        assert_eq!(empty.outstanding(&empty, &empty, 0), 0);
     }
 
     #[test]
     fn pictures_that_cannot_be_compared_stand_out() {
         let (small, large) = (ff::frame::Video::new(Pixel::GRAY8, 64, 64), picture(9, None));
         let (small, large) = (Squares::of(&small).unwrap(), Squares::of(&large).unwrap());
-        assert!(small.stands_out(&large, &large, 8));
+        assert!(small.outstanding(&large, &large, 14) >= 3);
         assert_eq!(Squares::of(&ff::frame::Video::new(Pixel::YUV420P10LE, 640, 360)), None);
     }
 }

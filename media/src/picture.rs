@@ -43,6 +43,9 @@ pub struct LumaImage {
 impl LumaImage {
     /// Some pixels of a row; `None` outside of the picture.
     pub(crate) fn part(&self, row: u32, columns: &Range<u32>) -> Option<&[u8]> {
+        if columns.end > self.width {
+            return None;
+        }
         let start = row as usize * self.width as usize;
         self.data.get(start + columns.start as usize..start + columns.end as usize)
     }

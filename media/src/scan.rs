@@ -9,7 +9,7 @@ use crate::container::Container;
 use crate::ffi::{self, StreamFacts};
 use crate::h264::{self, AvcConfig};
 use crate::schedule::{Schedule, rescale, to_ms, track_time_base};
-use crate::source::{Source, is_shown, rational};
+use crate::source::{Source, changes_header, is_shown, rational};
 use crate::{Limits, MediaError, Rational};
 
 /// One video packet, in decoding order.
@@ -41,6 +41,7 @@ struct H264Scan {
     has_inner_parameter_sets: bool,
     has_odd_lengths: bool,
     has_more_than_pictures: bool,
+    has_other_headers: bool,
 }
 
 impl Scan {
@@ -163,6 +164,8 @@ impl Scan {
             Err("packets hold more than pictures")
         } else if self.h264.has_inner_parameter_sets {
             Err("parameter sets are repeated inside the video")
+        } else if self.h264.has_other_headers {
+            Err("the header changes inside the video")
         } else if self.h264.has_key_without_idr || self.has_open_gop() {
             Err("groups of pictures are open")
         } else if self.h264.has_odd_lengths {
@@ -207,6 +210,7 @@ impl Scan {
 
 impl H264Scan {
     fn see(&mut self, packet: &ff::Packet) {
+        self.has_other_headers |= changes_header(packet);
         match packet.data().and_then(h264::access_unit) {
             Some(unit) => {
                 self.has_key_without_idr |= packet.is_key() != unit.has_idr;

@@ -100,6 +100,17 @@ impl Source {
         }
     }
 
+    /// Whether both films' pictures are displayed alike.
+    pub(crate) fn is_displayed_as(&self, other: &Self) -> Result<bool, MediaError> {
+        let (ours, theirs) = (self.facts(self.video)?, other.facts(other.video)?);
+        Ok(self.display_matrix()? == other.display_matrix()?
+            && self.stated_size()? == other.stated_size()?
+            && (ours.width, ours.height) == (theirs.width, theirs.height)
+            && ours.pixel_aspect == theirs.pixel_aspect
+            && ours.pixel_format == theirs.pixel_format
+            && ours.colours == theirs.colours)
+    }
+
     /// The header of H.264 video; `None` where there is none that can be read.
     pub(crate) fn avc_config(&self) -> Result<Option<AvcConfig>, MediaError> {
         Ok(AvcConfig::parse(&self.facts(self.video)?.extradata))
@@ -218,6 +229,12 @@ pub(crate) fn is_shown(packet: &ff::Packet, codec: Id) -> bool {
     let is_reference_only = codec == Id::VP8
         && packet.data().and_then(<[u8]>::first).is_some_and(|first| first & 0x10 == 0);
     !is_reference_only && !ffi::is_hidden(packet)
+}
+
+/// Whether a packet brings the decoder another header than the stream's, as where an mp4 has several.
+pub(crate) fn changes_header(packet: &ff::Packet) -> bool {
+    use ff::packet::side_data::Type::{NewExtraData, ParamChange};
+    packet.side_data().any(|data| matches!(data.kind(), NewExtraData | ParamChange))
 }
 
 /// The muxer that carries packets of `codec` as they are: mp4 where it can.

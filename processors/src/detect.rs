@@ -99,7 +99,8 @@ impl Processor for Detect {
                 let points = known.tracks.iter().flat_map(|track| &track.points);
                 let sure = event.face_threshold * 100.0;
                 let faces = points.filter(|point| point.confidence >= sure).count();
-                (faces, known.tracks, known.looked_every_ms)
+                // What the threshold was then is not known: the check looks with its own.
+                (faces, known.tracks, None)
             }
         };
         let faces = i32::try_from(faces).unwrap_or(i32::MAX);
@@ -151,7 +152,8 @@ impl Processor for Detect {
 fn link(event: &ClipsReady, time_base: TimeBase, seen: &SeenFaces) -> (usize, Vec<Track>) {
     let sightings = sightings(event, time_base, &seen.faces);
     let rules = Rules::of(time_base, event.frame_ticks, event.extend_ms, event.face_threshold);
-    let rules = Rules { is_told: seen.looked_every_ms.is_some(), ..rules };
+    let is_told = seen.looked_every_ms.is_some_and(|ms| ms <= tracks::EVERY_FRAME_MS);
+    let rules = Rules { is_told, ..rules };
     let sure = sightings.iter().filter(|sighting| sighting.confidence >= rules.sure).count();
     (sure, tracks::track(sightings, rules))
 }
@@ -297,7 +299,7 @@ mod tests {
     #[test]
     fn how_closely_the_detector_looked_is_kept_and_a_face_seen_once_is_masked_for_less() {
         let mut ends = Vec::new();
-        for looked_every_ms in [None, Some(150), Some(0)] {
+        for looked_every_ms in [None, Some(9000), Some(150), Some(0)] {
             let found =
                 FoundFaces::Seen(SeenFaces { faces: vec![seen(5000, 0.3)], looked_every_ms });
             let outcome = Detect.conclude(third(), found).unwrap();
@@ -305,13 +307,13 @@ mod tests {
             assert_eq!(tracks.looked_every_ms, looked_every_ms);
             ends.push(tracks.tracks[0].points.last().unwrap().pts - 23 * 12_800);
         }
-        assert_eq!(ends, [12_800, 2_560, 2_560]);
+        assert_eq!(ends, [12_800, 12_800, 2_560, 2_560]);
         let mut replayed = third();
         replayed.event.faces_of = Some("older".to_owned());
         let known = Tracks { looked_every_ms: Some(150), ..tracks(third(), vec![seen(5000, 0.3)]) };
         let outcome = Detect.conclude(replayed, FoundFaces::Known(known)).unwrap();
         let tracks = Tracks::from_avro(&outcome.objects[0].body).unwrap();
-        assert_eq!(tracks.looked_every_ms, Some(150));
+        assert_eq!(tracks.looked_every_ms, None);
     }
 
     #[test]

@@ -169,7 +169,8 @@ fn a_fast_mill_hides_the_talk_looks_at_fewer_frames_and_says_so() {
         .find_map(|line| line.strip_prefix(r#"reelmill_frames_total{kind="detected"} "#))
         .unwrap();
     let (looked_at, all) = (detected.parse::<u32>().unwrap(), frames(&talk));
-    assert!(looked_at * 3 < all * 2, "{looked_at} of {all} frames were looked at");
+    // The photos move all the time; the margins of clips are looked at, too.
+    assert!(looked_at * 4 < all * 3, "{looked_at} of {all} frames were looked at");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::{FaceBox, FaceSample, VisionError};
 use media::Squares;
+use schemas::TimeBase;
 use serde::{Deserialize, Serialize};
 
 /// What faces that are there for a moment are worth beside speed.
@@ -20,17 +21,21 @@ pub enum Profile {
 pub const FAST_MS: i64 = 150;
 /// Pictures that wait take this much memory at most: what a film says of its times may be anything.
 const MOST_WAITING_BYTES: usize = 64 << 20;
+/// And so many do.
+const MOST_WAITING: usize = 64;
 /// How a detector's name ends where it worked fast; receipts say so.
 const FAST: &str = ", fast: a frame in 150 ms";
 const EVERY_FRAME: &str = "looked at every frame";
 const A_FRAME_IN: &str = "looked at a frame in ";
-const MS: &str = " ms";
+const MILLISECONDS: &str = " ms";
 /// Faces less sure than this are looked at on every frame.
 const SURE: f32 = 50.0;
 /// Boxes overlap by this (intersection over union) or the face moves fast.
 const SAME_PLACE: f32 = 0.5;
-/// Encoding changes the mean of a square by less, levels of 0 to 255.
-const STANDS_OUT: u8 = 6;
+/// What stands out does so by this much, levels of 0 to 255; encoding changes the mean of a square by less.
+const OUTSTANDING: u8 = 14;
+/// In so many squares of 12 px (of 640): a face of 24 px has four.
+const LEAST_SQUARES: usize = 3;
 
 impl Profile {
     /// A detector's name with the profile.
@@ -62,7 +67,7 @@ impl Profile {
     pub fn told(self) -> String {
         match self {
             Self::Careful => EVERY_FRAME.to_owned(),
-            Self::Fast => format!("{A_FRAME_IN}{FAST_MS}{MS}"),
+            Self::Fast => format!("{A_FRAME_IN}{FAST_MS}{MILLISECONDS}"),
         }
     }
 
@@ -72,13 +77,18 @@ impl Profile {
         if words == EVERY_FRAME {
             return Some(0);
         }
-        words.strip_prefix(A_FRAME_IN)?.strip_suffix(MS)?.parse().ok().filter(|ms| *ms > 0)
+        words
+            .strip_prefix(A_FRAME_IN)?
+            .strip_suffix(MILLISECONDS)?
+            .parse()
+            .ok()
+            .filter(|ms| *ms > 0)
     }
 
     /// Which frames of a film are looked at.
     #[must_use]
-    pub fn grid(self) -> Grid {
-        Grid { pause_ms: self.pause_ms(), last: None }
+    pub fn grid(self, time_base: TimeBase) -> Grid {
+        Grid { pause_ms: self.pause_ms(), time_base, last: None }
     }
 }
 
@@ -87,16 +97,21 @@ impl Profile {
 #[derive(Debug)]
 pub struct Grid {
     pause_ms: i64,
-    last: Option<i64>,
+    time_base: TimeBase,
+    last: Option<i128>,
 }
 
 impl Grid {
-    /// Whether the next frame, `at_ms` from the first, is looked at.
-    pub fn is_looked_at(&mut self, at_ms: i64) -> bool {
+    /// Whether the next frame, so many ticks from the first, is looked at. Nothing is rounded: time bases that tell
+    /// the same moments choose the same frames.
+    pub fn is_looked_at(&mut self, ticks: i64) -> bool {
         if self.pause_ms == 0 {
             return true;
         }
-        let cell = Some(at_ms.div_euclid(self.pause_ms));
+        let [ticks, num, den, pause] =
+            [ticks, self.time_base.num.into(), self.time_base.den.into(), self.pause_ms]
+                .map(i128::from);
+        let cell = Some((ticks * 1000 * num).div_euclid(den.max(1) * pause));
         std::mem::replace(&mut self.last, cell) != cell
     }
 }
@@ -138,7 +153,9 @@ impl<P> Looking<P> {
         moment: Moment<P>,
         detect: &mut Detect<'_, P>,
     ) -> Result<(), VisionError> {
-        if !moment.is_due && self.waiting_bytes + moment.bytes <= MOST_WAITING_BYTES {
+        let has_room = self.waiting_bytes + moment.bytes <= MOST_WAITING_BYTES
+            && self.waiting.len() < MOST_WAITING;
+        if !moment.is_due && has_room {
             self.waiting_bytes += moment.bytes;
             self.waiting.push(moment);
             return Ok(());
@@ -163,7 +180,7 @@ impl<P> Looking<P> {
     fn stands_out(&self, before: Option<&Squares>, after: Option<&Squares>) -> bool {
         self.waiting.iter().any(|moment| match (before, &moment.squares, after) {
             (Some(before), Some(squares), Some(after)) => {
-                squares.stands_out(before, after, STANDS_OUT)
+                squares.outstanding(before, after, OUTSTANDING) >= LEAST_SQUARES
             }
             _ => true,
         })
@@ -195,6 +212,8 @@ mod tests {
     use super::*;
     use crate::BoundingBox;
 
+    const MS: TimeBase = TimeBase { num: 1, den: 1000 };
+
     fn face(left: f32, confidence: f32) -> FaceBox {
         let region = BoundingBox { left, top: 0.4, width: 0.2, height: 0.2 };
         FaceBox { region, confidence, landmarks: [(0.0, 0.0); 5] }
@@ -202,7 +221,7 @@ mod tests {
 
     /// The times that are looked at of a film of 25 frames a second, whose faces are `faces` of the time.
     fn looked_at(profile: Profile, faces: impl Fn(i64) -> Vec<FaceBox>) -> Vec<(i64, usize)> {
-        looked_at_squares(profile, faces, |_| Some(vec![100].into()))
+        looked_at_squares(profile, faces, |_| Some(vec![100; 3].into()))
     }
 
     fn looked_at_squares(
@@ -210,7 +229,7 @@ mod tests {
         faces: impl Fn(i64) -> Vec<FaceBox>,
         squares: impl Fn(i64) -> Option<Squares>,
     ) -> Vec<(i64, usize)> {
-        let (mut looking, mut grid) = (Looking::new(), profile.grid());
+        let (mut looking, mut grid) = (Looking::new(), profile.grid(MS));
         // The picture tells the detector its time.
         let mut detect = |picture: &i64| Ok(faces(*picture));
         for at_ms in (0..=1000).step_by(40) {
@@ -238,8 +257,8 @@ mod tests {
 
     #[test]
     fn where_something_stands_out_or_cannot_be_compared_every_frame_is_looked_at() {
-        let one = |at| Some(vec![100, if at == 240 { 110 } else { 100 }].into());
-        let unknown = |at| (at != 240).then(|| vec![100, 100].into());
+        let one = |at| Some(vec![if at == 240 { 115 } else { 100 }; 3].into());
+        let unknown = |at| (at != 240).then(|| vec![100; 3].into());
         let looked = |squares: &dyn Fn(i64) -> Option<Squares>| {
             let seen = looked_at_squares(Profile::Fast, |_| Vec::new(), squares);
             seen.into_iter().map(|(at, _)| at).filter(|at| *at <= 480).collect::<Vec<_>>()
@@ -247,7 +266,7 @@ mod tests {
         assert_eq!(looked(&one), [0, 160, 200, 240, 280, 320, 480]);
         assert_eq!(looked(&unknown), [0, 160, 200, 240, 280, 320, 480]);
         // Slow change is calm.
-        let rising = |at| Some(vec![(at / 10) as u8].into());
+        let rising = |at| Some(vec![(at / 10) as u8; 3].into());
         assert_eq!(looked(&rising), [0, 160, 320, 480]);
     }
 
@@ -272,7 +291,7 @@ mod tests {
     #[test]
     fn a_grid_is_that_of_the_clip_wherever_it_begins() {
         let chosen = |times: std::ops::Range<i64>| {
-            let mut grid = Profile::Fast.grid();
+            let mut grid = Profile::Fast.grid(MS);
             times.step_by(40).filter(|at| grid.is_looked_at(*at)).collect::<Vec<_>>()
         };
         let whole = chosen(0..4000);
@@ -281,8 +300,21 @@ mod tests {
         let part = chosen(1240..2000);
         let in_part: Vec<_> = whole.into_iter().filter(|at| (1240..2000).contains(at)).collect();
         assert!(part.ends_with(&in_part) && part.len() <= in_part.len() + 1, "{part:?}");
-        let mut every = Profile::Careful.grid();
+        let mut every = Profile::Careful.grid(MS);
         assert!((0..10).all(|at| every.is_looked_at(at)));
+    }
+
+    #[test]
+    fn time_bases_that_tell_the_same_moments_choose_the_same_frames() {
+        for (num, den) in [(1001, 30_000), (1001, 24_000), (1001, 60_000), (1, 25), (1, 7)] {
+            let chosen = |finer: i32| {
+                let mut grid = Profile::Fast.grid(TimeBase { num, den: den * finer });
+                (0..20_000)
+                    .filter(|frame| grid.is_looked_at(frame * i64::from(finer)))
+                    .collect::<Vec<i64>>()
+            };
+            assert_eq!(chosen(1), chosen(512), "{num}/{den}");
+        }
     }
 
     #[test]

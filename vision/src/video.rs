@@ -5,6 +5,7 @@ use crate::{
     profile::{Looking, Moment},
 };
 use media::{Frame, Kept, Limits, MediaError, Probe, RgbImage, Shrinker};
+use schemas::TimeBase;
 use serde::{Deserialize, Serialize};
 use std::{
     ops::ControlFlow,
@@ -18,6 +19,9 @@ const LABEL_EVERY_MS: i64 = 1000;
 
 /// Frames that decoding may be ahead of the detector: bounds memory.
 const FRAMES_IN_FLIGHT: usize = 4;
+
+/// Larger pictures are scaled before they wait: 1080p takes 3 MiB.
+const MOST_KEPT_PIXELS: u64 = 1920 * 1088;
 
 /// What was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,25 +90,30 @@ pub fn faces_in_video(
     let samples = thread::scope(|scope| {
         let (moments, queue) = sync_channel(FRAMES_IN_FLIGHT);
         let eyes = scope.spawn(move || see_faces(&queue, detector, threshold));
-        let (mut grid, mut frames) = (profile.grid(), 0);
+        let time_base = TimeBase { num: probe.time_base.num, den: probe.time_base.den };
+        let (mut grid, mut frames) = (profile.grid(time_base), 0);
         let decoded = media::decode(file, limits, &mut |frame| {
             let at_ms = since_start(&probe, frame.pts());
-            let is_due = grid.is_looked_at(at_ms);
+            let is_due = grid.is_looked_at(frame.pts() - probe.start_pts);
             // Where every frame is due, none is compared.
             let squares = if profile == Profile::Careful { None } else { frame.squares() };
-            let (picture, bytes) = if is_due {
-                (Picture::Shrunk(shrunk(frame, faces::input_size)?), 0)
+            let pixels = u64::from(frame.width()) * u64::from(frame.height());
+            let picture = if is_due || pixels > MOST_KEPT_PIXELS {
+                Picture::Shrunk(shrunk(frame, faces::input_size)?)
             } else {
-                let kept = frame.keep();
-                let bytes = kept.bytes();
-                (Picture::Kept(kept), bytes)
+                Picture::Kept(frame.keep())
             };
             frames += 1;
             progress(frames);
             // A closed queue means that the detector failed; its error is the one to tell.
-            let sent = moments.send(Moment { at_ms, picture, bytes, is_due, squares });
+            let bytes = picture.bytes();
+            let sent = moments.send(Some(Moment { at_ms, picture, bytes, is_due, squares }));
             Ok(if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         });
+        if decoded.is_ok() {
+            // Nobody waits for it where the detector failed.
+            drop(moments.send(None));
+        }
         drop(moments);
         let seen = eyes.join().unwrap_or_else(|_| {
             Err(VisionError::inference(crate::DETECTOR, "its thread has panicked"))
@@ -121,8 +130,18 @@ enum Picture {
     Kept(Kept),
 }
 
+impl Picture {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Shrunk(picture) => picture.data.len(),
+            Self::Kept(kept) => kept.bytes(),
+        }
+    }
+}
+
+/// Looks at what comes until it is told that this was all; without that, nobody wants the rest.
 fn see_faces(
-    queue: &Receiver<Moment<Picture>>,
+    queue: &Receiver<Option<Moment<Picture>>>,
     detector: &mut FaceDetector,
     threshold: f32,
 ) -> Result<Vec<FaceSample>, VisionError> {
@@ -136,9 +155,11 @@ fn see_faces(
         }
     };
     for moment in queue {
-        looking.see(moment, &mut detect)?;
+        match moment {
+            Some(moment) => looking.see(moment, &mut detect)?,
+            None => looking.finish(&mut detect)?,
+        }
     }
-    looking.finish(&mut detect)?;
     Ok(looking.samples)
 }
 

@@ -21,7 +21,7 @@ const GROW: f32 = 0.1;
 
 /// Whether the detector told that it has looked at all the frames that the check before publishing will look at.
 pub(super) fn is_looked_at(tracks: &Tracks, profile: Profile) -> bool {
-    tracks.looked_every_ms.is_some_and(|pause_ms| pause_ms <= profile.pause_ms())
+    tracks.looked_every_ms.is_some_and(|told| told == 0 || told == profile.pause_ms())
 }
 
 /// The faces of a rendered core that no mask of `tracks` touches, as tracks to be masked; within `times`, which
@@ -40,9 +40,9 @@ pub(super) fn faces_in_the_clear(
     let hold = tracks.time_base.to_ticks(HOLD_MS);
     let time_base = media::Rational { num: tracks.time_base.num, den: tracks.time_base.den };
     let mut found = Vec::new();
-    let mut grid = profile.grid();
+    let mut grid = profile.grid(tracks.time_base);
     media::decode_core(rendered, span, time_base, times, limits, &mut |pts, frame| {
-        if !grid.is_looked_at(tracks.time_base.to_ms(pts - span.margin_start)) {
+        if !grid.is_looked_at(pts - span.margin_start) {
             return Ok(());
         }
         let masks: Vec<_> = tracks.regions_at(pts).iter().map(region).collect();
@@ -86,9 +86,10 @@ mod tests {
             };
             is_looked_at(&tracks, profile)
         };
-        let told = [None, Some(0), Some(150), Some(500)];
-        let careful = told.map(|told| is_believed(told, Profile::Careful));
-        assert_eq!(careful, [false, true, false, false]);
-        assert_eq!(told.map(|told| is_believed(told, Profile::Fast)), [false, true, true, false]);
+        // Who looks every 100 ms does not look at the frames of a check every 150 ms.
+        let told = [None, Some(0), Some(100), Some(150), Some(500)];
+        let believed = |profile| told.map(|told| is_believed(told, profile));
+        assert_eq!(believed(Profile::Careful), [false, true, false, false, false]);
+        assert_eq!(believed(Profile::Fast), [false, true, false, true, false]);
     }
 }

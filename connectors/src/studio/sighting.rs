@@ -23,7 +23,7 @@ const SMALLEST_RECOGNISABLE: f32 = 40.0 / 640.0;
 pub(super) struct Shot {
     /// Ticks of the source.
     pub(super) pts: i64,
-    /// `None` where it is the output's.
+    /// `None` where the output's packets are the source's, and nothing should be masked.
     pub(super) source: Option<RgbImage>,
     pub(super) output: RgbImage,
     pub(super) regions: Vec<Region>,
@@ -72,12 +72,16 @@ impl<'a> Eyes<'a> {
         if faces.is_empty() {
             return Ok(());
         }
-        let source = shot.source.as_ref().unwrap_or(&shot.output);
+        let Some(source) = &shot.source else {
+            found.leaks += faces.len() as i64;
+            tracing::warn!(pts = shot.pts, faces = faces.len(), "a copied frame shows faces");
+            return Ok(());
+        };
         let of_source = self.detector.detect(source, self.threshold)?;
         for face in faces {
             let (pts, region) = (shot.pts, &face.region);
             match Cover::of(region, &of_source, &shot.regions) {
-                Cover::Hidden if self.recognises(shot, &face, &of_source)? => {
+                Cover::Hidden if self.recognises((source, &shot.output), &face, &of_source)? => {
                     found.leaks += 1;
                     tracing::warn!(pts, ?region, "a face is recognised under its mask");
                 }
@@ -95,7 +99,7 @@ impl<'a> Eyes<'a> {
     /// Whether a face found under a mask is still the one the source shows there.
     fn recognises(
         &mut self,
-        shot: &Shot,
+        (source, output): (&RgbImage, &RgbImage),
         found: &FaceBox,
         of_source: &[FaceBox],
     ) -> Result<bool, VisionError> {
@@ -107,9 +111,8 @@ impl<'a> Eyes<'a> {
             Some(embedder) => embedder,
             none => none.insert(FaceEmbedder::new(self.models, self.threads)?),
         };
-        let source = shot.source.as_ref().unwrap_or(&shot.output);
         let before = embedder.embed(source, &clear.landmarks)?;
-        let after = embedder.embed(&shot.output, &found.landmarks)?;
+        let after = embedder.embed(output, &found.landmarks)?;
         Ok(vision::distance(&before, &after) < RECOGNISED)
     }
 }

@@ -255,19 +255,18 @@ impl Inspection {
     fn is_looked_at(&self, pts: i64, profile: Profile, seen: &mut Seen) -> bool {
         let index = self.clip_at(pts);
         let start = self.manifest.clips.get(index).map_or(0, |clip| clip.margin_start);
-        let at_ms = |pts| self.manifest.time_base.to_ms(pts - start);
         let before = seen.last.replace(pts);
         let of_clip = match seen.grid.take().filter(|of_clip| of_clip.clip == index) {
             Some(of_clip) => of_clip,
             None => {
-                let mut grid = profile.grid();
+                let mut grid = profile.grid(self.manifest.time_base);
                 if let Some(of_margin) = before.filter(|pts| *pts >= start) {
-                    grid.is_looked_at(at_ms(of_margin));
+                    grid.is_looked_at(of_margin - start);
                 }
                 ClipGrid { clip: index, grid }
             }
         };
-        seen.grid.insert(of_clip).grid.is_looked_at(at_ms(pts))
+        seen.grid.insert(of_clip).grid.is_looked_at(pts - start)
     }
 
     /// The clip whose core holds a time of the source.

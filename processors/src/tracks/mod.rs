@@ -35,7 +35,7 @@ pub const EXTENSION_OF_ONE_FRAME_MS: i64 = 200;
 const EXTENSION_FRAMES_WHERE_MISSED: i64 = 5;
 /// Who looks at every frame sees some of them this near to each other. Rekognition looks twice a
 /// second.
-const EVERY_FRAME_MS: i64 = 250;
+pub const EVERY_FRAME_MS: i64 = 250;
 /// A sighting is doubtful from this share of the confidence on that makes a sure one.
 pub const DOUBTFUL: f32 = 0.5;
 

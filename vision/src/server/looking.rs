@@ -24,6 +24,8 @@ pub(super) struct Look {
     /// 0 to 1.
     pub(super) face_threshold: f32,
     pub(super) profile: Profile,
+    /// Of each model.
+    pub(super) threads: usize,
     /// ONNX Runtime's shared library.
     pub(super) runtime: PathBuf,
 }
@@ -65,7 +67,7 @@ impl Look {
         let models = Models::find(Some(&self.runtime))?;
         let (seen, since) = match self.kind {
             Kind::Faces => {
-                let mut eyes = FaceDetector::new(&models, limits.threads)?;
+                let mut eyes = FaceDetector::new(&models, self.threads)?;
                 let (threshold, profile) = (self.face_threshold, self.profile);
                 let (video, since) = (&self.video, Instant::now());
                 let found =
@@ -73,7 +75,7 @@ impl Look {
                 (Seen::Faces(found), since)
             }
             Kind::Labels => {
-                let mut eyes = LabelDetector::new(&models, limits.threads)?;
+                let mut eyes = LabelDetector::new(&models, self.threads)?;
                 let since = Instant::now();
                 let found = labels_in_video(&self.video, &mut eyes, limits, &mut |_| {})?;
                 (Seen::Labels(found), since)

@@ -23,6 +23,8 @@ use tokio::{
     time::sleep,
 };
 
+/// Threads that decode a video: where few frames are looked at, that is most of the work.
+const DECODERS: usize = 2;
 /// Videos that are on disk at once, waiting or being analysed.
 const MOST_FETCHED: usize = 4;
 /// How often a video is fetched where the store fails in a way that may pass.
@@ -230,15 +232,15 @@ impl Worker {
         let mut open = Open::begin(self);
         let Ready { folder, permit, bytes, _place } = self.prepare(job).await?;
         open.is_looked_at();
-        let threads = self.options.threads.max(1);
         let look = Look {
             video: folder.path().join(VIDEO),
             kind: job.params.kind,
             face_threshold: self.options.face_threshold,
             profile: self.options.profile,
+            threads: self.options.threads.max(1),
             runtime: self.options.models.library().to_owned(),
         };
-        let allowance = Allowance::new(folder.path().to_owned(), bytes, None, threads);
+        let allowance = Allowance::new(folder.path().to_owned(), bytes, None, DECODERS);
         // Both are held as long as the work lasts, also when nobody waits for it.
         let held = (permit, folder);
         let looked = self.options.helper.run(look, allowance, held).await.map_err(|failure| {
