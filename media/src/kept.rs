@@ -143,7 +143,7 @@ mod tests {
         video.data_mut(0).fill(level);
         if let Some((left, top)) = box_at {
             for row in top..top + 24 {
-                video.data_mut(0)[row * stride + left..row * stride + left + 24].fill(level + 30);
+                video.data_mut(0)[row * stride + left..row * stride + left + 24].fill(level + 50);
             }
         }
         video
@@ -155,11 +155,11 @@ mod tests {
         let empty = squares(100, None);
         for at in [(0, 0), (7, 5), (301, 177), (616, 336)] {
             let seen = squares(100, Some(at));
-            assert!(seen.outstanding(&empty, &empty, 14) >= 3, "{at:?}");
-            assert_eq!(seen.outstanding(&seen, &empty, 14), 0);
-            assert_eq!(empty.outstanding(&seen, &empty, 14), 0);
+            assert!(seen.outstanding(&empty, &empty, 20) >= 3, "{at:?}");
+            assert_eq!(seen.outstanding(&seen, &empty, 20), 0);
+            assert_eq!(empty.outstanding(&seen, &empty, 20), 0);
         }
-        assert_eq!(squares(110, None).outstanding(&empty, &squares(120, None), 14), 0);
+        assert_eq!(squares(110, None).outstanding(&empty, &squares(120, None), 20), 0);
         assert_eq!(empty.outstanding(&empty, &empty, 0), 0);
     }
 
@@ -167,7 +167,7 @@ mod tests {
     fn pictures_that_cannot_be_compared_stand_out() {
         let (small, large) = (ff::frame::Video::new(Pixel::GRAY8, 64, 64), picture(9, None));
         let (small, large) = (Squares::of(&small).unwrap(), Squares::of(&large).unwrap());
-        assert!(small.outstanding(&large, &large, 14) >= 3);
+        assert!(small.outstanding(&large, &large, 20) >= 3);
         assert_eq!(Squares::of(&ff::frame::Video::new(Pixel::YUV420P10LE, 640, 360)), None);
     }
 }

@@ -55,6 +55,7 @@ struct Look {
     kind: String,
     face_threshold: f32,
     profile: vision::Profile,
+    threads: usize,
     runtime: PathBuf,
 }
 
@@ -156,6 +157,7 @@ impl Place {
             kind: "faces".to_owned(),
             face_threshold: 0.5,
             profile: vision::Profile::Careful,
+            threads: 1,
             runtime: self.runtime.clone(),
         };
         let (looked, more, seen) =

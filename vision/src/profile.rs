@@ -33,7 +33,7 @@ const SURE: f32 = 50.0;
 /// Boxes overlap by this (intersection over union) or the face moves fast.
 const SAME_PLACE: f32 = 0.5;
 /// What stands out does so by this much, levels of 0 to 255; encoding changes the mean of a square by less.
-const OUTSTANDING: u8 = 14;
+const OUTSTANDING: u8 = 20;
 /// In so many squares of 12 px (of 640): a face of 24 px has four.
 const LEAST_SQUARES: usize = 3;
 
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn where_something_stands_out_or_cannot_be_compared_every_frame_is_looked_at() {
-        let one = |at| Some(vec![if at == 240 { 115 } else { 100 }; 3].into());
+        let one = |at| Some(vec![if at == 240 { 121 } else { 100 }; 3].into());
         let unknown = |at| (at != 240).then(|| vec![100; 3].into());
         let looked = |squares: &dyn Fn(i64) -> Option<Squares>| {
             let seen = looked_at_squares(Profile::Fast, |_| Vec::new(), squares);
