@@ -4,7 +4,7 @@ use crate::{
     numbers::{copy_all, spec},
     world::World,
 };
-use connectors::kafka::{Kafka, KafkaConfig, Watch};
+use connectors::kafka::{Kafka, KafkaConfig, KafkaLog, Watch};
 use engine::{LogOpener, Metrics};
 use ports::Log;
 use std::{
@@ -18,6 +18,24 @@ fn figure(metrics: &Metrics, line: &str) -> f64 {
     let page = metrics.gather();
     let found = page.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
     found.unwrap_or_default()
+}
+
+/// What the producer has told once nobody writes any more: it is given back then.
+async fn told_at_rest(
+    log: &mut KafkaLog,
+    of: &impl Fn(&str, &str) -> f64,
+    [sent, taken]: [f64; 2],
+) -> f64 {
+    let started = Instant::now();
+    loop {
+        let (producer, consumer) =
+            (of("messages_total", "producer"), of("messages_total", "consumer"));
+        let rests = of("brokers_up", "producer") == 0.0 && consumer >= taken;
+        if rests && producer >= sent || started.elapsed() > Duration::from_secs(60) {
+            return producer;
+        }
+        log.poll(1).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,16 +72,21 @@ async fn a_processor_tells_what_its_clients_took_in_and_sent_before_they_rest() 
         let line = format!("reelmill_kafka_{metric}{{client=\"{client}\",processor=\"copy\"}} ");
         figure(&metrics, &line)
     };
-    let started = Instant::now();
-    // Nobody writes any more: the producer is given back, and has told all by then.
-    while of("messages_total", "producer") < f64::from(RECORDS)
-        || of("messages_total", "consumer") < f64::from(RECORDS)
-        || of("brokers_up", "producer") > 0.0
-    {
-        assert!(started.elapsed() < Duration::from_secs(60), "{}", metrics.gather());
-        log.poll(1).await.unwrap();
+    // A producer whose transaction was in doubt, on a busy machine, is replaced before it has told all.
+    let (mut asked, mut before) = (RECORDS, 0.0);
+    loop {
+        let expected = [before + f64::from(RECORDS), f64::from(asked)];
+        let told = told_at_rest(&mut log, &of, expected).await - before;
+        assert!(told <= f64::from(RECORDS), "some are counted twice: {}", metrics.gather());
+        if told == f64::from(RECORDS) {
+            break;
+        }
+        assert!(asked < 4 * RECORDS, "{}", metrics.gather());
+        before += told;
+        world.ask(asked..asked + RECORDS).await;
+        copy_all(&mut log, RECORDS as usize).await;
+        asked += RECORDS;
     }
-    assert_eq!(of("messages_total", "producer"), f64::from(RECORDS), "none is counted twice");
     assert!(of("brokers_up", "consumer") >= 1.0, "{}", metrics.gather());
     assert!(of("requests_total", "producer") >= 3.0, "{}", metrics.gather());
     let line =
