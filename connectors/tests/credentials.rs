@@ -186,18 +186,26 @@ fn identity() -> tempfile::NamedTempFile {
     file
 }
 
+/// What Kubernetes sets for a service account with a role, and where its token is exchanged.
+fn of_role<'a>(
+    identity: &'a tempfile::NamedTempFile,
+    sts: &'a str,
+) -> [(&'static str, &'a str); 3] {
+    [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", identity.path().to_str().unwrap()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/mill"),
+        ("AWS_ENDPOINT_URL_STS", sts),
+    ]
+}
+
 #[test]
 fn a_role_of_a_service_account_signs_for_every_service_and_for_the_region() {
     let (sts, exchanged) = sts(3600);
     let (at, asked) = services();
     let identity = identity();
-    let variables = [
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", identity.path().to_str().unwrap()),
-        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/mill"),
-        ("AWS_ENDPOINT_URL_STS", &sts),
-        // A region of the environment does not win over ours.
-        ("AWS_REGION", "ap-south-1"),
-    ];
+    let mut variables = of_role(&identity, &sts).to_vec();
+    // A region of the environment does not win over ours.
+    variables.push(("AWS_REGION", "ap-south-1"));
     assert_eq!(run("all", &at, &variables), "done");
     let exchanged = exchanged.lock().unwrap().join("\n");
     assert!(exchanged.contains("Action=AssumeRoleWithWebIdentity"), "{exchanged}");
@@ -221,12 +229,7 @@ fn credentials_are_asked_for_again_before_they_end() {
     let (sts, _) = sts(15);
     let (at, asked) = services();
     let identity = identity();
-    let variables = [
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", identity.path().to_str().unwrap()),
-        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/mill"),
-        ("AWS_ENDPOINT_URL_STS", &sts),
-    ];
-    assert_eq!(run("again", &at, &variables), "done");
+    assert_eq!(run("again", &at, &of_role(&identity, &sts)), "done");
     let sessions: BTreeSet<_> = header(&asked, "x-amz-security-token").into_iter().collect();
     assert!(sessions.len() >= 2, "{sessions:?}");
 }

@@ -1,6 +1,7 @@
 //! Decodes some frames of a file, and no more than they need.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::decode::FrameReader;
@@ -13,7 +14,7 @@ use crate::{DecodeReport, Frame, Limits, MediaError};
 /// to the last of them and without the pictures that nothing else needs; else all of the file is.
 ///
 /// # Errors
-/// As [`decode`], of what is decoded.
+/// As [`decode`](crate::decode), of what is decoded.
 pub fn decode_some(
     path: &Path,
     limits: &Limits,
@@ -26,15 +27,7 @@ pub fn decode_some(
     };
     let mut reader = FrameReader::open(path, size, limits)?;
     reader.choose(choice);
-    let time_base = reader.time_base;
-    let mut report = DecodeReport { frames: 0, first_pts: None, last_pts: None, time_base };
-    while let Some(mut frame) = reader.next()? {
-        report.frames += 1;
-        report.first_pts = report.first_pts.or(Some(frame.pts()));
-        report.last_pts = Some(frame.pts());
-        visit(&mut frame)?;
-    }
-    Ok(report)
+    reader.show(&mut |frame| visit(frame).map(ControlFlow::Continue))
 }
 
 /// What a packet is decoded for.

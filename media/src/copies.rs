@@ -90,12 +90,10 @@ impl Copied {
             scan
         };
         let Some(same) = same_packets(source, output, limits)? else { return Ok(Self::nowhere()) };
-        let is_second_key = |at: usize| at > 0 && scan.packets[at].is_key;
-        let Some(second) = (0..scan.packets.len()).find(|at| is_second_key(*at)) else {
+        let Some(second) = scan.packets.iter().skip(1).find(|packet| packet.is_key) else {
             return Ok(Self::nowhere());
         };
-        let from = scan.packets[second].pts;
-        let is_copied = |pts| pts >= from && same.contains(&pts) && is_clear(pts);
+        let is_copied = |pts| pts >= second.pts && same.contains(&pts) && is_clear(pts);
         let times = scan.shown_schedule()?.times().to_vec();
         let stretches = stretches(&scan.packets, &(i64::MIN..i64::MAX), &is_copied);
         Ok(Self { stretches, times })

@@ -144,18 +144,7 @@ pub fn decode(
     visit: &mut dyn FnMut(&mut Frame<'_>) -> Result<ControlFlow<()>, MediaError>,
 ) -> Result<DecodeReport, MediaError> {
     let size = Source::open_video(path, limits)?.stated_size()?;
-    let mut reader = FrameReader::open(path, size, limits)?;
-    let time_base = reader.time_base;
-    let mut report = DecodeReport { frames: 0, first_pts: None, last_pts: None, time_base };
-    while let Some(mut frame) = reader.next()? {
-        report.frames += 1;
-        report.first_pts = report.first_pts.or(Some(frame.pts));
-        report.last_pts = Some(frame.pts);
-        if visit(&mut frame)?.is_break() {
-            break;
-        }
-    }
-    Ok(report)
+    FrameReader::open(path, size, limits)?.show(visit)
 }
 
 /// Decodes those frames of a core, as [`mask_clip`](crate::mask_clip) wrote it, that lie in `times`
@@ -261,6 +250,24 @@ impl FrameReader {
             times: i64::MIN..i64::MAX,
             choice: None,
         })
+    }
+
+    /// Shows all frames that come out; `Break` ends early.
+    pub(crate) fn show(
+        mut self,
+        visit: &mut dyn FnMut(&mut Frame<'_>) -> Result<ControlFlow<()>, MediaError>,
+    ) -> Result<DecodeReport, MediaError> {
+        let time_base = self.time_base;
+        let mut report = DecodeReport { frames: 0, first_pts: None, last_pts: None, time_base };
+        while let Some(mut frame) = self.next()? {
+            report.frames += 1;
+            report.first_pts = report.first_pts.or(Some(frame.pts));
+            report.last_pts = Some(frame.pts);
+            if visit(&mut frame)?.is_break() {
+                break;
+            }
+        }
+        Ok(report)
     }
 
     /// From now on only these frames come out.

@@ -24,6 +24,15 @@ fn groups(studio: &Studio) -> PathBuf {
     )
 }
 
+/// Groups whose first pictures need the group before, 200 frames.
+fn open_groups(studio: &Studio) -> PathBuf {
+    studio.make(
+        "open.mp4",
+        "-f lavfi -i testsrc2=size=320x180:rate=25:duration=8 -pix_fmt yuv420p -c:v libx264 -g 25 \
+         -bf 3 -x264-params open-gop=1:b-adapt=0",
+    )
+}
+
 fn masked(studio: &Studio, source: &Path, frames: &[i64]) -> Film {
     let render = Render { mode: RenderMode::Smart, ..Render::default() };
     studio.whole_way(source, 4.0, &render, &|pts| match frames.contains(&(pts / TICKS)) {
@@ -79,11 +88,7 @@ fn what_is_no_copy_or_may_mean_something_else_is_compared() {
         let shown = shown_twice(&source, &output, &|_| true);
         assert_eq!(shown.unwrap_or_else(|error| panic!("{what}: {error}")), all, "{what}");
     }
-    let open = studio.make(
-        "open.mp4",
-        "-f lavfi -i testsrc2=size=320x180:rate=25:duration=8 -pix_fmt yuv420p -c:v libx264 -g 25 \
-         -bf 3 -x264-params open-gop=1:b-adapt=0",
-    );
+    let open = open_groups(&studio);
     assert_eq!(shown_twice(&open, &open, &|_| true).unwrap(), all);
 }
 
@@ -203,14 +208,7 @@ fn frames_that_are_chosen_look_as_in_the_whole_film() {
     let films = [
         (groups(&studio), TICKS),
         (footage("talk_360p.mp4"), TICKS),
-        (
-            studio.make(
-                "open.mp4",
-                "-f lavfi -i testsrc2=size=320x180:rate=25:duration=8 -pix_fmt yuv420p -c:v libx264 \
-                 -g 25 -bf 3 -x264-params open-gop=1:b-adapt=0",
-            ),
-            TICKS,
-        ),
+        (open_groups(&studio), TICKS),
         (
             studio.make(
                 "other.mkv",
