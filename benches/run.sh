@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Side by side, in one run, interleaved: reelmill's whole job on talk_720p.mp4 beside a plain ffmpeg
 # transcode of it; reelmill's whole job on talk_360p.mp4 beside deface. Prints wall and CPU seconds
-# and their ratios; medians of RUNS (default 3; deface runs once, it takes a minute). Before that: what a
-# mill costs that has nothing to do (`make setup` first).
+# and their ratios, also deface's of the larger film; medians of RUNS (default 3; deface runs once,
+# it takes minutes). Before that: what a mill costs that has nothing to do (`make setup` first).
 set -euo pipefail
 bin=${1:?usage: run.sh PROGRAM}
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,12 +1,14 @@
 """How long a film takes from upload to a verified recording: whole_way.py PROGRAM FOOTAGE RUNS [MINUTES...]
 
-60 s of 720p at 30 frames a second in clips of 10 s, of which 0, 30 and 100 % have a face, by a careful and by a fast mill, interleaved;
-then films of MINUTES at 360p by the careful one, once each: time and memory must not grow faster than the film.
+60 s of 720p at 30 frames a second, of which 0, 30 and 100 % have a face, by a careful and by a fast mill, and transcoded by ffmpeg with
+the mill's settings, interleaved: the machine's speed changes, and a ratio to ffmpeg of the same minutes travels better.
+Then films of MINUTES at 360p by the careful one, once each: time and memory must not grow faster than the film.
 """
 
 import json
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +23,8 @@ SECONDS = 60
 PARTS = {0: (0, 60), 30: (18, 42), 100: (60, 0)}
 ENCODE = "-c:v libx264 -preset medium -crf 20 -g 30 -keyint_min 30 -sc_threshold 0 -bf 2 -pix_fmt yuv420p -an".split()
 PROFILES = ("careful", "fast")
+PEER = "ffmpeg"
+SETTINGS = "-c:v libx264 -preset veryfast -crf 23".split()
 
 
 def ffmpeg(*arguments):
@@ -86,6 +90,15 @@ def worked(mill, film, name):
     return [time.monotonic() - begun, cpu_of(mill.pid) - before, peak.most]
 
 
+def transcoded(film, out):
+    """The same of ffmpeg alone; its memory is not looked at."""
+    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    ffmpeg("-i", film, *SETTINGS, out)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return [time.monotonic() - begun, cpu, None]
+
+
 def main():
     program, footage, runs = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
     minutes = [int(one) for one in sys.argv[4:]]
@@ -94,30 +107,33 @@ def main():
     mills = {}
     for name in PROFILES:
         (work / name).mkdir()
-        mills[name] = Mill(program, work / name, "--clip-seconds", "10", "--profile", name)
+        mills[name] = Mill(program, work / name, "--profile", name)
     # A face in every frame, and none: see the footage's README.
     faces, faceless = work / "faces.mp4", work / "faceless.mp4"
     for out, start, seconds in ((faces, 0, 10), (faceless, 10, 8)):
         ffmpeg("-ss", start, "-t", seconds, "-i", footage / "talk_720p.mp4", "-an", *ENCODE, out)
 
-    rows, head = [], ["film", "profile", "wall s", "x real time", "CPU s", "largest process MiB"]
+    rows, head = [], ["film", "by", "wall s", "x real time", "CPU s", "largest process MiB"]
     print("| " + " | ".join(head) + " |\n|" + "--|" * len(head), flush=True)
 
     def row(film, profile, seconds, times):
-        wall, cpu, most = (statistics.median(column) for column in zip(*times))
+        walls, cpus, sizes = zip(*times)
+        wall, cpu = statistics.median(walls), statistics.median(cpus)
+        most = None if None in sizes else statistics.median(sizes)
         spread = [min(time[0] for time in times), max(time[0] for time in times)]
-        rows.append({"film": film, "profile": profile, "wall_s": wall, "spread": spread, "cpu_s": cpu, "mib": most})
-        cells = [film, profile, f"{wall:.1f}", f"{seconds / wall:.1f}", f"{cpu:.1f}", f"{most:.0f}"]
+        rows.append({"film": film, "by": profile, "wall_s": wall, "spread": spread, "cpu_s": cpu, "mib": most})
+        cells = [film, profile, f"{wall:.1f}", f"{seconds / wall:.1f}", f"{cpu:.1f}", "" if most is None else f"{most:.0f}"]
         print("| " + " | ".join(cells) + " |", flush=True)
 
     for share, parts in PARTS.items():
         film = composed(work, faces, faceless, parts)
-        times = {profile: [] for profile in PROFILES}
+        times = {name: [] for name in (*PROFILES, PEER)}
         for number in range(runs):
             for profile in PROFILES:
                 times[profile].append(worked(mills[profile], film, f"{share}-{number}"))
-        for profile in PROFILES:
-            row(f"{share} % of it with faces", profile, SECONDS, times[profile])
+            times[PEER].append(transcoded(film, work / "transcoded.mp4"))
+        for name, columns in times.items():
+            row(f"{share} % of it with faces", name, SECONDS, columns)
     for length in minutes:
         film = work / f"{length}-minutes.mp4"
         ffmpeg("-stream_loop", "-1", "-i", footage / "talk_360p.mp4", "-t", 60 * length, "-c", "copy", film)

@@ -1,7 +1,7 @@
 //! How the services are reached that want to know who we are: settings, as the connectors take them.
 
 use crate::{
-    cli::{KafkaArgs, KafkaSecurity, KeyArgs},
+    cli::{KafkaArgs, KafkaSecurity, KeyArgs, is_aws},
     failure::Failure,
 };
 use connectors::{
@@ -9,7 +9,11 @@ use connectors::{
     rekognition::{Rekognition, RekognitionConfig},
     s3::{S3, S3Config},
 };
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+/// The longest pause between two looks at a job of a detector of our own, which answers any number of them; AWS
+/// allows few a second.
+const LOOK: Duration = Duration::from_millis(400);
 
 /// How Kafka is reached; mistakes that can be told without asking it.
 pub fn kafka(args: &KafkaArgs, instance: &str) -> Result<KafkaConfig, Failure> {
@@ -99,12 +103,13 @@ pub async fn rekognition(
     region: &str,
 ) -> Result<Rekognition, Failure> {
     let (access_key, secret_key) = pair(keys, keys.sign_for_detector(endpoint));
+    let usual = RekognitionConfig::default();
     Ok(Rekognition::new(RekognitionConfig {
         endpoint: Some(endpoint.to_owned()),
         region: region.to_owned(),
         access_key,
         secret_key,
-        ..RekognitionConfig::default()
+        poll: if is_aws(endpoint) { usual.poll } else { LOOK },
     })
     .await?)
 }

@@ -8,7 +8,7 @@ mod values;
 pub use doctor::{DoctorArgs, Processes};
 pub use places::{
     Credentials, EndpointArgs, KafkaAccess, KafkaArgs, KafkaSecurity, KeyArgs, LOCAL_KEY,
-    LOCAL_SECRET, RealArgs, RegionArgs, RegistryArgs,
+    LOCAL_SECRET, RealArgs, RegionArgs, RegistryArgs, is_aws,
 };
 pub use settings::{
     DetectorArgs, IndexArgs, Mask, MillArgs, PatienceArgs, Profile, RunArgs, ServeArgs, SharedArgs,

@@ -17,7 +17,7 @@ use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use vision::{Ended, Full, Looked, Observer};
 
-/// Threads that one analysed video gets, for decoding and for inference each.
+/// Threads of a network that looks at photographs or for things.
 const THREADS: usize = 1;
 
 /// `vision`: serves the detector until a signal comes.

@@ -37,7 +37,7 @@ use uuid::Uuid;
 
 /// Effects at once per processor: `detect` and `label` together stay below the detector's 20 jobs.
 const MOST_EFFECTS: usize = 8;
-/// Threads of one encoder or decoder; clips run side by side, so more would only queue.
+/// Threads of one encoder, and networks that look at one film; clips run side by side, so more would only queue.
 const MOST_THREADS: usize = 2;
 /// What is not stopped by then is left behind: a little after the processors' own grace, and so that
 /// all is over within ten seconds.

@@ -211,6 +211,16 @@ enum Leading {
     Before(i64),
 }
 
+/// Pictures of more pixels take too much memory for a thread more.
+const LARGE: u64 = 1920 * 1088;
+
+/// Threads of a decoder. Frames leave it in turn, and while its caller is busy with one the others have to wait: one
+/// more keeps `threads` cores at work.
+fn decoders(threads: usize, (width, height): (u32, u32)) -> usize {
+    let is_large = u64::from(width) * u64::from(height) > LARGE;
+    if threads < 2 || is_large { threads.max(1) } else { threads + 1 }
+}
+
 impl FrameReader {
     /// Frames come out in `size` (px, as coded): where the film changes its picture size, those
     /// of another are fitted into it.
@@ -226,7 +236,7 @@ impl FrameReader {
                 .map_err(|e| MediaError::reading("its codec header", e))?;
         let mut options = ff::Dictionary::new();
         options.set("max_pixels", &limits.max_pixels.to_string());
-        options.set("threads", &limits.threads.max(1).to_string());
+        options.set("threads", &decoders(limits.threads, size).to_string());
         let decoder = context
             .decoder()
             .open_as_with(implementation, options)

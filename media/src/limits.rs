@@ -25,7 +25,7 @@ pub struct Limits {
     /// shows something once or twice more; and every cut brings, hidden, half a group of pictures
     /// again, so that 8 lets every group be cut into 16 parts.
     pub max_repeats: u64,
-    /// Threads of the decoder, at least 1.
+    /// Cores that a decoder should keep at work; it may have a thread more. At least 1.
     pub threads: usize,
     /// Raised by another thread to stop the work.
     pub cancel: Cancel,

@@ -22,10 +22,9 @@ pub struct RgbImage {
 }
 
 impl RgbImage {
-    /// A pixel inside the picture; black outside.
-    pub(crate) fn pixel(&self, x: u32, y: u32) -> [u8; 3] {
-        let at = (y as usize * self.width as usize + x as usize) * 3;
-        self.data.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
+    /// Some pixels of a row; none outside of the picture.
+    pub(crate) fn part(&self, row: u32, columns: &Range<u32>) -> &[u8] {
+        part::<3>(&self.data, self.width, row, columns.clone())
     }
 }
 
@@ -41,14 +40,18 @@ pub struct LumaImage {
 }
 
 impl LumaImage {
-    /// Some pixels of a row; `None` outside of the picture.
-    pub(crate) fn part(&self, row: u32, columns: &Range<u32>) -> Option<&[u8]> {
-        if columns.end > self.width {
-            return None;
-        }
-        let start = row as usize * self.width as usize;
-        self.data.get(start + columns.start as usize..start + columns.end as usize)
+    /// The same as [`RgbImage::part`].
+    pub(crate) fn part(&self, row: u32, columns: &Range<u32>) -> &[u8] {
+        part::<1>(&self.data, self.width, row, columns.clone())
     }
+}
+
+fn part<const BYTES: usize>(data: &[u8], width: u32, row: u32, columns: Range<u32>) -> &[u8] {
+    if columns.end > width {
+        return &[];
+    }
+    let at = |column: u32| BYTES * (row as usize * width as usize + column as usize);
+    data.get(at(columns.start)..at(columns.end)).unwrap_or_default()
 }
 
 /// Conversions with the scalers they need, which are costly to set up and therefore kept.

@@ -243,28 +243,39 @@ pub fn difference_outside(source: &RgbImage, output: &RgbImage, regions: &[Regio
     if source.data == output.data {
         return 0.0;
     }
+    let size = (source.width, source.height);
     // Twice the box is well outside of its mask, whose blocks may reach a little further.
-    let near: Vec<Region> = regions
+    let near: Vec<_> = regions
         .iter()
-        .map(|region| Region {
-            left: region.left - region.width / 2.0,
-            top: region.top - region.height / 2.0,
-            width: region.width * 2.0,
-            height: region.height * 2.0,
+        .map(|region| {
+            let side = |start: f32, length: f32, pixels| {
+                between(start - length / 2.0, start - length / 2.0 + length * 2.0, pixels)
+            };
+            (side(region.left, region.width, size.0), side(region.top, region.height, size.1))
         })
         .collect();
     // An odd side is one longer after encoding.
     let (width, height) = (source.width.min(output.width), source.height.min(output.height));
-    let size = (source.width, source.height);
     let mut worst = 0.0_f32;
     for top in (0..height).step_by(TILE as usize) {
         for left in (0..width).step_by(TILE as usize) {
             let (right, bottom) = ((left + TILE).min(width), (top + TILE).min(height));
+            let near: Vec<_> = near
+                .iter()
+                .filter(|(across, down)| meet(across, &(left..right)) && meet(down, &(top..bottom)))
+                .collect();
             let (mut sum, mut pixels) = (0_u64, 0_u64);
             for y in top..bottom {
+                if near.is_empty() {
+                    let row = left..right;
+                    sum += apart(source.part(y, &row), output.part(y, &row));
+                    pixels += u64::from(right - left);
+                    continue;
+                }
                 for x in left..right {
-                    if !near.iter().any(|region| holds(region, size, (x, y))) {
-                        sum += u64::from(apart(source.pixel(x, y), output.pixel(x, y)));
+                    if !near.iter().any(|(across, down)| across.contains(&x) && down.contains(&y)) {
+                        let one = x..x + 1;
+                        sum += apart(source.part(y, &one), output.part(y, &one));
                         pixels += 1;
                     }
                 }
@@ -277,16 +288,14 @@ pub fn difference_outside(source: &RgbImage, output: &RgbImage, regions: &[Regio
     worst
 }
 
-/// The sum of three colours' differences.
-fn apart(a: [u8; 3], b: [u8; 3]) -> u32 {
-    a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(b))).sum()
+/// The sum of all levels' differences. What only one has is as different as can be.
+fn apart(a: &[u8], b: &[u8]) -> u64 {
+    let both: u32 = a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+    u64::from(both) + 255 * a.len().abs_diff(b.len()) as u64
 }
 
-/// Whether the middle of pixel (x, y) lies in a region.
-fn holds(region: &Region, (width, height): (u32, u32), (x, y): (u32, u32)) -> bool {
-    let (x, y) = ((x as f32 + 0.5) / width as f32, (y as f32 + 0.5) / height as f32);
-    (region.left..region.left + region.width).contains(&x)
-        && (region.top..region.top + region.height).contains(&y)
+fn meet(a: &Range<u32>, b: &Range<u32>) -> bool {
+    a.start < b.end && b.start < a.end
 }
 
 /// The pixels along a side of `pixels` whose middles lie between two places, which are relative to it.
@@ -307,9 +316,8 @@ fn mean_difference(
     let down = between(region.top, region.top + region.height, height.min(b.height));
     let (mut sum, mut count) = (0u64, 0u64);
     for y in down {
-        let (Some(row_a), Some(row_b)) = (a.part(y, &across), b.part(y, &across)) else { continue };
-        let apart: u64 = row_a.iter().zip(row_b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-        sum += apart;
+        let (row_a, row_b) = (a.part(y, &across), b.part(y, &across));
+        sum += apart(row_a, row_b);
         count += row_a.len() as u64;
     }
     if count == 0 { 0.0 } else { (sum as f64 / count as f64) as f32 }
@@ -319,13 +327,79 @@ fn mean_difference(
 mod tests {
     use super::*;
 
+    /// What a tile-wise difference should be, pixel by pixel.
+    fn difference_of_pixels(a: &RgbImage, b: &RgbImage, regions: &[Region]) -> f32 {
+        let (width, height) = (a.width.min(b.width), a.height.min(b.height));
+        let is_near = |x: u32, y: u32| {
+            let (x, y) = ((x as f32 + 0.5) / a.width as f32, (y as f32 + 0.5) / a.height as f32);
+            regions.iter().any(|r| {
+                let (left, top) = (r.left - r.width / 2.0, r.top - r.height / 2.0);
+                (left..left + 2.0 * r.width).contains(&x)
+                    && (top..top + 2.0 * r.height).contains(&y)
+            })
+        };
+        let mut tiles = std::collections::BTreeMap::<_, (u64, u64, u64)>::new();
+        for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+            let (sum, pixels, all) = tiles.entry((y / TILE, x / TILE)).or_default();
+            *all += 1;
+            if !is_near(x, y) {
+                let at = |image: &RgbImage| (y * image.width + x) as usize * 3;
+                let (a, b) = (&a.data[at(a)..at(a) + 3], &b.data[at(b)..at(b) + 3]);
+                *sum += a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
+                *pixels += 1;
+            }
+        }
+        let counted = tiles.values().filter(|(_, pixels, all)| 2 * pixels > *all);
+        counted.map(|(sum, n, _)| (*sum as f64 / (3 * n) as f64) as f32).fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn a_difference_is_that_of_single_pixels_beside_masks() {
+        // Knuth's MMIX constants.
+        let mut seed = 5_u64;
+        let mut dice = || {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as u32
+        };
+        for (width, height) in [(1, 1), (33, 31), (64, 32), (101, 75), (160, 90)] {
+            let mut image = |width: u32, height: u32| {
+                let data = (0..3 * width * height).map(|_| dice() as u8).collect();
+                RgbImage { width, height, data }
+            };
+            let (a, b) = (image(width, height), image(width + width % 2, height + height % 2));
+            for count in 0..6 {
+                let mut at = || dice() as f32 / (1_u32 << 31) as f32 * 1.4 - 0.2;
+                let regions: Vec<_> = (0..count)
+                    .map(|_| Region {
+                        left: at(),
+                        top: at(),
+                        width: at() / 2.0,
+                        height: at() / 2.0,
+                    })
+                    .collect();
+                let expected = difference_of_pixels(&a, &b, &regions);
+                assert!(
+                    (difference_outside(&a, &b, &regions) - expected).abs() < 1e-3,
+                    "{regions:?}"
+                );
+            }
+        }
+        let short = RgbImage { width: 32, height: 32, data: vec![0; 3 * 32 * 20] };
+        let whole = RgbImage { width: 32, height: 32, data: vec![0; 3 * 32 * 32] };
+        assert!(difference_outside(&whole, &short, &[]) > 40.0, "what is missing differs");
+    }
+
     #[test]
     fn a_region_has_the_pixels_whose_middles_lie_in_it() {
+        let is_inside = |x: u32, pixels: u32, (left, width): (f32, f32)| {
+            (left..left + width).contains(&((x as f32 + 0.5) / pixels as f32))
+        };
         for (left, width) in [(0.0, 1.0), (0.21, 0.33), (-0.5, 0.7), (0.9, 0.4), (1.2, 0.1)] {
-            let region = Region { left, top: 0.0, width, height: 1.0 };
             for pixels in [1, 7, 640] {
                 let held: Vec<u32> =
-                    (0..pixels).filter(|x| holds(&region, (pixels, 1), (*x, 0))).collect();
+                    (0..pixels).filter(|x| is_inside(*x, pixels, (left, width))).collect();
                 let found: Vec<u32> = between(left, left + width, pixels).collect();
                 assert_eq!(found, held, "{left} {width} {pixels}");
             }

@@ -119,9 +119,12 @@ fn is_loopback(endpoint: &str) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-fn is_aws(endpoint: &str) -> bool {
+/// Whether an address is one of AWS's own.
+#[must_use]
+pub fn is_aws(endpoint: &str) -> bool {
     let host = host(endpoint).unwrap_or_default();
-    host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")
+    let names = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws"];
+    names.iter().any(|name| host.ends_with(name))
 }
 
 /// Which region.

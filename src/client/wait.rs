@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const EVERY: Duration = Duration::from_millis(300);
+const EVERY: Duration = Duration::from_millis(100);
 /// A mill that is started again within this time finds us still waiting.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Where the catalogue lost an event, it may have been the last: so much silence, and it was.

@@ -11,6 +11,7 @@ mod error;
 mod faces;
 mod labels;
 mod models;
+mod parallel;
 mod photo;
 mod picture;
 mod portrait;
@@ -25,6 +26,7 @@ pub use faces::{DETECTOR, FACE_THRESHOLD, FaceBox, FaceDetector, weights_sha256}
 pub use labels::{LABEL_THRESHOLD, LABELLER, LabelBox, LabelDetector};
 pub use media::RgbImage;
 pub use models::{Models, NO_TELEMETRY, weights};
+pub use parallel::in_parallel;
 pub use photo::{PhotoError, decode_photo};
 pub use portrait::{Pose, Quality, pose, quality};
 pub use profile::{FAST_MS, Grid, Profile};

@@ -50,12 +50,15 @@ pub(crate) fn bgr_planes(
     let (green, red) = rest.split_at_mut(area);
     let row_bytes = picture.width as usize * 3;
     let rows = picture.data.chunks_exact(row_bytes).take(picture.height as usize);
-    for (y, row) in rows.enumerate().take(canvas_height) {
-        let start = y * canvas_width;
-        for (x, pixel) in row.chunks_exact(3).enumerate().take(canvas_width) {
-            red[start + x] = f32::from(pixel[0]);
-            green[start + x] = f32::from(pixel[1]);
-            blue[start + x] = f32::from(pixel[2]);
+    let planes = blue
+        .chunks_exact_mut(canvas_width)
+        .zip(green.chunks_exact_mut(canvas_width).zip(red.chunks_exact_mut(canvas_width)));
+    for (row, (blue, (green, red))) in rows.zip(planes) {
+        let cells = blue.iter_mut().zip(green.iter_mut().zip(red));
+        for (&[r, g, b], (blue, (green, red))) in row.as_chunks::<3>().0.iter().zip(cells) {
+            *red = f32::from(r);
+            *green = f32::from(g);
+            *blue = f32::from(b);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Whole videos: every frame for faces, one frame a second for labels.
 
 use crate::{
-    FaceBox, FaceDetector, LabelBox, LabelDetector, Profile, VisionError, faces, labels,
+    FaceBox, FaceDetector, LabelBox, LabelDetector, Models, Profile, VisionError, faces,
+    in_parallel, labels,
     profile::{Looking, Moment},
 };
 use media::{Frame, Kept, Limits, MediaError, Probe, RgbImage, Shrinker};
@@ -74,29 +75,71 @@ pub struct VideoLabels {
 }
 
 /// Looks for faces on every frame, or those that a profile does not pass over. `progress` gets the number
-/// of frames decoded; `limits.cancel` stops it.
+/// of frames decoded; `limits.cancel` stops it. So many threads as `limits` says look at frames, one where frames are passed over.
 ///
 /// # Errors
 /// Those of [`media`] about the file, or of the model.
 pub fn faces_in_video(
     file: &Path,
-    detector: &mut FaceDetector,
+    models: &Models,
     threshold: f32,
     profile: Profile,
     limits: &Limits,
     progress: &mut dyn FnMut(u32),
 ) -> Result<VideoFaces, VisionError> {
     let probe = media::probe(file, limits)?;
-    let samples = thread::scope(|scope| {
+    let samples = match profile {
+        Profile::Careful => on_every_frame(file, &probe, models, threshold, limits, progress),
+        Profile::Fast => now_and_then(file, &probe, models, threshold, limits, progress),
+    }?;
+    Ok(VideoFaces { video: info(probe), samples })
+}
+
+fn on_every_frame(
+    file: &Path,
+    probe: &Probe,
+    models: &Models,
+    threshold: f32,
+    limits: &Limits,
+    progress: &mut dyn FnMut(u32),
+) -> Result<Vec<FaceSample>, VisionError> {
+    let open = || FaceDetector::new(models, 1);
+    let look = |detector: &mut FaceDetector, (at_ms, picture): (i64, RgbImage)| {
+        Ok(Some(FaceSample { at_ms, faces: detector.detect(&picture, threshold)? }))
+    };
+    let (decoded, seen) = in_parallel(limits.threads, &open, &look, |give| {
+        let mut frames = 0;
+        media::decode(file, limits, &mut |frame| {
+            frames += 1;
+            progress(frames);
+            let picture = shrunk(frame, faces::input_size)?;
+            Ok(give((since_start(probe, frame.pts()), picture)))
+        })
+    });
+    let seen = seen?;
+    decoded?;
+    Ok(seen)
+}
+
+/// With [`Profile::Fast`].
+fn now_and_then(
+    file: &Path,
+    probe: &Probe,
+    models: &Models,
+    threshold: f32,
+    limits: &Limits,
+    progress: &mut dyn FnMut(u32),
+) -> Result<Vec<FaceSample>, VisionError> {
+    let mut detector = FaceDetector::new(models, 1)?;
+    thread::scope(|scope| {
         let (moments, queue) = sync_channel(FRAMES_IN_FLIGHT);
-        let eyes = scope.spawn(move || see_faces(&queue, detector, threshold));
+        let eyes = scope.spawn(move || see_faces(&queue, &mut detector, threshold));
         let time_base = TimeBase { num: probe.time_base.num, den: probe.time_base.den };
-        let (mut grid, mut frames) = (profile.grid(time_base), 0);
+        let (mut grid, mut frames) = (Profile::Fast.grid(time_base), 0);
         let decoded = media::decode(file, limits, &mut |frame| {
-            let at_ms = since_start(&probe, frame.pts());
+            let at_ms = since_start(probe, frame.pts());
             let is_due = grid.is_looked_at(frame.pts() - probe.start_pts);
-            // Where every frame is due, none is compared.
-            let squares = if profile == Profile::Careful { None } else { frame.squares() };
+            let squares = frame.squares();
             let pixels = u64::from(frame.width()) * u64::from(frame.height());
             let picture = if is_due || pixels > MOST_KEPT_PIXELS {
                 Picture::Shrunk(shrunk(frame, faces::input_size)?)
@@ -119,8 +162,7 @@ pub fn faces_in_video(
             Err(VisionError::inference(crate::DETECTOR, "its thread has panicked"))
         });
         decoded.map_err(VisionError::from).and(seen)
-    })?;
-    Ok(VideoFaces { video: info(probe), samples })
+    })
 }
 
 /// A frame on its way to the detector.

@@ -25,10 +25,12 @@ fn faces_of(picture: &RgbImage) -> Vec<FaceBox> {
 
 /// Those of every frame.
 fn faces_of_film(name: &str, progress: &mut dyn FnMut(u32)) -> VideoFaces {
-    let (film, limits) = (footage(name), Limits::default());
-    let mut detector = FaceDetector::new(&models(), 1).unwrap();
-    faces_in_video(&film, &mut detector, FACE_THRESHOLD, Profile::Careful, &limits, progress)
-        .unwrap()
+    faces_by(1, name, progress)
+}
+
+fn faces_by(threads: usize, name: &str, progress: &mut dyn FnMut(u32)) -> VideoFaces {
+    let (film, limits) = (footage(name), Limits { threads, ..Limits::default() });
+    faces_in_video(&film, &models(), FACE_THRESHOLD, Profile::Careful, &limits, progress).unwrap()
 }
 
 /// The whole picture in another size.
@@ -179,13 +181,20 @@ fn people_who_walk_through_a_room_are_found_and_the_empty_room_is_empty() {
 }
 
 #[test]
+fn several_eyes_see_what_one_pair_sees() {
+    let mut frames = 0;
+    let together = faces_by(3, "head-pose-two.mp4", &mut |n| frames = n);
+    assert_eq!(together, faces_of_film("head-pose-two.mp4", &mut |_| {}));
+    assert_eq!(together.samples.len(), frames as usize);
+}
+
+#[test]
 fn a_text_file_is_the_inputs_fault_and_a_cancelled_look_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("film.mp4");
     std::fs::write(&file, "no film at all").unwrap();
-    let mut detector = FaceDetector::new(&models(), 1).unwrap();
-    let mut look = |file, limits: &Limits| {
-        faces_in_video(file, &mut detector, FACE_THRESHOLD, Profile::Careful, limits, &mut |_| {})
+    let look = |file, limits: &Limits| {
+        faces_in_video(file, &models(), FACE_THRESHOLD, Profile::Careful, limits, &mut |_| {})
             .unwrap_err()
     };
     assert!(look(&file, &Limits::default()).blames_input());

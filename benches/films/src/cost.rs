@@ -3,7 +3,7 @@
 use media::{Limits, MaskJob, Region, Render, RenderMode, mask_clip, plan_cut, write_clip};
 use serde::Serialize;
 use std::{error::Error, path::Path, time::Instant};
-use vision::{FaceDetector, Models, Profile, faces_in_video};
+use vision::{Models, Profile, faces_in_video};
 
 /// The face that is masked.
 const FACE: Region = Region { left: 0.4, top: 0.2, width: 0.15, height: 0.3 };
@@ -44,8 +44,7 @@ pub(crate) fn of_blur(
 
     let looking = Stopwatch::start();
     if let Some(profile) = detect {
-        let mut detector = FaceDetector::new(&Models::find(None)?, 1)?;
-        faces_in_video(&clip, &mut detector, THRESHOLD, profile, &limits, &mut |_| {})?;
+        faces_in_video(&clip, &Models::find(None)?, THRESHOLD, profile, &limits, &mut |_| {})?;
     }
     let (detect_cpu_s, detect_wall_s) = looking.stop();
 

@@ -8,7 +8,7 @@ use media::{Limits, Region, RgbImage};
 use processors::tracks::{DOUBTFUL, LONGEST_EXTENSION_MS, Rules, Sighting, track};
 use schemas::{BoundingBox, TimeBase, Tracks};
 use std::{error::Error, path::Path};
-use vision::{FaceDetector, FaceSample, Models, Profile, faces_in_video};
+use vision::{FaceSample, Models, Profile, faces_in_video};
 
 /// As a mill has it.
 const THRESHOLD: f32 = 0.3;
@@ -55,16 +55,10 @@ pub(crate) fn count(film: &Path, truth: &Truth, sample_ms: i64) -> Result<Leaks,
 
 /// The faces and doubts of every frame.
 fn samples(film: &Path) -> Result<Vec<FaceSample>, Box<dyn Error>> {
-    let mut detector = FaceDetector::new(&Models::find(None)?, 1)?;
+    let models = Models::find(None)?;
     let least = THRESHOLD * DOUBTFUL;
-    let found = faces_in_video(
-        film,
-        &mut detector,
-        least,
-        Profile::Careful,
-        &Limits::default(),
-        &mut |_| {},
-    )?;
+    let found =
+        faces_in_video(film, &models, least, Profile::Careful, &Limits::default(), &mut |_| {})?;
     Ok(found.samples)
 }
 

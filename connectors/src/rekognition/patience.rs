@@ -9,8 +9,9 @@ const FIRST: Duration = Duration::from_millis(100);
 /// A job that takes longer is given back; its token leads to it again.
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 
-/// Failed looks in a row before the job is given back.
+/// Failed looks in a row before the job is given back: after six seconds, as pauses double from this one on.
 const FAILURES: u32 = 5;
+const FIRST_AFTER_FAILURE: Duration = Duration::from_millis(200);
 
 /// How long to wait before the next look. Pure: the caller sleeps.
 pub(super) struct Patience {
@@ -45,8 +46,10 @@ impl Patience {
         if !passing || self.failures >= FAILURES {
             return Err(trouble);
         }
+        let pause = FIRST_AFTER_FAILURE * 2_u32.pow(self.failures);
         self.failures += 1;
-        Ok(self.next())
+        self.waited += pause;
+        Ok(pause)
     }
 
     fn next(&mut self) -> Duration {
@@ -81,8 +84,8 @@ mod tests {
     fn a_few_failed_looks_are_waited_out_and_a_lost_job_is_not() {
         let busy = || Trouble::transient("detector_busy", "no");
         let mut patience = Patience::new(Duration::from_secs(5));
-        for _ in 0..FAILURES {
-            patience.failed(busy()).unwrap();
+        for wanted in [200, 400, 800, 1600, 3200] {
+            assert_eq!(patience.failed(busy()).unwrap(), Duration::from_millis(wanted));
         }
         patience.failed(busy()).unwrap_err();
         patience.running(&ObjectRef::new("b", "k")).unwrap();

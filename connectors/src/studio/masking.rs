@@ -13,7 +13,7 @@ use processors::blur::{MaskClip, Masked};
 use schemas::{Blur, BoundingBox, ClipEntry, Manifest, Masking, RenderMode, Tracks, keys};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, slice::from_ref, sync::Arc};
-use vision::{FaceDetector, Models, Profile};
+use vision::{Models, Profile};
 
 /// A clip may grow a little when it is rendered again.
 const SCRATCH_PER_CLIP: u64 = 3;
@@ -141,10 +141,9 @@ impl Work for MaskCore {
             let missed = if is_over {
                 Vec::new()
             } else {
-                let mut detector = FaceDetector::new(&models, limits.threads)?;
                 let closely = (masking.verify_threshold, profile);
                 let (out, span) = (&self.out, &self.span);
-                faces_in_the_clear(out, span, times, &tracks, &mut detector, closely, limits)?
+                faces_in_the_clear(out, span, times, &tracks, &models, closely, limits)?
             };
             if missed.is_empty() {
                 tracks.tracks.drain(..known);

@@ -6,9 +6,9 @@
 
 use super::masking::region;
 use media::{ClipSpan, Limits, MediaError};
-use schemas::{Track, TrackPoint, Tracks};
+use schemas::{BoundingBox, TimeBase, Track, TrackPoint, Tracks};
 use std::{ops::Range, path::Path};
-use vision::{FaceDetector, Profile};
+use vision::{FaceBox, FaceDetector, Models, Profile, RgbImage, in_parallel};
 
 /// The detector's working width.
 pub(super) const DETECTOR_WIDTH: u32 = 640;
@@ -33,37 +33,51 @@ pub(super) fn faces_in_the_clear(
     span: &ClipSpan,
     times: &[Range<i64>],
     tracks: &Tracks,
-    detector: &mut FaceDetector,
+    models: &Models,
     (threshold, profile): (f32, Profile),
     limits: &Limits,
 ) -> Result<Vec<Track>, MediaError> {
-    let hold = tracks.time_base.to_ticks(HOLD_MS);
     let time_base = media::Rational { num: tracks.time_base.num, den: tracks.time_base.den };
-    let mut found = Vec::new();
     let mut grid = profile.grid(tracks.time_base);
-    media::decode_core(rendered, span, time_base, times, limits, &mut |pts, frame| {
-        if !grid.is_looked_at(pts - span.margin_start) {
-            return Ok(());
+    let open = || FaceDetector::new(models, 1);
+    let look = |detector: &mut FaceDetector, (pts, picture): (i64, RgbImage)| {
+        let mut faces = detector.detect(&picture, threshold)?;
+        if !faces.is_empty() {
+            let masks: Vec<_> = tracks.regions_at(pts).iter().map(region).collect();
+            faces.retain(|face| media::mask_coverage(&region(&face.region), &masks) < TOUCHED);
         }
-        let masks: Vec<_> = tracks.regions_at(pts).iter().map(region).collect();
-        for face in detector.detect(&frame.rgb(DETECTOR_WIDTH)?, threshold)? {
-            if media::mask_coverage(&region(&face.region), &masks) >= TOUCHED {
-                continue;
+        Ok((!faces.is_empty()).then_some((pts, faces)))
+    };
+    let (decoded, seen) = in_parallel(limits.threads, &open, &look, |give| {
+        media::decode_core(rendered, span, time_base, times, limits, &mut |pts, frame| {
+            if grid.is_looked_at(pts - span.margin_start) {
+                let given = give((pts, frame.rgb(DETECTOR_WIDTH)?));
+                // Eyes that failed have an error of their own, which is the one to tell.
+                given.is_continue().then_some(()).ok_or(MediaError::Cancelled)?;
             }
-            let grown = schemas::BoundingBox {
-                left: face.region.left - GROW * face.region.width,
-                top: face.region.top - GROW * face.region.height,
-                width: face.region.width * (1.0 + 2.0 * GROW),
-                height: face.region.height * (1.0 + 2.0 * GROW),
-            };
-            let point =
-                |pts| TrackPoint { pts, region: grown.clamped(), confidence: face.confidence };
-            let id = i32::try_from(tracks.tracks.len() + found.len()).unwrap_or(i32::MAX);
-            found.push(Track { id, points: vec![point(pts - hold), point(pts + hold)] });
-        }
-        Ok(())
-    })?;
-    Ok(found)
+            Ok(())
+        })
+    });
+    let seen = seen?;
+    decoded?;
+    let first = tracks.tracks.len();
+    let faces = seen.into_iter().flat_map(|(pts, faces)| faces.into_iter().map(move |f| (pts, f)));
+    Ok(faces.zip(first..).map(|((pts, face), id)| held(pts, &face, id, tracks.time_base)).collect())
+}
+
+/// A face that was seen once, as a track.
+fn held(pts: i64, face: &FaceBox, id: usize, time_base: TimeBase) -> Track {
+    let hold = time_base.to_ticks(HOLD_MS);
+    let BoundingBox { left, top, width, height } = face.region;
+    let grown = BoundingBox {
+        left: left - GROW * width,
+        top: top - GROW * height,
+        width: width * (1.0 + 2.0 * GROW),
+        height: height * (1.0 + 2.0 * GROW),
+    };
+    let point = |pts| TrackPoint { pts, region: grown.clamped(), confidence: face.confidence };
+    let id = i32::try_from(id).unwrap_or(i32::MAX);
+    Track { id, points: vec![point(pts - hold), point(pts + hold)] }
 }
 
 #[cfg(test)]

@@ -3,6 +3,10 @@
 use super::{masking, second_look::TOUCHED};
 use media::{Region, RgbImage};
 use schemas::{BoundingBox, Masking};
+use std::{
+    iter::Sum,
+    sync::{Mutex, PoisonError},
+};
 use vision::{FaceBox, FaceDetector, FaceEmbedder, Models, VisionError};
 
 /// A detection on the output is a leak when no mask touches it. It is one too when less of its box
@@ -37,13 +41,24 @@ pub(super) struct Found {
     pub(super) leaks: i64,
 }
 
+impl Sum for Found {
+    fn sum<I: Iterator<Item = Self>>(moments: I) -> Self {
+        moments.fold(Self::default(), |all, one| Self {
+            under_mask: all.under_mask + one.under_mask,
+            unconfirmed: all.unconfirmed + one.unconfirmed,
+            leaks: all.leaks + one.leaks,
+        })
+    }
+}
+
+/// Loaded when first needed: it takes much memory, and few moments ask for it.
+pub(super) type SharedEmbedder = Mutex<Option<FaceEmbedder>>;
+
 /// What looks at single moments.
 pub(super) struct Eyes<'a> {
     detector: FaceDetector,
-    /// Loaded when first needed.
-    embedder: Option<FaceEmbedder>,
+    embedder: &'a SharedEmbedder,
     models: &'a Models,
-    threads: usize,
     /// 0 to 1: for the source, that of masking.
     threshold: f32,
     /// 0 to 1: for the output.
@@ -53,29 +68,29 @@ pub(super) struct Eyes<'a> {
 impl<'a> Eyes<'a> {
     pub(super) fn open(
         models: &'a Models,
-        threads: usize,
+        embedder: &'a SharedEmbedder,
         masking: &Masking,
     ) -> Result<Self, VisionError> {
         Ok(Self {
-            detector: FaceDetector::new(models, threads)?,
-            embedder: None,
+            detector: FaceDetector::new(models, 1)?,
+            embedder,
             models,
-            threads,
             threshold: masking.threshold,
             verify_threshold: masking.verify_threshold,
         })
     }
 
-    /// Counts the faces of a moment of the output.
-    pub(super) fn look(&mut self, shot: &Shot, found: &mut Found) -> Result<(), VisionError> {
+    /// The faces of a moment of the output, if it has any.
+    pub(super) fn look(&mut self, shot: &Shot) -> Result<Option<Found>, VisionError> {
+        let mut found = Found::default();
         let faces = self.detector.detect(&shot.output, self.verify_threshold)?;
         if faces.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let Some(source) = &shot.source else {
             found.leaks += faces.len() as i64;
             tracing::warn!(pts = shot.pts, faces = faces.len(), "a copied frame shows faces");
-            return Ok(());
+            return Ok(Some(found));
         };
         let of_source = self.detector.detect(source, self.threshold)?;
         for face in faces {
@@ -93,7 +108,7 @@ impl<'a> Eyes<'a> {
                 }
             }
         }
-        Ok(())
+        Ok(Some(found))
     }
 
     /// Whether a face found under a mask is still the one the source shows there.
@@ -107,9 +122,10 @@ impl<'a> Eyes<'a> {
         if clear.region.width < SMALLEST_RECOGNISABLE {
             return Ok(false);
         }
-        let embedder = match &mut self.embedder {
+        let mut shared = self.embedder.lock().unwrap_or_else(PoisonError::into_inner);
+        let embedder = match &mut *shared {
             Some(embedder) => embedder,
-            none => none.insert(FaceEmbedder::new(self.models, self.threads)?),
+            none => none.insert(FaceEmbedder::new(self.models, 1)?),
         };
         let before = embedder.embed(source, &clear.landmarks)?;
         let after = embedder.embed(output, &found.landmarks)?;

@@ -2,13 +2,13 @@
 //! passes is published.
 //!
 //! Two things run side by side: this thread decodes the film, and its source where their packets differ,
-//! and holds every tracked box against the mask that should be there; a second one runs the detector over
+//! and holds every tracked box against the mask that should be there; others run the detector over
 //! every frame of the film, or those that the profile does not pass over.
 
 use super::{
     Studio, footage, masking,
     second_look::DETECTOR_WIDTH,
-    sighting::{Eyes, Found, Shot},
+    sighting::{Eyes, Found, SharedEmbedder, Shot},
 };
 use confine::Work;
 use engine::{Connector, FrameKind, Trouble};
@@ -19,17 +19,11 @@ use schemas::{AudioPlan, Blur, Checks, Manifest, Receipt, Tracks, keys};
 use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        mpsc::{Receiver, sync_channel},
-    },
-    thread,
+    sync::Arc,
 };
-use vision::{Grid, Models, Profile, VisionError};
+use vision::{Grid, Models, Profile, in_parallel};
 
 const SCRATCH_FLOOR: u64 = 8 << 20;
-/// Frames the detector may be behind: bounds memory.
-const FRAMES_IN_FLIGHT: usize = 4;
 /// AAC adds a packet or two of priming and padding, of 21 ms each at 48 kHz and 128 ms at 8 kHz.
 const SOUND_TOLERANCE_MS: i64 = 260;
 impl Connector<VerifyRecording> for Studio {
@@ -160,41 +154,40 @@ impl Work for Inspection {
 impl Inspection {
     fn inspect(&self, limits: &Limits) -> Result<(Checks, String), MediaError> {
         let masked = self.manifest.masking.blur == Blur::All;
-        let (shots, queue) = sync_channel::<Shot>(FRAMES_IN_FLIGHT);
-        let (compared, found) = thread::scope(|scope| {
-            let detector = scope.spawn(move || {
-                if masked { self.detect(&queue, limits.threads) } else { Ok(Found::default()) }
-            });
-            // Where nothing is looked for, comparing is all there is.
-            let profile = if masked {
-                Profile::of(&self.manifest.masking.detector)
-            } else {
-                Profile::Careful
-            };
-            let mut seen = Seen { boxes: 0, masked: 0, difference: 0.0, grid: None, last: None };
-            let films = &self.films;
-            let is_clear = |pts| self.regions(pts).is_empty();
-            let compared =
-                media::inspect(&films.source, &films.output, limits, &is_clear, &mut |moment| {
-                    let is_looked_at = self.is_looked_at(moment.pts, profile, &mut seen);
-                    let shot = self.look(moment, is_looked_at, &mut seen)?;
-                    if let Some(shot) = shot.filter(|_| masked) {
-                        // A closed queue means that the detector failed; its error is the one to tell.
-                        shots.send(shot).map_err(|_| MediaError::Cancelled)?;
-                    }
-                    Ok(())
-                });
-            drop(shots);
-            let found = detector.join().unwrap_or_else(|_| {
-                Err(VisionError::Inference {
-                    model: vision::DETECTOR,
-                    detail: "its thread has panicked".to_owned(),
-                })
-            });
-            (compared.map(|report| (report, seen)), found)
+        // Where nothing is looked for, comparing is all there is.
+        let (threads, profile) = if masked {
+            (limits.threads, Profile::of(&self.manifest.masking.detector))
+        } else {
+            (1, Profile::Careful)
+        };
+        let embedder = SharedEmbedder::default();
+        let models = masked.then(|| Models::find(Some(&self.runtime))).transpose()?;
+        let open = || {
+            models
+                .as_ref()
+                .map(|models| Eyes::open(models, &embedder, &self.manifest.masking))
+                .transpose()
+        };
+        let look = |eyes: &mut Option<Eyes<'_>>, shot: Shot| match eyes {
+            Some(eyes) => eyes.look(&shot),
+            None => Ok(None),
+        };
+        let mut seen = Seen { boxes: 0, masked: 0, difference: 0.0, grid: None, last: None };
+        let is_clear = |pts| self.regions(pts).is_empty();
+        let Films { source, output } = &self.films;
+        let (compared, found) = in_parallel(threads, &open, &look, |give| {
+            media::inspect(source, output, limits, &is_clear, &mut |moment| {
+                let is_looked_at = self.is_looked_at(moment.pts, profile, &mut seen);
+                let shot = self.look(moment, is_looked_at, &mut seen)?;
+                if let Some(shot) = shot.filter(|_| masked) {
+                    // Eyes that failed have an error of their own, which is the one to tell.
+                    give(shot).is_continue().then_some(()).ok_or(MediaError::Cancelled)?;
+                }
+                Ok(())
+            })
         });
-        let found = found?;
-        let (report, seen) = compared?;
+        let found: Found = found?.into_iter().sum();
+        let report = compared?;
         let frames = i64::from(report.frames);
         let output = media::probe(&self.films.output, limits)?;
         let checks = Checks {
@@ -279,16 +272,6 @@ impl Inspection {
     fn regions(&self, pts: i64) -> Vec<Region> {
         let Some(tracks) = self.tracks.get(self.clip_at(pts)) else { return Vec::new() };
         tracks.regions_at(pts).iter().map(masking::region).collect()
-    }
-
-    fn detect(&self, queue: &Receiver<Shot>, threads: usize) -> Result<Found, VisionError> {
-        let models = Models::find(Some(&self.runtime))?;
-        let mut eyes = Eyes::open(&models, threads, &self.manifest.masking)?;
-        let mut found = Found::default();
-        for shot in queue {
-            eyes.look(&shot, &mut found)?;
-        }
-        Ok(found)
     }
 
     /// Whether transcoded sound is as long as the source's.

@@ -2,8 +2,8 @@
 
 use super::{decoding::DecodePhoto, wire::Kind};
 use crate::{
-    FaceDetector, LabelDetector, Models, Profile, VideoFaces, VideoLabels, VisionError,
-    faces_in_video, labels_in_video,
+    LabelDetector, Models, Profile, VideoFaces, VideoLabels, VisionError, faces_in_video,
+    labels_in_video,
 };
 use confine::{Entry, Work};
 use media::{Limits, MediaError};
@@ -24,7 +24,7 @@ pub(super) struct Look {
     /// 0 to 1.
     pub(super) face_threshold: f32,
     pub(super) profile: Profile,
-    /// Of each model.
+    /// Of the model that names things.
     pub(super) threads: usize,
     /// ONNX Runtime's shared library.
     pub(super) runtime: PathBuf,
@@ -50,7 +50,7 @@ impl Seen {
 
 impl Work for Look {
     const NAME: &'static str = "look-at-video";
-    /// And how long it took, without what comes before the first frame.
+    /// And how long it took, without finding the library; with `Faces`, networks are opened meanwhile.
     type Output = (Seen, Duration);
 
     fn prepare(&self) -> Result<(), MediaError> {
@@ -67,11 +67,10 @@ impl Look {
         let models = Models::find(Some(&self.runtime))?;
         let (seen, since) = match self.kind {
             Kind::Faces => {
-                let mut eyes = FaceDetector::new(&models, self.threads)?;
                 let (threshold, profile) = (self.face_threshold, self.profile);
                 let (video, since) = (&self.video, Instant::now());
                 let found =
-                    faces_in_video(video, &mut eyes, threshold, profile, limits, &mut |_| {})?;
+                    faces_in_video(video, &models, threshold, profile, limits, &mut |_| {})?;
                 (Seen::Faces(found), since)
             }
             Kind::Labels => {

@@ -63,7 +63,7 @@ pub struct ServerOptions {
     pub store: Arc<dyn Store>,
     /// One permit is held while a video is analysed.
     pub permits: Arc<Semaphore>,
-    /// Threads of each model. Decoding has its own.
+    /// Threads of a model that looks at photographs or for things. Looking at films for faces has its own.
     pub threads: usize,
     /// Does what reads videos and photographs.
     pub helper: Helper,

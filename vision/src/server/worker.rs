@@ -23,8 +23,8 @@ use tokio::{
     time::sleep,
 };
 
-/// Threads that decode a video: where few frames are looked at, that is most of the work.
-const DECODERS: usize = 2;
+/// Threads that decode a video, and as many that look for faces on every frame of it.
+const EYES: usize = 2;
 /// Videos that are on disk at once, waiting or being analysed.
 const MOST_FETCHED: usize = 4;
 /// How often a video is fetched where the store fails in a way that may pass.
@@ -240,7 +240,7 @@ impl Worker {
             threads: self.options.threads.max(1),
             runtime: self.options.models.library().to_owned(),
         };
-        let allowance = Allowance::new(folder.path().to_owned(), bytes, None, DECODERS);
+        let allowance = Allowance::new(folder.path().to_owned(), bytes, None, EYES);
         // Both are held as long as the work lasts, also when nobody waits for it.
         let held = (permit, folder);
         let looked = self.options.helper.run(look, allowance, held).await.map_err(|failure| {
