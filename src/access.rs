@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 /// The longest pause between two looks at a job of a detector of our own, which answers any number of them; AWS
 /// allows few a second.
-const LOOK: Duration = Duration::from_millis(400);
+const LOOK: Duration = Duration::from_millis(200);
 
 /// How Kafka is reached; mistakes that can be told without asking it.
 pub fn kafka(args: &KafkaArgs, instance: &str) -> Result<KafkaConfig, Failure> {

@@ -7,12 +7,14 @@ use crate::{
     wire::{Line, Request, Told},
 };
 use media::{Limits, MediaError};
+use procfs::{FromRead, ProcResult, process::Status};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     process::{Signal, set_parent_process_death_signal, setsid},
 };
 use serde::Serialize;
 use std::{
+    fs::File,
     io::{self, BufRead, Write},
     process::ExitCode,
 };
@@ -87,12 +89,18 @@ fn run<W: Work>(input: &str, allowance: &Allowance) -> io::Result<()> {
     if let Err(error) = work.prepare() {
         return say::<W::Output>(&Line::Failed(error.into()));
     }
+    // Opened before the fence closes.
+    let status = File::open("/proc/self/status");
     say::<()>(&Line::Fenced(fence::close(allowance)?))?;
     let limits = Limits { threads: allowance.threads, ..Limits::default() };
-    say(&match work.run(&limits) {
+    let ended = match work.run(&limits) {
         Ok(output) => Line::Done(output),
         Err(error) => Line::Failed(Told::from(error)),
-    })
+    };
+    if let Some(memory) = status.ok().and_then(|status| peak(Status::from_read(status))) {
+        say::<()>(&Line::Used(memory))?;
+    }
+    say(&ended)
 }
 
 fn say<T: Serialize>(line: &Line<T>) -> io::Result<()> {
@@ -100,6 +108,11 @@ fn say<T: Serialize>(line: &Line<T>) -> io::Result<()> {
     serde_json::to_writer(&mut out, line)?;
     out.write_all(b"\n")?;
     out.flush()
+}
+
+/// The highest resident memory of a process, bytes; `None` where the kernel does not tell.
+pub(crate) fn peak(status: ProcResult<Status>) -> Option<u64> {
+    Some(status.ok()?.vmhwm? << 10)
 }
 
 /// What the standard library says when there is no memory left, before it aborts; and C++.

@@ -144,8 +144,15 @@ fn elsewhere<W: Work>(
         Err(failure) => return (Err(failure), Usage::default()),
     };
     drop(work);
-    let (output, usage) = supervise(program, W::NAME, &request, allowance, stop);
-    (output.and_then(|output| read::<W>(&output)), usage)
+    let (output, mut usage) = supervise(program, W::NAME, &request, allowance, stop);
+    let ended = output.and_then(|output| read::<W>(&output, &mut usage));
+    tracing::debug!(
+        work = W::NAME,
+        memory = usage.memory,
+        computing_ms = usage.time.as_millis() as u64,
+        "media work has ended"
+    );
+    (ended, usage)
 }
 
 fn request<W: Work>(work: &W, allowance: &Allowance) -> Result<Vec<u8>, Failure> {
@@ -160,11 +167,12 @@ fn request<W: Work>(work: &W, allowance: &Allowance) -> Result<Vec<u8>, Failure>
     Ok(lines)
 }
 
-fn read<W: Work>(output: &[u8]) -> Ended<W::Output> {
+fn read<W: Work>(output: &[u8], usage: &mut Usage) -> Ended<W::Output> {
     let mut fence = None;
     for line in output.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice::<Line<W::Output>>(line) {
             Ok(Line::Fenced(held)) => fence = Some(held),
+            Ok(Line::Used(memory)) => usage.memory = Some(memory),
             Ok(Line::Done(output)) => return Ok((output, fence)),
             Ok(Line::Failed(told)) => return Err(told.into()),
             Err(error) => {

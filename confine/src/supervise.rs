@@ -1,6 +1,10 @@
 //! One helper process, from its start to its end.
 
-use crate::{Allowance, Failure, MEMORY, child::speaks_of_memory};
+use crate::{
+    Allowance, Failure, MEMORY,
+    child::{peak, speaks_of_memory},
+};
+use procfs::process::Process;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     process::{Pid, PidfdFlags, pidfd_open},
@@ -27,6 +31,9 @@ const LAST_LINES: usize = 4;
 /// A process that dies with this share of its memory in use dies for want of memory.
 const NEARLY_ALL: u64 = MEMORY / 100 * 85;
 
+/// What the kernel's counts of memory may be off by, bytes.
+const INEXACT: u64 = 4 << 20;
+
 /// The program that is started, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
@@ -37,8 +44,9 @@ pub(crate) struct Program {
 /// What a helper has used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Highest resident memory, bytes.
-    pub memory: u64,
+    /// Highest resident memory, bytes. Not known of a helper that died with less than this program
+    /// has had itself.
+    pub memory: Option<u64>,
     /// Computing time.
     pub time: Duration,
 }
@@ -64,12 +72,6 @@ pub(crate) fn supervise(
 ) -> (Result<Vec<u8>, Failure>, Usage) {
     let mut usage = Usage::default();
     let result = run(program, name, request, allowance, stop, &mut usage);
-    tracing::debug!(
-        work = name,
-        memory = usage.memory,
-        computing_ms = usage.time.as_millis() as u64,
-        "media work has ended"
-    );
     (result, usage)
 }
 
@@ -109,12 +111,19 @@ fn run(
     let (ended, exit) = (ended.map_err(unreaped)?, exit.map_err(unreaped)?);
     let output = output.unwrap_or_else(|_| Ok(Vec::new())).map_err(unreaped)?;
     let time = exit.rusage.utime + exit.rusage.stime;
-    *usage = Usage { memory: exit.rusage.maxrss, time };
+    *usage = Usage { memory: of_helper(exit.rusage.maxrss), time };
     match ended {
         End::Stopped => Err(Failure::Cancelled),
         End::Stalled => Err(Failure::Stalled { waited: start.elapsed() }),
         End::Itself => judge(exit.status, &said, usage, allowance).map_or(Ok(output), Err),
     }
+}
+
+/// The highest memory of a helper that has ended, where it shows: the kernel counts what this program itself had
+/// when it started the helper, to within some pages.
+fn of_helper(highest: u64) -> Option<u64> {
+    let own = peak(Process::myself().and_then(|own| own.status()))?;
+    (highest > own + INEXACT).then_some(highest)
 }
 
 /// Longer than a clock can be waited for.
@@ -201,7 +210,8 @@ fn kill(child: &mut Child) {
 /// Why a process died; `None` where it ended well.
 fn judge(status: ExitStatus, said: &str, usage: &Usage, allowance: &Allowance) -> Option<Failure> {
     let memory = || Failure::Memory { mebibytes: MEMORY >> 20 };
-    let short_of_memory = usage.memory >= NEARLY_ALL || speaks_of_memory(said);
+    let nearly_all = usage.memory.is_some_and(|memory| memory >= NEARLY_ALL);
+    let short_of_memory = nearly_all || speaks_of_memory(said);
     match (status.code(), status.signal()) {
         (Some(0), _) => None,
         (Some(101), _) => Some(Failure::Crashed { how: format!("panic: {said}") }),
@@ -216,5 +226,24 @@ fn judge(status: ExitStatus, said: &str, usage: &Usage, allowance: &Allowance) -
         (None, signal) => {
             Some(Failure::Crashed { how: format!("signal {}", signal.unwrap_or_default()) })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_want_of_memory_only_where_the_helper_had_much_or_said_so() {
+        let aborted = ExitStatus::from_raw(libc::SIGABRT);
+        let allowance = Allowance::new(PathBuf::new(), 0, None, 1);
+        let reason = |memory, said: &str| {
+            let usage = Usage { memory, time: Duration::ZERO };
+            judge(aborted, said, &usage, &allowance).unwrap().reason()
+        };
+        assert_eq!(reason(Some(MEMORY), ""), "media_memory");
+        assert_eq!(reason(Some(NEARLY_ALL - 1), ""), "media_crashed");
+        assert_eq!(reason(None, ""), "media_crashed");
+        assert_eq!(reason(None, "memory allocation of 7 bytes failed"), "media_memory");
     }
 }

@@ -1,7 +1,7 @@
 //! What a program and its helper say to each other: a line each of JSON.
 //!
-//! To the helper: a [`Request`], then the work's input. From the helper: its [`Line::Fenced`], then
-//! how the work ended. What it writes to standard error goes into the log.
+//! To the helper: a [`Request`], then the work's input. From the helper: its [`Line::Fenced`], what
+//! it [`Line::Used`], then how the work ended. What it writes to standard error goes into the log.
 
 use crate::{Allowance, Failure, Fence};
 use media::MediaError;
@@ -20,6 +20,9 @@ pub(crate) struct Request {
 pub(crate) enum Line<T> {
     /// What holds it; nothing of the footage was read before.
     Fenced(Fence),
+    /// The highest resident memory of the helper, bytes. Linux counts what a process's parent had
+    /// when it was started towards what is told after its end (`getrusage(2)`).
+    Used(u64),
     /// The work's output.
     Done(T),
     /// The work's error.

@@ -122,6 +122,20 @@ fn two_gibibytes_are_too_much_memory() {
 }
 
 #[test]
+fn a_helper_tells_its_own_memory_and_not_that_of_its_parent() {
+    let ballast = std::hint::black_box(vec![1_u8; 512 << 20]);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for (bytes, expected) in [(1 << 20, 1..128), (200 << 20, 200..328)] {
+        let place = Place::new();
+        let (helper, work) = (planted(), Misbehave::Allocate { bytes });
+        let (done, usage) = runtime.block_on(helper.measured(work, place.allowance(), ()));
+        assert_eq!(done, Ok(bytes as u64));
+        assert!(expected.contains(&(usage.memory.unwrap() >> 20)), "{usage:?}");
+    }
+    drop(ballast);
+}
+
+#[test]
 fn work_that_never_ends_is_ended_by_its_computing_time() {
     let failure = run(Misbehave::Compute, Place::new().allowance()).unwrap_err();
     assert_eq!((failure.reason(), failure.blames_input()), ("media_timeout", true), "{failure}");

@@ -5,6 +5,7 @@ use std::ops::Range;
 use ff::format::Pixel;
 use ff::software::scaling;
 use ffmpeg_next as ff;
+use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix, yuv420_to_rgb};
 
 use crate::MediaError;
 use crate::ffi;
@@ -108,10 +109,23 @@ impl Converter {
         (width, height): (u32, u32),
     ) -> Result<RgbImage, MediaError> {
         let (coded_width, coded_height) = orientation.displayed(width, height);
-        let to = Shape { format: Pixel::RGB24, width: coded_width, height: coded_height };
-        let scaler = scaler_for(&mut self.rgb, video, to)?;
-        scaler.run(video)?;
-        let packed = packed_rows(&scaler.out, coded_width as usize * 3, coded_height as usize);
+        // swscale takes most of its time for what is in RGB.
+        let is_planar = is_planar(video);
+        let format = if is_planar { Pixel::YUV420P } else { Pixel::RGB24 };
+        let to = Shape { format, width: coded_width, height: coded_height };
+        let is_scaled = (video.width(), video.height()) != (coded_width, coded_height);
+        let scaled = if is_scaled || !is_planar {
+            let scaler = scaler_for(&mut self.rgb, video, to)?;
+            scaler.run(video)?;
+            &scaler.out
+        } else {
+            video
+        };
+        let packed = if is_planar {
+            coloured(scaled, is_full_range(video), is_bt709(video))?
+        } else {
+            packed_rows(scaled, coded_width as usize * 3, coded_height as usize)
+        };
         let data = orientation.turn::<3>(coded_width, coded_height, packed);
         Ok(RgbImage { width, height, data })
     }
@@ -121,7 +135,7 @@ impl Converter {
         &mut self,
         video: &ff::frame::Video,
     ) -> Result<Option<ff::frame::Video>, MediaError> {
-        if matches!(video.format(), Pixel::YUV420P | Pixel::YUVJ420P) {
+        if is_planar(video) {
             return Ok(None);
         }
         let to = Shape { format: Pixel::YUV420P, width: video.width(), height: video.height() };
@@ -237,6 +251,38 @@ fn scaler(video: &ff::frame::Video, to: Shape) -> Result<scaling::Context, Media
     Ok(context)
 }
 
+/// Whether a picture is in 8-bit 4:2:0.
+fn is_planar(video: &ff::frame::Video) -> bool {
+    matches!(video.format(), Pixel::YUV420P | Pixel::YUVJ420P)
+}
+
+/// A picture of 8-bit 4:2:0 in packed RGB.
+fn coloured(
+    video: &ff::frame::Video,
+    is_full: bool,
+    is_bt709: bool,
+) -> Result<Vec<u8>, MediaError> {
+    let (width, height) = (video.width(), video.height());
+    let narrow = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    let planes = YuvPlanarImage {
+        y_plane: video.data(0),
+        y_stride: narrow(video.stride(0)),
+        u_plane: video.data(1),
+        u_stride: narrow(video.stride(1)),
+        v_plane: video.data(2),
+        v_stride: narrow(video.stride(2)),
+        width,
+        height,
+    };
+    let range = if is_full { YuvRange::Full } else { YuvRange::Limited };
+    let matrix = if is_bt709 { YuvStandardMatrix::Bt709 } else { YuvStandardMatrix::Bt601 };
+    // Not zeros: for those the allocator gets new pages of the kernel for each picture.
+    let mut packed = vec![u8::MAX; width as usize * height as usize * 3];
+    yuv420_to_rgb(&planes, &mut packed, width * 3, range, matrix)
+        .map_err(|e| MediaError::internal(format!("a pixel conversion: {e}")))?;
+    Ok(packed)
+}
+
 /// Whether luma runs from 0 to 255 instead of 16 to 235.
 pub(crate) fn is_full_range(video: &ff::frame::Video) -> bool {
     video.color_range() == ff::color::Range::JPEG
@@ -285,4 +331,58 @@ pub(crate) fn with_even_sides(video: &ff::frame::Video) -> Option<ff::frame::Vid
     }
     even.set_pts(video.pts());
     Some(even)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A picture of 7 x 5 with all planes padded, whose colour is the same everywhere but in the last column.
+    fn picture([y, u, v]: [u8; 3], last: u8) -> ff::frame::Video {
+        let mut video = ff::frame::Video::new(Pixel::YUV420P, 7, 5);
+        for (plane, value) in [y, u, v].into_iter().enumerate() {
+            let (width, stride) = (video.plane_width(plane) as usize, video.stride(plane));
+            assert!(stride > width);
+            for row in video.data_mut(plane).chunks_mut(stride) {
+                row[..width].fill(value);
+                row[width..].fill(99);
+                if plane == 0 {
+                    row[width - 1] = last;
+                }
+            }
+        }
+        video
+    }
+
+    #[test]
+    fn colours_are_those_of_the_standards() {
+        // Pure colours in ITU-R BT.601 and BT.709, narrow and full range.
+        for (yuv, is_full, is_bt709, expected) in [
+            ([81, 90, 240], false, false, [255, 0, 0]),
+            ([145, 54, 34], false, false, [0, 255, 0]),
+            ([41, 240, 110], false, false, [0, 0, 255]),
+            ([63, 102, 240], false, true, [255, 0, 0]),
+            ([173, 42, 26], false, true, [0, 255, 0]),
+            ([32, 240, 118], false, true, [0, 0, 255]),
+            ([76, 85, 255], true, false, [254, 0, 0]),
+            ([235, 128, 128], false, true, [255, 255, 255]),
+            ([235, 128, 128], true, true, [235, 235, 235]),
+            ([16, 128, 128], false, false, [0, 0, 0]),
+        ] {
+            let packed = coloured(&picture(yuv, yuv[0]), is_full, is_bt709).unwrap();
+            assert_eq!(packed.len(), 7 * 5 * 3);
+            let is_near = |(found, wanted): (&u8, &u8)| found.abs_diff(*wanted) <= 2;
+            let is_right = |pixel: &[u8]| pixel.iter().zip(&expected).all(is_near);
+            assert!(packed.chunks(3).all(is_right), "{yuv:?}: {:?}", &packed[..3]);
+        }
+    }
+
+    #[test]
+    fn every_pixel_has_its_own_brightness_to_the_last_column() {
+        let packed = coloured(&picture([50, 128, 128], 200), true, true).unwrap();
+        for row in packed.chunks(7 * 3) {
+            assert!(row[..18].iter().all(|level| *level == 50), "{row:?}");
+            assert_eq!(row[18..], [200; 3]);
+        }
+    }
 }

@@ -162,7 +162,8 @@ impl Place {
         };
         let (looked, more, seen) =
             self.work(look, Allowance::new(self.path("job"), bytes.len() as u64, None, 1));
-        usage = Usage { memory: usage.memory.max(more.memory), time: usage.time + more.time };
+        let memory = usage.memory.zip(more.memory).map(|(one, other)| one.max(other));
+        usage = Usage { memory, time: usage.time + more.time };
         fate.usage = usage;
         fate.seen.push(seen);
         if let Err(failure) = looked {
@@ -175,6 +176,11 @@ impl Place {
     fn connections(&self) -> usize {
         std::iter::from_fn(|| self.listener.accept().ok()).count()
     }
+}
+
+/// The highest resident memory; 0 where it is not known.
+fn mebibytes(usage: Usage) -> u64 {
+    usage.memory.unwrap_or_default() >> 20
 }
 
 fn told(failure: &Failure) -> String {
@@ -201,7 +207,7 @@ impl Measured {
         Self {
             file: format!("{} | {}", row.name, row.how),
             reason: fate.reason.clone(),
-            memory: (fate.usage.memory >> 20).next_multiple_of(STEP).max(STEP),
+            memory: mebibytes(fate.usage).next_multiple_of(STEP).max(STEP),
             opened: calls(|seen| seen.opened.len()),
             contacted: calls(|seen| seen.network.len()) + connections,
         }
@@ -237,10 +243,12 @@ fn complaints(row: &Row, fate: &Fate, connections: usize) -> String {
             writeln!(complaints, "{}: {what}", row.name).unwrap();
         }
     };
-    let memory = fate.usage.memory >> 20;
+    let memory = mebibytes(fate.usage);
     check(fate.reason == row.reason, format!("{} instead of {}", fate.reason, row.reason));
     check(fate.usage.time.as_secs() < SECONDS, format!("took {:?}", fate.usage.time));
     check(memory < row.memory, format!("took {memory} MiB"));
+    let was_killed = row.reason == "media_timeout";
+    check(fate.usage.memory.is_some() || was_killed, "its memory is not known".to_owned());
     check(connections == 0, format!("{connections} connections came"));
     for seen in &fate.seen {
         check(seen.opened.is_empty(), format!("opened {:?}", seen.opened));
@@ -258,7 +266,8 @@ fn table(rows: &[Measured]) -> String {
          table. *Reason* is the word in the dead letter and in the video's status; `plays` means that\n\
          the film is an ordinary one and what it refers to is not followed. Every file is done with\n\
          in less than {SECONDS} s of computing time. The last three columns are measured: *MiB* is the\n\
-         helper's highest resident size, rounded up to the next {STEP}; *opened* counts files outside\n\
+         helper's highest resident size, rounded up to the next {STEP} ({STEP} where it was killed and\n\
+         that is not known); *opened* counts files outside\n\
          of the work's directory, *contacted* calls on sockets and connections to a listener on\n\
          loopback. An ordinary film is worked on right after\n\
          each. Those that play, and some of the others, also go through one running mill with all its\n\
@@ -293,7 +302,7 @@ fn hostile_files_are_refused_in_seconds_and_open_nothing() {
             row.name,
             fate.reason,
             fate.usage.time,
-            fate.usage.memory >> 20
+            mebibytes(fate.usage)
         );
         let connections = place.connections();
         wrong += &complaints(&row, &fate, connections);
@@ -366,7 +375,7 @@ fn photographs_are_decoded_behind_the_fence() {
         let decoded = decoded.unwrap();
         eprintln!("{decoded} {usage:?}");
         assert_eq!(decoded.get("Ok").is_some(), is_picture, "{decoded}");
-        assert!(usage.memory < 256 << 20, "{usage:?}");
+        assert!(usage.memory.is_some_and(|memory| memory < 256 << 20), "{usage:?}");
         let outside = [&seen.opened[..], &seen.network].concat();
         assert_eq!((outside, seen.named), (Vec::new(), Vec::new()));
         assert!(seen.own > 0, "the photograph was not opened");

@@ -5,13 +5,16 @@ use crate::{
     in_parallel, labels,
     profile::{Looking, Moment},
 };
-use media::{Frame, Kept, Limits, MediaError, Probe, RgbImage, Shrinker};
+use media::{Frame, Kept, Limits, MediaError, Part, Probe, RgbImage, Shrinker};
 use schemas::TimeBase;
 use serde::{Deserialize, Serialize};
 use std::{
     ops::ControlFlow,
     path::Path,
-    sync::mpsc::{Receiver, sync_channel},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{Receiver, sync_channel},
+    },
     thread,
 };
 
@@ -75,7 +78,7 @@ pub struct VideoLabels {
 }
 
 /// Looks for faces on every frame, or those that a profile does not pass over. `progress` gets the number
-/// of frames decoded; `limits.cancel` stops it. So many threads as `limits` says look at frames, one where frames are passed over.
+/// of frames decoded; `limits.cancel` stops it. So many threads as `limits` says look at frames.
 ///
 /// # Errors
 /// Those of [`media`] about the file, or of the model.
@@ -85,7 +88,7 @@ pub fn faces_in_video(
     threshold: f32,
     profile: Profile,
     limits: &Limits,
-    progress: &mut dyn FnMut(u32),
+    progress: &mut (dyn FnMut(u32) + Send),
 ) -> Result<VideoFaces, VisionError> {
     let probe = media::probe(file, limits)?;
     let samples = match profile {
@@ -121,22 +124,53 @@ fn on_every_frame(
     Ok(seen)
 }
 
-/// With [`Profile::Fast`].
+/// With [`Profile::Fast`]: parts of the film side by side, each with a network of its own.
 fn now_and_then(
     file: &Path,
     probe: &Probe,
     models: &Models,
     threshold: f32,
     limits: &Limits,
-    progress: &mut dyn FnMut(u32),
+    progress: &mut (dyn FnMut(u32) + Send),
 ) -> Result<Vec<FaceSample>, VisionError> {
-    let mut detector = FaceDetector::new(models, 1)?;
+    let parts = media::parts(file, limits, limits.threads)?;
+    let limits = Limits { threads: limits.threads / parts.len(), ..limits.clone() };
+    let progress = Mutex::new((0, progress));
+    let step = || {
+        let (frames, progress) = &mut *progress.lock().unwrap_or_else(PoisonError::into_inner);
+        *frames += 1;
+        progress(*frames);
+    };
+    let open = || FaceDetector::new(models, 1);
+    let look = |detector: &mut FaceDetector, part: Part| {
+        faces_in_part(file, probe, &part, detector, threshold, &limits, &step).map(Some)
+    };
+    let (_, seen) = in_parallel(parts.len(), &open, &look, |give| {
+        parts.iter().all(|part| give(part.clone()).is_continue())
+    });
+    Ok(seen?.into_iter().flatten().collect())
+}
+
+/// Looks at what may have changed since the frame before: of a part's first frames, at all of them.
+fn faces_in_part(
+    file: &Path,
+    probe: &Probe,
+    part: &Part,
+    detector: &mut FaceDetector,
+    threshold: f32,
+    limits: &Limits,
+    step: &dyn Fn(),
+) -> Result<Vec<FaceSample>, VisionError> {
     thread::scope(|scope| {
         let (moments, queue) = sync_channel(FRAMES_IN_FLIGHT);
-        let eyes = scope.spawn(move || see_faces(&queue, &mut detector, threshold));
+        let eyes = scope.spawn(move || see_faces(&queue, detector, threshold));
         let time_base = TimeBase { num: probe.time_base.num, den: probe.time_base.den };
-        let (mut grid, mut frames) = (Profile::Fast.grid(time_base), 0);
-        let decoded = media::decode(file, limits, &mut |frame| {
+        let mut grid = Profile::Fast.grid(time_base);
+        // The grid is that of the whole film.
+        if let Some(before) = part.before {
+            grid.is_looked_at(before - probe.start_pts);
+        }
+        let decoded = media::decode_part(file, part, limits, &mut |frame| {
             let at_ms = since_start(probe, frame.pts());
             let is_due = grid.is_looked_at(frame.pts() - probe.start_pts);
             let squares = frame.squares();
@@ -146,8 +180,7 @@ fn now_and_then(
             } else {
                 Picture::Kept(frame.keep())
             };
-            frames += 1;
-            progress(frames);
+            step();
             // A closed queue means that the detector failed; its error is the one to tell.
             let bytes = picture.bytes();
             let sent = moments.send(Some(Moment { at_ms, picture, bytes, is_due, squares }));

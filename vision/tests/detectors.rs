@@ -24,13 +24,18 @@ fn faces_of(picture: &RgbImage) -> Vec<FaceBox> {
 }
 
 /// Those of every frame.
-fn faces_of_film(name: &str, progress: &mut dyn FnMut(u32)) -> VideoFaces {
-    faces_by(1, name, progress)
+fn faces_of_film(name: &str, progress: &mut (dyn FnMut(u32) + Send)) -> VideoFaces {
+    faces_by(1, Profile::Careful, name, progress)
 }
 
-fn faces_by(threads: usize, name: &str, progress: &mut dyn FnMut(u32)) -> VideoFaces {
+fn faces_by(
+    threads: usize,
+    profile: Profile,
+    name: &str,
+    progress: &mut (dyn FnMut(u32) + Send),
+) -> VideoFaces {
     let (film, limits) = (footage(name), Limits { threads, ..Limits::default() });
-    faces_in_video(&film, &models(), FACE_THRESHOLD, Profile::Careful, &limits, progress).unwrap()
+    faces_in_video(&film, &models(), FACE_THRESHOLD, profile, &limits, progress).unwrap()
 }
 
 /// The whole picture in another size.
@@ -183,9 +188,28 @@ fn people_who_walk_through_a_room_are_found_and_the_empty_room_is_empty() {
 #[test]
 fn several_eyes_see_what_one_pair_sees() {
     let mut frames = 0;
-    let together = faces_by(3, "head-pose-two.mp4", &mut |n| frames = n);
+    let together = faces_by(3, Profile::Careful, "head-pose-two.mp4", &mut |n| frames = n);
     assert_eq!(together, faces_of_film("head-pose-two.mp4", &mut |_| {}));
     assert_eq!(together.samples.len(), frames as usize);
+}
+
+#[test]
+fn a_fast_look_at_parts_sees_what_one_at_the_whole_does_and_a_little_more_where_they_meet() {
+    let look = |threads| {
+        let mut frames = 0;
+        let faces = faces_by(threads, Profile::Fast, "talk_360p.mp4", &mut |n| frames = n);
+        assert_eq!(frames, 750);
+        faces.samples
+    };
+    let whole = look(1);
+    for threads in [2, 3] {
+        let parts = look(threads);
+        assert!(parts.is_sorted_by(|one, next| one.at_ms < next.at_ms));
+        assert!(whole.iter().all(|sample| parts.contains(sample)), "{threads}");
+        // A stretch of 150 ms on each side.
+        let more = parts.len() - whole.len();
+        assert!((1..=8 * (threads - 1)).contains(&more), "{threads}: {more} frames more");
+    }
 }
 
 #[test]

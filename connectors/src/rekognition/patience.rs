@@ -9,8 +9,9 @@ const FIRST: Duration = Duration::from_millis(100);
 /// A job that takes longer is given back; its token leads to it again.
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 
-/// Failed looks in a row before the job is given back: after six seconds, as pauses double from this one on.
+/// Failed looks in a row before the job is given back.
 const FAILURES: u32 = 5;
+/// The pause after the first of them; each next is twice as long, six seconds in all.
 const FIRST_AFTER_FAILURE: Duration = Duration::from_millis(200);
 
 /// How long to wait before the next look. Pure: the caller sleeps.

@@ -48,8 +48,10 @@ impl Studio {
         let bytes = manifest.source.bytes + staged.bytes;
         let job = Arc::new(self.scratch.job(bytes + SCRATCH_FLOOR)?);
         let films = Films { source: job.path("source"), output: job.path("staged.mp4") };
-        self.source(manifest, &films.source).await?;
-        self.store.download(&staged_at, &films.output).await?;
+        tokio::try_join!(
+            self.source(manifest, &films.source),
+            self.store.download(&staged_at, &films.output)
+        )?;
 
         let mut tracks = Vec::new();
         if manifest.masking.blur == Blur::All {

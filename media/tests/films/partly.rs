@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use media::{
-    CompareReport, Limits, MediaError, Region, Render, RenderMode, decode, decode_some, inspect,
+    CompareReport, Limits, MediaError, Region, Render, RenderMode, decode, decode_part,
+    decode_some, inspect, parts,
 };
 
 use crate::support::{Film, Studio, ffprobe, footage};
@@ -247,5 +248,45 @@ fn groups_without_a_frame_that_is_chosen_are_not_decoded() {
     for frame in [76, 80, 99] {
         let error = some_of(&damaged, TICKS, &[0, frame]).map(|found| found.len()).unwrap_err();
         assert_eq!(error.reason(), "broken", "{error}");
+    }
+}
+
+/// The frames of each part: their times, and what they show.
+fn in_parts(film: &Path, count: usize) -> Vec<Vec<(i64, Vec<u8>)>> {
+    let limits = Limits::default();
+    let mut before = None;
+    let parts = parts(film, &limits, count).unwrap().into_iter().map(|part| {
+        assert_eq!(part.before, before);
+        let mut shown = Vec::new();
+        let report = decode_part(film, &part, &limits, &mut |frame| {
+            shown.push((frame.pts(), frame.luma()?.data));
+            Ok(ControlFlow::Continue(()))
+        });
+        assert_eq!(report.unwrap().frames as usize, shown.len());
+        before = shown.last().map(|(pts, _)| *pts);
+        shown
+    });
+    parts.collect()
+}
+
+#[test]
+fn parts_of_closed_groups_show_together_what_the_film_shows() {
+    let studio = Studio::new();
+    let film = studio.make(
+        "long.mp4",
+        "-f lavfi -i testsrc2=size=160x90:rate=25:duration=26 -pix_fmt yuv420p -c:v libx264 -bf 4 -g 40",
+    );
+    let whole = in_parts(&film, 1).concat();
+    assert_eq!(whole.len(), 650);
+    for (count, lengths) in [(2, vec![320, 330]), (3, vec![200, 240, 210]), (9, vec![160; 3])] {
+        let parts = in_parts(&film, count);
+        assert!(parts.concat() == whole, "{count}");
+        let found: Vec<_> = parts.iter().map(Vec::len).collect();
+        assert!(found.starts_with(&lengths), "{count}: {found:?}");
+    }
+    let open = open_groups(&studio);
+    let broken = studio.make("half.ts", &format!("-i {} -c copy", film.display()));
+    for one in [&open, &broken] {
+        assert_eq!(in_parts(one, 2).len(), 1, "{}", one.display());
     }
 }

@@ -31,6 +31,10 @@ impl Folder {
         &self.root
     }
 
+    pub(super) fn object(&self, bucket: &str, key: &str) -> PathBuf {
+        self.root.join(bucket).join(key)
+    }
+
     pub(super) fn create_bucket(&self, bucket: &str) -> io::Result<()> {
         fs::create_dir_all(self.root.join(bucket))
     }
@@ -41,7 +45,7 @@ impl Folder {
 
     /// Whether `key` is only the beginning of other keys.
     pub(super) fn is_folder(&self, bucket: &str, key: &str) -> bool {
-        self.root.join(bucket).join(key).is_dir()
+        self.object(bucket, key).is_dir()
     }
 
     /// The object that stands where `key` needs a folder.

@@ -1,7 +1,7 @@
 //! Stands before s3s-fs: bad keys do not reach it, writers of one key take turns, and the
 //! conditions it does not know are kept here.
 
-use super::folder::Folder;
+use super::{file::Opened, folder::Folder};
 use axum::http::StatusCode;
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*, s3_error};
 use s3s_fs::FileSystem;
@@ -166,12 +166,18 @@ impl S3 for Guard {
             return Err(s3_error!(NoSuchBucket));
         }
         self.readable(&req.input.bucket, &req.input.key)?;
-        let expected = req.input.if_match.clone();
-        let answer = self.files.get_object(req).await?;
+        let (expected, range) = (req.input.if_match.clone(), req.input.range);
+        let opened = Opened::at(&self.folder.object(&req.input.bucket, &req.input.key)).await;
+        let mut answer = self.files.get_object(req).await?;
         if let Some(ETagCondition::ETag(expected)) = expected
             && answer.output.e_tag.as_ref().is_none_or(|found| !found.strong_cmp(&expected))
         {
             return Err(s3_error!(PreconditionFailed));
+        }
+        if let Ok(opened) = opened
+            && let Ok(Some(bytes)) = opened.bytes(range).await
+        {
+            answer.output.body = Some(bytes);
         }
         Ok(answer)
     }

@@ -6,6 +6,7 @@
 //! one, so a power cut may lose the last ones. Web pages of other sites are turned away, with the
 //! right keys too ([`doors`]).
 
+mod file;
 mod folder;
 mod guard;
 
