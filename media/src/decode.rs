@@ -143,8 +143,7 @@ pub fn decode(
     limits: &Limits,
     visit: &mut dyn FnMut(&mut Frame<'_>) -> Result<ControlFlow<()>, MediaError>,
 ) -> Result<DecodeReport, MediaError> {
-    let size = Source::open_video(path, limits)?.stated_size()?;
-    FrameReader::open(path, size, limits)?.show(visit)
+    FrameReader::of(path, limits)?.show(visit)
 }
 
 /// Decodes those frames of a core, as [`mask_clip`](crate::mask_clip) wrote it, that lie in `times`
@@ -161,8 +160,7 @@ pub fn decode_core(
     limits: &Limits,
     visit: &mut dyn FnMut(i64, &mut Frame<'_>) -> Result<(), MediaError>,
 ) -> Result<(), MediaError> {
-    let size = Source::open_video(core, limits)?.stated_size()?;
-    let mut reader = FrameReader::open(core, size, limits)?;
+    let mut reader = FrameReader::of(core, limits)?;
     let own_base = reader.time_base;
     let ticks = |pts: i64| rescale(pts - span.core_start, time_base, own_base);
     for times in times {
@@ -222,6 +220,12 @@ fn decoders(threads: usize, (width, height): (u32, u32)) -> usize {
 }
 
 impl FrameReader {
+    /// Frames come out in the size that the file states.
+    pub(crate) fn of(path: &Path, limits: &Limits) -> Result<Self, MediaError> {
+        let size = Source::open_video(path, limits)?.stated_size()?;
+        Self::open(path, size, limits)
+    }
+
     /// Frames come out in `size` (px, as coded): where the film changes its picture size, those
     /// of another are fitted into it.
     pub(crate) fn open(path: &Path, size: (u32, u32), limits: &Limits) -> Result<Self, MediaError> {

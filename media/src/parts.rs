@@ -23,32 +23,37 @@ pub struct Part {
     pub before: Option<i64>,
 }
 
+impl Part {
+    const WHOLE: Self = Self { times: i64::MIN..i64::MAX, before: None };
+}
+
 /// Divides a film into at most `count` parts, which together are all of it, of about as many frames each: at
 /// closed groups of H.264 pictures. Any other film is one part.
 ///
 /// # Errors
 /// Where the file cannot be read.
 pub fn parts(path: &Path, limits: &Limits, count: usize) -> Result<Vec<Part>, MediaError> {
-    let whole = vec![Part { times: i64::MIN..i64::MAX, before: None }];
     if count < 2 {
-        return Ok(whole);
+        return Ok(vec![Part::WHOLE]);
     }
     let mut source = Source::open_video(path, limits)?;
     let (facts, codec) = (source.facts(source.video)?, source.codec(source.video)?);
     let scan = Scan::read(&mut source)?;
-    Ok(if scan.smart(&facts, codec).is_ok() { divided(&scan.packets, count) } else { whole })
+    Ok(if scan.smart(&facts, codec).is_ok() {
+        divided(&scan.packets, count)
+    } else {
+        vec![Part::WHOLE]
+    })
 }
 
 /// `packets` are those of closed groups, in decoding order.
 fn divided(packets: &[VideoPacket], count: usize) -> Vec<Part> {
-    let mut parts = vec![Part { times: i64::MIN..i64::MAX, before: None }];
+    let mut parts = vec![Part::WHOLE];
     let mut start = 0;
     for number in 1..count {
         let middle = number * packets.len() / count;
         let keys = (start + LEAST)..=packets.len().saturating_sub(LEAST);
-        let Some(key) = keys
-            .filter(|at| packets.get(*at).is_some_and(|packet| packet.is_key))
-            .min_by_key(|at| at.abs_diff(middle))
+        let Some(key) = keys.filter(|at| packets[*at].is_key).min_by_key(|at| at.abs_diff(middle))
         else {
             break;
         };
@@ -73,8 +78,7 @@ pub fn decode_part(
     limits: &Limits,
     visit: &mut dyn FnMut(&mut Frame<'_>) -> Result<ControlFlow<()>, MediaError>,
 ) -> Result<DecodeReport, MediaError> {
-    let size = Source::open_video(path, limits)?.stated_size()?;
-    let mut reader = FrameReader::open(path, size, limits)?;
+    let mut reader = FrameReader::of(path, limits)?;
     reader.go_on(part.times.clone());
     reader.show(visit)
 }
