@@ -1,13 +1,13 @@
 //! Which parts of a film are the very packets of its source.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
-
-use ffmpeg_next as ff;
 
 use crate::groups::{Stretch, stretches};
 use crate::h264;
-use crate::scan::Scan;
+use crate::parts::{Part, divided};
+use crate::scan::{Scan, VideoPacket};
 use crate::schedule::rescale;
 use crate::source::{Source, changes_header};
 use crate::verify::Pair;
@@ -24,54 +24,120 @@ pub struct Inspected<'a> {
     pub source: Option<Frame<'a>>,
 }
 
-/// Decodes a film and shows each of its frames to `visit`, and those of its source too where the film was
-/// encoded anew. Closed groups of H.264 pictures whose packets are the source's bit for bit, behind the same
-/// parameter sets, decode to the same pictures, and the same headers display them alike: the source's are left out,
-/// except those of the first group, and of groups that are not clear everywhere: `is_clear` is asked by times of
-/// the source.
-///
-/// # Errors
-/// As those of [`compare`](crate::compare).
-pub fn inspect(
-    source: &Path,
-    output: &Path,
-    limits: &Limits,
-    is_clear: &dyn Fn(i64) -> bool,
-    visit: &mut dyn FnMut(&mut Inspected<'_>) -> Result<(), MediaError>,
-) -> Result<CompareReport, MediaError> {
-    let copied = Copied::of(source, output, is_clear, limits)?;
-    let mut pair = Pair::open(source, output, limits)?;
-    for stretch in &copied.stretches {
-        if stretch.is_copied {
-            let times = &copied.times;
-            let first = times.partition_point(|pts| *pts < stretch.times.start);
-            for &pts in times[first..].iter().take_while(|pts| **pts < stretch.times.end) {
-                pair.see_output(pts, &mut |output| {
-                    visit(&mut Inspected { pts, output, source: None })
-                })?;
-            }
-        } else {
-            pair.see_both(stretch.times.clone(), &mut |source, output| {
-                visit(&mut Inspected { pts: source.pts(), output, source: Some(source) })
-            })?;
-        }
-    }
-    pair.finish()
+/// A film and its source, of which it is known what they have in common.
+#[derive(Debug)]
+pub struct Inspector<'a> {
+    source: &'a Path,
+    output: &'a Path,
+    limits: &'a Limits,
+    common: Common,
 }
 
-/// Where the packets of a film are its source's.
-struct Copied {
-    /// Side by side, over all times.
+/// A part of a film and the same part of its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedPart {
+    source: Part,
+    /// Of the film's frames, its ticks.
+    output: Range<i64>,
+}
+
+impl SharedPart {
+    /// The source's frame before the first one, ticks of the source; `None` where the films begin.
+    pub fn before(&self) -> Option<i64> {
+        self.source.before
+    }
+}
+
+impl<'a> Inspector<'a> {
+    /// Compares the packets of both. `is_clear` is asked by times of the source where nothing is masked.
+    ///
+    /// # Errors
+    /// Where a film cannot be read.
+    pub fn open(
+        source: &'a Path,
+        output: &'a Path,
+        limits: &'a Limits,
+        is_clear: &dyn Fn(i64) -> bool,
+    ) -> Result<Self, MediaError> {
+        let common = Common::of(source, output, is_clear, limits)?;
+        Ok(Self { source, output, limits, common })
+    }
+
+    /// At most `count` parts, which together are the whole, of about as many frames each: both films are
+    /// divided at the same closed groups.
+    pub fn parts(&self, count: usize) -> Vec<SharedPart> {
+        let joints = &self.common.joints;
+        let mut parts: Vec<SharedPart> = Vec::new();
+        for source in divided(&self.common.packets, count) {
+            let start = joints.get(&source.times.start).copied().unwrap_or(i64::MIN);
+            if let Some(before) = parts.last_mut() {
+                before.output.end = start;
+            }
+            parts.push(SharedPart { source, output: start..i64::MAX });
+        }
+        parts
+    }
+
+    /// Decodes a part of the film and shows each of its frames to `visit`, and those of its source too where the
+    /// film was encoded anew. Closed groups of H.264 pictures whose packets are the source's bit for bit, behind the
+    /// same parameter sets, decode to the same pictures, and the same headers display them alike: the source's are
+    /// left out, except those of the film's first group, and of groups that are not clear everywhere.
+    ///
+    /// # Errors
+    /// As those of [`compare`](crate::compare).
+    pub fn inspect(
+        &self,
+        part: &SharedPart,
+        threads: usize,
+        visit: &mut dyn FnMut(&mut Inspected<'_>) -> Result<(), MediaError>,
+    ) -> Result<CompareReport, MediaError> {
+        let limits = Limits { threads, ..self.limits.clone() };
+        let mut pair = Pair::open(self.source, self.output, &limits)?;
+        pair.outputs.go_on(part.output.clone());
+        for stretch in &self.common.stretches {
+            let times = stretch.times.start.max(part.source.times.start)
+                ..stretch.times.end.min(part.source.times.end);
+            if stretch.is_copied {
+                let all = &self.common.times;
+                let first = all.partition_point(|pts| *pts < times.start);
+                for &pts in all[first..].iter().take_while(|pts| **pts < times.end) {
+                    pair.see_output(pts, &mut |output| {
+                        visit(&mut Inspected { pts, output, source: None })
+                    })?;
+                }
+            } else if !times.is_empty() {
+                pair.see_both(times, &mut |source, output| {
+                    visit(&mut Inspected { pts: source.pts(), output, source: Some(source) })
+                })?;
+            }
+        }
+        pair.finish()
+    }
+}
+
+/// What the packets of a film and of its source have in common.
+#[derive(Debug)]
+struct Common {
+    /// Where they are the same; side by side, over all times.
     stretches: Vec<Stretch>,
     /// Of the source's frames, rising, where any stretch is copied.
     times: Vec<i64>,
+    /// The source's, as far as both can be divided; those that may begin a part are key frames.
+    packets: Vec<VideoPacket>,
+    /// Where a part may begin: times of the source, and of the film.
+    joints: HashMap<i64, i64>,
 }
 
-impl Copied {
-    /// Nothing is copied.
-    fn nowhere() -> Self {
+impl Common {
+    /// Nothing is known: the films are compared frame by frame as a whole.
+    fn nothing() -> Self {
         let all = Stretch { times: i64::MIN..i64::MAX, is_copied: false };
-        Self { stretches: vec![all], times: Vec::new() }
+        Self {
+            stretches: vec![all],
+            times: Vec::new(),
+            packets: Vec::new(),
+            joints: HashMap::new(),
+        }
     }
 
     fn of(
@@ -80,60 +146,72 @@ impl Copied {
         is_clear: &dyn Fn(i64) -> bool,
         limits: &Limits,
     ) -> Result<Self, MediaError> {
-        let scan = {
+        let mut scan = {
             let mut source = Source::open_video(source, limits)?;
             let (facts, codec) = (source.facts(source.video)?, source.codec(source.video)?);
             let scan = Scan::read(&mut source)?;
             if scan.smart(&facts, codec).is_err() {
-                return Ok(Self::nowhere());
+                return Ok(Self::nothing());
             }
             scan
         };
-        let Some(same) = same_packets(source, output, limits)? else { return Ok(Self::nowhere()) };
+        let Some(Alike { same, joints }) = Alike::of(source, output, limits)? else {
+            return Ok(Self::nothing());
+        };
         let Some(second) = scan.packets.iter().skip(1).find(|packet| packet.is_key) else {
-            return Ok(Self::nowhere());
+            return Ok(Self::nothing());
         };
         let is_copied = |pts| pts >= second.pts && same.contains(&pts) && is_clear(pts);
         let times = scan.shown_schedule()?.times().to_vec();
         let stretches = stretches(&scan.packets, &(i64::MIN..i64::MAX), &is_copied);
-        Ok(Self { stretches, times })
+        for packet in &mut scan.packets {
+            packet.is_key = joints.contains_key(&packet.pts);
+        }
+        Ok(Self { stretches, times, packets: scan.packets, joints })
     }
 }
 
-/// Times of the source whose packets are in the same places of the film; `None` where they may mean something
-/// else there.
-fn same_packets(
-    source: &Path,
-    output: &Path,
-    limits: &Limits,
-) -> Result<Option<HashSet<i64>>, MediaError> {
-    let mut sources = Source::open_video(source, limits)?;
-    let mut outputs = Source::open_video(output, limits)?;
-    match (sources.avc_config()?, outputs.avc_config()?) {
-        (Some(theirs), Some(ours)) if ours.serves(&theirs) => {}
-        _ => return Ok(None),
-    }
-    if !outputs.is_displayed_as(&sources)? {
-        return Ok(None);
-    }
-    let (source_base, output_base) =
-        (sources.time_base(sources.video)?, outputs.time_base(outputs.video)?);
-    let mut same = HashSet::new();
-    while let (Some((theirs, before)), Some((ours, after))) =
-        (sources.next_video()?, outputs.next_video()?)
-    {
-        if changes_header(&after) || has_parameter_sets(&after) {
+/// Where the packets of two films do the same.
+struct Alike {
+    /// Times of the source whose packets are in the same places of the film, and mean the same.
+    same: HashSet<i64>,
+    /// Closed groups of both begin at these times of the source, and of the film.
+    joints: HashMap<i64, i64>,
+}
+
+impl Alike {
+    /// The source's groups are closed. Nothing is the same where its packets may mean something else in the film;
+    /// `None` where nobody knows what the film's mean.
+    fn of(source: &Path, output: &Path, limits: &Limits) -> Result<Option<Self>, MediaError> {
+        let mut sources = Source::open_video(source, limits)?;
+        let mut outputs = Source::open_video(output, limits)?;
+        let (Some(theirs), Some(ours)) = (sources.avc_config()?, outputs.avc_config()?) else {
             return Ok(None);
+        };
+        let serves = ours.serves(&theirs) && outputs.is_displayed_as(&sources)?;
+        let (source_base, output_base) =
+            (sources.time_base(sources.video)?, outputs.time_base(outputs.video)?);
+        let (mut same, mut joints) = (HashSet::new(), Vec::new());
+        let mut latest = i64::MIN;
+        while let (Some((theirs, before)), Some((ours, after))) =
+            (sources.next_video()?, outputs.next_video()?)
+        {
+            let Some(unit) = after.data().and_then(h264::access_unit) else { return Ok(None) };
+            if changes_header(&after) || unit.has_parameter_sets {
+                return Ok(None);
+            }
+            let is_in_time = (rescale(theirs, source_base, output_base) - ours).abs() <= 1;
+            let are_same = before.is_key() == after.is_key() && before.data() == after.data();
+            if serves && is_in_time && are_same {
+                same.insert(theirs);
+            }
+            // What is displayed before a key frame and decoded after it leaves the group open.
+            while joints.pop_if(|(_, joint)| ours < *joint).is_some() {}
+            if is_in_time && before.is_key() && after.is_key() && unit.has_idr && ours > latest {
+                joints.push((theirs, ours));
+            }
+            latest = latest.max(ours);
         }
-        let is_in_time = (rescale(theirs, source_base, output_base) - ours).abs() <= 1;
-        if is_in_time && before.is_key() == after.is_key() && before.data() == after.data() {
-            same.insert(theirs);
-        }
+        Ok(Some(Self { same, joints: joints.into_iter().collect() }))
     }
-    Ok(Some(same))
-}
-
-/// Whether a packet changes how later ones are read, or cannot be read itself.
-fn has_parameter_sets(packet: &ff::Packet) -> bool {
-    packet.data().and_then(h264::access_unit).is_none_or(|unit| unit.has_parameter_sets)
 }

@@ -38,7 +38,7 @@ mod verify;
 
 pub use choice::decode_some;
 pub use codecs::{Codecs, codecs};
-pub use copies::{Inspected, inspect};
+pub use copies::{Inspected, Inspector, SharedPart};
 pub use cut::{ClipFile, ClipSpan, CutPlan, plan_cut, write_clip};
 pub use decode::{DecodeReport, Frame, decode, decode_core};
 pub use error::MediaError;

@@ -18,7 +18,7 @@ const LEAST: usize = 150;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// Of its frames, ticks of the file.
-    times: Range<i64>,
+    pub(crate) times: Range<i64>,
     /// The frame displayed before its first one, ticks; `None` where the film begins.
     pub before: Option<i64>,
 }
@@ -46,8 +46,8 @@ pub fn parts(path: &Path, limits: &Limits, count: usize) -> Result<Vec<Part>, Me
     })
 }
 
-/// `packets` are those of closed groups, in decoding order.
-fn divided(packets: &[VideoPacket], count: usize) -> Vec<Part> {
+/// As [`parts`], of `packets` in decoding order; a part may begin at each of their key frames.
+pub(crate) fn divided(packets: &[VideoPacket], count: usize) -> Vec<Part> {
     let mut parts = vec![Part::WHOLE];
     let mut start = 0;
     for number in 1..count {

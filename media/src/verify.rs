@@ -122,7 +122,7 @@ impl Pair {
         self.sources.go_on(times);
         while let Some(source) = self.sources.next()? {
             let expected = rescale(source.pts(), source_base, output_base);
-            visit(source, next_at(&mut self.outputs, expected, self.frames)?)?;
+            visit(source, next_at(&mut self.outputs, expected)?)?;
             self.frames += 1;
         }
         Ok(())
@@ -135,28 +135,28 @@ impl Pair {
         visit: &mut dyn FnMut(Frame<'_>) -> Result<(), MediaError>,
     ) -> Result<(), MediaError> {
         let expected = rescale(pts, self.sources.time_base, self.outputs.time_base);
-        visit(next_at(&mut self.outputs, expected, self.frames)?)?;
+        visit(next_at(&mut self.outputs, expected)?)?;
         self.frames += 1;
         Ok(())
     }
 
     pub(crate) fn finish(mut self) -> Result<CompareReport, MediaError> {
-        let frames = self.frames;
-        if self.outputs.next()?.is_some() {
-            return Err(MediaError::broken(format!("the output has more than {frames} frames")));
+        if let Some(more) = self.outputs.next()? {
+            let at = more.pts();
+            return Err(MediaError::broken(format!("the source has no frame for the one at {at}")));
         }
-        Ok(CompareReport { frames })
+        Ok(CompareReport { frames: self.frames })
     }
 }
 
 /// The film's next frame, which must be the one at `expected`, its ticks.
-fn next_at(outputs: &mut FrameReader, expected: i64, frames: u32) -> Result<Frame<'_>, MediaError> {
+fn next_at(outputs: &mut FrameReader, expected: i64) -> Result<Frame<'_>, MediaError> {
     let Some(output) = outputs.next()? else {
-        return Err(MediaError::broken(format!("the output has only {frames} frames")));
+        return Err(MediaError::broken(format!("the film has no frame at {expected}")));
     };
     let at = output.pts();
     if (expected - at).abs() > 1 {
-        let detail = format!("frame {frames} is at {at}, in the source at {expected}");
+        let detail = format!("a frame is at {at}, in the source at {expected}");
         return Err(MediaError::Broken { detail });
     }
     Ok(output)

@@ -1,8 +1,8 @@
 //! Several threads that look at the pictures of one film.
 
 use crate::VisionError;
+use media::MediaError;
 use std::{
-    ops::ControlFlow,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -16,20 +16,24 @@ const WAITING: usize = 3;
 
 /// Opens the eyes of a thread.
 type Open<'a, E> = dyn Fn() -> Result<E, VisionError> + Sync + 'a;
+/// Gives a picture out.
+type Give<'a, P> = dyn FnMut(P) -> Result<(), MediaError> + 'a;
 /// What eyes see of a picture; `None` is not worth keeping.
 type Look<'a, E, P, S> = dyn Fn(&mut E, P) -> Result<Option<S>, VisionError> + Sync + 'a;
 
 /// Hands what `feed` gives out to `threads` threads, which look at it with eyes of their own from `open`. One network
 /// on two threads takes 1.4 times the CPU time; two networks on one thread each do not. Memory is taken for each thread.
 ///
-/// Answers with what `feed` answered, and with what was seen and is worth keeping, in the order of giving out. Where
-/// eyes fail, `feed` is told to break, and an error of theirs is the answer.
+/// Answers with what `feed` answered, and with what was seen and is worth keeping, in the order of giving out.
+///
+/// # Errors
+/// The first of the eyes; else that of `feed`. Where eyes fail, what `feed` gives is refused as `Cancelled`.
 pub fn in_parallel<P: Send, E, S: Send, F>(
     threads: usize,
     open: &Open<'_, E>,
     look: &Look<'_, E, P, S>,
-    feed: impl FnOnce(&mut dyn FnMut(P) -> ControlFlow<()>) -> F,
-) -> (F, Result<Vec<S>, VisionError>) {
+    feed: impl FnOnce(&mut Give<'_, P>) -> Result<F, MediaError>,
+) -> Result<(F, Vec<S>), VisionError> {
     let threads = threads.max(1);
     let (sender, queue) = sync_channel(WAITING * threads);
     let (queue, has_failed) = (Mutex::new(queue), AtomicBool::new(false));
@@ -40,12 +44,9 @@ pub fn in_parallel<P: Send, E, S: Send, F>(
         // All are joined: a panic of one that is not would go on here.
         let ended: Vec<_> = workers.into_iter().map(ScopedJoinHandle::join).collect();
         let seen = ended.into_iter().map(|seen| seen.unwrap_or_else(|_| Err(panicked())));
-        let in_order = seen.collect::<Result<Vec<_>, _>>().map(|seen| {
-            let mut seen: Vec<_> = seen.into_iter().flatten().collect();
-            seen.sort_unstable_by_key(|(number, _)| *number);
-            seen.into_iter().map(|(_, one)| one).collect()
-        });
-        (fed, in_order)
+        let mut seen: Vec<_> = seen.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        seen.sort_unstable_by_key(|(number, _)| *number);
+        Ok((fed?, seen.into_iter().map(|(_, one)| one).collect()))
     })
 }
 
@@ -57,14 +58,14 @@ fn panicked() -> VisionError {
 fn giving_out<P>(
     sender: SyncSender<(usize, P)>,
     has_failed: &AtomicBool,
-) -> impl FnMut(P) -> ControlFlow<()> {
+) -> impl FnMut(P) -> Result<(), MediaError> {
     let mut number = 0;
     move |picture| {
         if has_failed.load(Ordering::Relaxed) || sender.send((number, picture)).is_err() {
-            return ControlFlow::Break(());
+            return Err(MediaError::Cancelled);
         }
         number += 1;
-        ControlFlow::Continue(())
+        Ok(())
     }
 }
 
@@ -107,9 +108,14 @@ mod tests {
     use super::*;
     use std::{sync::Barrier, time::Duration};
 
-    /// Gives out `count` numbers, and answers with how many were taken.
-    fn counted(count: u64) -> impl FnOnce(&mut dyn FnMut(u64) -> ControlFlow<()>) -> u64 {
-        move |give| (0..count).take_while(|n| give(*n).is_continue()).count() as u64
+    /// Gives out `count` numbers, which must be the end of it.
+    fn counted(count: u64) -> impl FnOnce(&mut Give<'_, u64>) -> Result<u64, MediaError> {
+        move |give| (0..count).try_for_each(give).map(|()| count)
+    }
+
+    /// Gives out numbers until one is refused.
+    fn endless(give: &mut Give<'_, u64>) -> Result<(), MediaError> {
+        (0..1_000_000).try_for_each(give)
     }
 
     fn broken(_: &mut (), number: u64) -> Result<Option<u64>, VisionError> {
@@ -124,13 +130,12 @@ mod tests {
                 thread::sleep(Duration::from_micros(300 - number % 3 * 100));
                 Ok((number % 5 != 3).then_some(number))
             };
-            let (fed, seen) = in_parallel(threads, &|| Ok(()), &look, counted(100));
-            assert_eq!(fed, 100);
+            let seen = in_parallel(threads, &|| Ok(()), &look, counted(100)).unwrap();
             let worth_keeping: Vec<u64> = (0..100).filter(|n| n % 5 != 3).collect();
-            assert_eq!(seen.unwrap(), worth_keeping, "{threads}");
+            assert_eq!(seen, (100, worth_keeping), "{threads}");
         }
-        let (_, nothing) = in_parallel(2, &|| Ok(()), &broken, counted(0));
-        assert!(nothing.unwrap().is_empty());
+        let nothing = in_parallel(2, &|| Ok(()), &broken, counted(0)).unwrap();
+        assert_eq!(nothing, (0, Vec::new()));
     }
 
     #[test]
@@ -141,19 +146,21 @@ mod tests {
             all.wait();
             Ok(Some(()))
         };
-        let (_, seen) = in_parallel(3, &|| Ok(()), &look, counted(30));
-        assert_eq!(seen.unwrap().len(), 30);
+        let (_, seen) = in_parallel(3, &|| Ok(()), &look, counted(30)).unwrap();
+        assert_eq!(seen.len(), 30);
+    }
+
+    /// What went wrong with pictures without end.
+    fn failure(threads: usize, open: &Open<'_, ()>, look: &Look<'_, (), u64, u64>) -> String {
+        in_parallel(threads, open, look, endless).unwrap_err().to_string()
     }
 
     #[test]
     fn eyes_that_fail_stop_the_rest_and_nobody_hangs() {
-        const MANY: u64 = 1_000_000;
         for threads in [1, 2, 5] {
-            let (fed, seen) = in_parallel(threads, &|| Ok(()), &broken, counted(MANY));
-            assert!(fed < MANY && seen.unwrap_err().to_string().contains("shut"), "{fed}");
+            assert!(failure(threads, &|| Ok(()), &broken).contains("shut"));
             let open = || Err::<(), _>(VisionError::inference("eyes", "not there"));
-            let (fed, seen) = in_parallel(threads, &open, &broken, counted(MANY));
-            assert!(fed < MANY && seen.unwrap_err().to_string().contains("not there"), "{fed}");
+            assert!(failure(threads, &open, &broken).contains("not there"));
             // One of them alone cannot be opened.
             let first = AtomicBool::new(true);
             let open = || match first.swap(false, Ordering::Relaxed) {
@@ -161,8 +168,24 @@ mod tests {
                 false => Ok(()),
             };
             let look = |(): &mut (), number: u64| Ok(Some(number));
-            let (fed, seen) = in_parallel(threads, &open, &look, counted(MANY));
-            assert!(fed < MANY && seen.unwrap_err().to_string().contains("not there"), "{fed}");
+            assert!(failure(threads, &open, &look).contains("not there"));
+        }
+    }
+
+    #[test]
+    fn what_fails_without_the_eyes_is_told_and_after_theirs() {
+        let ended = || MediaError::Broken { detail: "the film ends".into() };
+        let ends = |give: &mut Give<'_, u64>| -> Result<(), MediaError> {
+            (0..19).try_for_each(&mut *give)?;
+            Err(ended())
+        };
+        let goes_on =
+            |give: &mut Give<'_, u64>| (0..1_000_000).try_for_each(give).map_err(|_| ended());
+        for threads in [1, 2, 5] {
+            let failed = in_parallel(threads, &|| Ok(()), &broken, ends).unwrap_err();
+            assert!(matches!(failed, VisionError::Media(MediaError::Broken { .. })), "{failed}");
+            let failed = in_parallel(threads, &|| Ok(()), &broken, goes_on).unwrap_err();
+            assert!(failed.to_string().contains("shut"), "{failed}");
         }
     }
 
@@ -174,10 +197,8 @@ mod tests {
         };
         let open = || -> Result<(), VisionError> { unreachable!("as the test wants it") };
         for threads in [1, 2, 5] {
-            let (_, seen) = in_parallel(threads, &|| Ok(()), &look, counted(1_000_000));
-            assert!(seen.unwrap_err().to_string().contains("panicked"));
-            let (_, seen) = in_parallel(threads, &open, &look, counted(1_000_000));
-            assert!(seen.unwrap_err().to_string().contains("panicked"));
+            assert!(failure(threads, &|| Ok(()), &look).contains("panicked"));
+            assert!(failure(threads, &open, &look).contains("panicked"));
         }
     }
 }

@@ -78,7 +78,8 @@ pub struct VideoLabels {
 }
 
 /// Looks for faces on every frame, or those that a profile does not pass over. `progress` gets the number
-/// of frames decoded; `limits.cancel` stops it. So many threads as `limits` says look at frames.
+/// of frames decoded; `limits.cancel` stops it. Parts of the film are looked at side by side, by as many threads as
+/// `limits` says.
 ///
 /// # Errors
 /// Those of [`media`] about the file, or of the model.
@@ -91,79 +92,66 @@ pub fn faces_in_video(
     progress: &mut (dyn FnMut(u32) + Send),
 ) -> Result<VideoFaces, VisionError> {
     let probe = media::probe(file, limits)?;
-    let samples = match profile {
-        Profile::Careful => on_every_frame(file, &probe, models, threshold, limits, progress),
-        Profile::Fast => now_and_then(file, &probe, models, threshold, limits, progress),
-    }?;
-    Ok(VideoFaces { video: info(probe), samples })
-}
-
-fn on_every_frame(
-    file: &Path,
-    probe: &Probe,
-    models: &Models,
-    threshold: f32,
-    limits: &Limits,
-    progress: &mut dyn FnMut(u32),
-) -> Result<Vec<FaceSample>, VisionError> {
-    let open = || FaceDetector::new(models, 1);
-    let look = |detector: &mut FaceDetector, (at_ms, picture): (i64, RgbImage)| {
-        Ok(Some(FaceSample { at_ms, faces: detector.detect(&picture, threshold)? }))
-    };
-    let (decoded, seen) = in_parallel(limits.threads, &open, &look, |give| {
-        let mut frames = 0;
-        media::decode(file, limits, &mut |frame| {
-            frames += 1;
-            progress(frames);
-            let picture = shrunk(frame, faces::input_size)?;
-            Ok(give((since_start(probe, frame.pts()), picture)))
-        })
-    });
-    let seen = seen?;
-    decoded?;
-    Ok(seen)
-}
-
-/// With [`Profile::Fast`]: parts of the film side by side, each with a network of its own.
-fn now_and_then(
-    file: &Path,
-    probe: &Probe,
-    models: &Models,
-    threshold: f32,
-    limits: &Limits,
-    progress: &mut (dyn FnMut(u32) + Send),
-) -> Result<Vec<FaceSample>, VisionError> {
     let parts = media::parts(file, limits, limits.threads)?;
-    let limits = Limits { threads: limits.threads / parts.len(), ..limits.clone() };
     let progress = Mutex::new((0, progress));
     let step = || {
         let (frames, progress) = &mut *progress.lock().unwrap_or_else(PoisonError::into_inner);
         *frames += 1;
         progress(*frames);
     };
-    let open = || FaceDetector::new(models, 1);
-    let look = |detector: &mut FaceDetector, part: Part| {
-        faces_in_part(file, probe, &part, detector, threshold, &limits, &step).map(Some)
+    let limits = Limits { threads: limits.threads / parts.len(), ..limits.clone() };
+    let look = |(): &mut (), part: Part| {
+        let seen = match profile {
+            Profile::Careful => {
+                on_every_frame(file, &probe, &part, models, threshold, &limits, &step)
+            }
+            Profile::Fast => now_and_then(file, &probe, &part, models, threshold, &limits, &step),
+        };
+        seen.map(Some)
     };
-    let (_, seen) = in_parallel(parts.len(), &open, &look, |give| {
-        parts.iter().all(|part| give(part.clone()).is_continue())
-    });
-    Ok(seen?.into_iter().flatten().collect())
+    let ((), seen) = in_parallel(parts.len(), &|| Ok(()), &look, |give| {
+        parts.iter().cloned().try_for_each(give)
+    })?;
+    Ok(VideoFaces { samples: seen.into_iter().flatten().collect(), video: info(probe) })
 }
 
-/// Looks at what may have changed since the frame before: of a part's first frames, at all of them.
-fn faces_in_part(
+fn on_every_frame(
     file: &Path,
     probe: &Probe,
     part: &Part,
-    detector: &mut FaceDetector,
+    models: &Models,
     threshold: f32,
     limits: &Limits,
     step: &dyn Fn(),
 ) -> Result<Vec<FaceSample>, VisionError> {
+    let open = || FaceDetector::new(models, 1);
+    let look = |detector: &mut FaceDetector, (at_ms, picture): (i64, RgbImage)| {
+        Ok(Some(FaceSample { at_ms, faces: detector.detect(&picture, threshold)? }))
+    };
+    let (_, seen) = in_parallel(limits.threads, &open, &look, |give| {
+        media::decode_part(file, part, limits, &mut |frame| {
+            step();
+            let picture = shrunk(frame, faces::input_size)?;
+            give((since_start(probe, frame.pts()), picture)).map(ControlFlow::Continue)
+        })
+    })?;
+    Ok(seen)
+}
+
+/// Looks at what may have changed since the frame before: of a part's first frames, at all of them.
+fn now_and_then(
+    file: &Path,
+    probe: &Probe,
+    part: &Part,
+    models: &Models,
+    threshold: f32,
+    limits: &Limits,
+    step: &dyn Fn(),
+) -> Result<Vec<FaceSample>, VisionError> {
+    let mut detector = FaceDetector::new(models, 1)?;
     thread::scope(|scope| {
         let (moments, queue) = sync_channel(FRAMES_IN_FLIGHT);
-        let eyes = scope.spawn(move || see_faces(&queue, detector, threshold));
+        let eyes = scope.spawn(move || see_faces(&queue, &mut detector, threshold));
         let time_base = TimeBase { num: probe.time_base.num, den: probe.time_base.den };
         let mut grid = Profile::Fast.grid(time_base);
         // The grid is that of the whole film.

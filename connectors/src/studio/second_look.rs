@@ -48,18 +48,14 @@ pub(super) fn faces_in_the_clear(
         }
         Ok((!faces.is_empty()).then_some((pts, faces)))
     };
-    let (decoded, seen) = in_parallel(limits.threads, &open, &look, |give| {
+    let ((), seen) = in_parallel(limits.threads, &open, &look, |give| {
         media::decode_core(rendered, span, time_base, times, limits, &mut |pts, frame| {
             if grid.is_looked_at(pts - span.margin_start) {
-                let given = give((pts, frame.rgb(DETECTOR_WIDTH)?));
-                // Eyes that failed have an error of their own, which is the one to tell.
-                given.is_continue().then_some(()).ok_or(MediaError::Cancelled)?;
+                give((pts, frame.rgb(DETECTOR_WIDTH)?))?;
             }
             Ok(())
         })
-    });
-    let seen = seen?;
-    decoded?;
+    })?;
     let first = tracks.tracks.len();
     let faces = seen.into_iter().flat_map(|(pts, faces)| faces.into_iter().map(move |f| (pts, f)));
     Ok(faces.zip(first..).map(|((pts, face), id)| held(pts, &face, id, tracks.time_base)).collect())

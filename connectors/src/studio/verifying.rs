@@ -12,7 +12,7 @@ use super::{
 };
 use confine::Work;
 use engine::{Connector, FrameKind, Trouble};
-use media::{Inspected, Limits, MaskStyle, MediaError, Region};
+use media::{Inspected, Inspector, Limits, MaskStyle, MediaError, Region, SharedPart};
 use ports::ObjectRef;
 use processors::verify::{Verified, VerifyRecording, judge, recording_key, statement};
 use schemas::{AudioPlan, Blur, Checks, Manifest, Receipt, Tracks, keys};
@@ -121,13 +121,15 @@ pub(super) struct Inspection {
     runtime: PathBuf,
 }
 
-/// What a comparison has seen.
-#[derive(Debug)]
+/// What a comparison has seen of a part.
+#[derive(Debug, Default)]
 struct Seen {
+    frames: i64,
     boxes: i64,
     masked: i64,
     /// See [`media::difference_outside`]; of the frames of `grid`.
     difference: f32,
+    found: Found,
     grid: Option<ClipGrid>,
     /// The frame before, ticks of the source.
     last: Option<i64>,
@@ -138,6 +140,20 @@ struct Seen {
 struct ClipGrid {
     clip: usize,
     grid: Grid,
+}
+
+impl Seen {
+    /// Both parts.
+    fn and(self, other: Self) -> Self {
+        Self {
+            frames: self.frames + other.frames,
+            boxes: self.boxes + other.boxes,
+            masked: self.masked + other.masked,
+            difference: self.difference.max(other.difference),
+            found: [self.found, other.found].into_iter().sum(),
+            ..Self::default()
+        }
+    }
 }
 
 impl Work for Inspection {
@@ -174,27 +190,32 @@ impl Inspection {
             Some(eyes) => eyes.look(&shot),
             None => Ok(None),
         };
-        let mut seen = Seen { boxes: 0, masked: 0, difference: 0.0, grid: None, last: None };
         let is_clear = |pts| self.regions(pts).is_empty();
         let Films { source, output } = &self.films;
-        let (compared, found) = in_parallel(threads, &open, &look, |give| {
-            media::inspect(source, output, limits, &is_clear, &mut |moment| {
-                let is_looked_at = self.is_looked_at(moment.pts, profile, &mut seen);
-                let shot = self.look(moment, is_looked_at, &mut seen)?;
-                if let Some(shot) = shot.filter(|_| masked) {
-                    // Eyes that failed have an error of their own, which is the one to tell.
-                    give(shot).is_continue().then_some(()).ok_or(MediaError::Cancelled)?;
-                }
-                Ok(())
-            })
-        });
-        let found: Found = found?.into_iter().sum();
-        let report = compared?;
-        let frames = i64::from(report.frames);
+        let inspector = Inspector::open(source, output, limits, &is_clear)?;
+        let parts = inspector.parts(limits.threads);
+        let of_part = |threads: usize| (threads / parts.len()).max(1);
+        let see = |(): &mut (), part: SharedPart| {
+            let mut seen = Seen { last: part.before(), ..Seen::default() };
+            let (report, found) = in_parallel(of_part(threads), &open, &look, |give| {
+                inspector.inspect(&part, of_part(limits.threads), &mut |moment| {
+                    let is_looked_at = self.is_looked_at(moment.pts, profile, &mut seen);
+                    let shot = self.look(moment, is_looked_at, &mut seen)?;
+                    shot.filter(|_| masked).map_or(Ok(()), &mut *give)
+                })
+            })?;
+            seen.frames = report.frames.into();
+            seen.found = found.into_iter().sum();
+            Ok(Some(seen))
+        };
+        let ((), seen) = in_parallel(parts.len(), &|| Ok(()), &see, |give| {
+            parts.iter().cloned().try_for_each(give)
+        })?;
+        let seen = seen.into_iter().fold(Seen::default(), Seen::and);
         let output = media::probe(&self.films.output, limits)?;
         let checks = Checks {
-            frames_source: frames,
-            frames_output: frames,
+            frames_source: seen.frames,
+            frames_output: seen.frames,
             duration_source_ms: self.manifest.duration_ms,
             duration_output_ms: output.duration_ms,
             sound: self.sound(limits)?,
@@ -202,9 +223,9 @@ impl Inspection {
             boxes: seen.boxes,
             boxes_masked: seen.masked,
             difference: seen.difference,
-            detections_under_mask: found.under_mask,
-            detections_unconfirmed: found.unconfirmed,
-            leaks: found.leaks,
+            detections_under_mask: seen.found.under_mask,
+            detections_unconfirmed: seen.found.unconfirmed,
+            leaks: seen.found.leaks,
         };
         Ok((checks, media::file_sha256(&self.films.output)?))
     }

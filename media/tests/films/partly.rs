@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use media::{
-    CompareReport, Limits, MediaError, Region, Render, RenderMode, decode, decode_part,
-    decode_some, inspect, parts,
+    CompareReport, Inspector, Limits, MediaError, Region, Render, RenderMode, decode, decode_part,
+    decode_some, parts,
 };
 
 use crate::support::{Film, Studio, ffprobe, footage};
@@ -58,7 +58,9 @@ fn shown_twice(
         next += 1;
         Ok(())
     };
-    let report = inspect(source, output, &Limits::default(), &|pts| is_clear(pts / TICKS), visit)?;
+    let limits = Limits::default();
+    let inspector = Inspector::open(source, output, &limits, &|pts| is_clear(pts / TICKS))?;
+    let report = inspector.inspect(&inspector.parts(1)[0], 2, visit)?;
     assert_eq!(report, CompareReport { frames: u32::try_from(next).unwrap() });
     Ok(shown)
 }
@@ -269,13 +271,18 @@ fn in_parts(film: &Path, count: usize) -> Vec<Vec<(i64, Vec<u8>)>> {
     parts.collect()
 }
 
+/// 26 s of groups of 40 pictures.
+fn long(studio: &Studio) -> PathBuf {
+    studio.make(
+        "long.mp4",
+        "-f lavfi -i testsrc2=size=160x90:rate=25:duration=26 -pix_fmt yuv420p -c:v libx264 -bf 4 -g 40",
+    )
+}
+
 #[test]
 fn parts_of_closed_groups_show_together_what_the_film_shows() {
     let studio = Studio::new();
-    let film = studio.make(
-        "long.mp4",
-        "-f lavfi -i testsrc2=size=160x90:rate=25:duration=26 -pix_fmt yuv420p -c:v libx264 -bf 4 -g 40",
-    );
+    let film = long(&studio);
     let whole = in_parts(&film, 1).concat();
     assert_eq!(whole.len(), 650);
     for (count, lengths) in [(2, vec![320, 330]), (3, vec![200, 240, 210]), (9, vec![160; 3])] {
@@ -288,5 +295,79 @@ fn parts_of_closed_groups_show_together_what_the_film_shows() {
     let broken = studio.make("half.ts", &format!("-i {} -c copy", film.display()));
     for one in [&open, &broken] {
         assert_eq!(in_parts(one, 2).len(), 1, "{}", one.display());
+    }
+}
+
+/// A frame of a film: its time in the source, what it shows, and what the source does where that was decoded.
+type Beside = (i64, Vec<u8>, Option<Vec<u8>>);
+
+/// The frames of each part of a film beside its source.
+fn beside(source: &Path, output: &Path, count: usize) -> Result<Vec<Vec<Beside>>, MediaError> {
+    let limits = Limits::default();
+    let inspector = Inspector::open(source, output, &limits, &|_| true)?;
+    let mut before = None;
+    let parts = inspector.parts(count).into_iter().map(|part| {
+        assert_eq!(part.before(), before);
+        let mut shown = Vec::new();
+        let report = inspector.inspect(&part, 1, &mut |moment| {
+            let clear = moment.source.as_mut().map(|source| source.luma()).transpose()?;
+            let (pts, luma) = (moment.pts, moment.output.luma()?.data);
+            shown.push((pts, luma, clear.map(|luma| luma.data)));
+            Ok(())
+        })?;
+        assert_eq!(report.frames as usize, shown.len());
+        before = shown.last().map(|(pts, ..)| *pts);
+        Ok(shown)
+    });
+    parts.collect()
+}
+
+#[test]
+fn parts_of_a_film_and_its_source_show_together_what_both_show() {
+    let studio = Studio::new();
+    let source = long(&studio);
+    // Where the film was encoded anew its groups are others.
+    for (masks, halves, thirds) in [
+        (0..0, [320, 330], [200, 240, 210]),
+        (60..61, [320, 330], [200, 240, 210]),
+        (100..500, [320, 330], [200, 200, 250]),
+        (0..650, [320, 330], [200, 200, 250]),
+    ] {
+        let film = masked(&studio, &source, &masks.clone().collect::<Vec<_>>());
+        let whole = beside(&source, &film.path, 1).unwrap().concat();
+        assert_eq!(whole.len(), 650);
+        for lengths in [&halves[..], &thirds[..]] {
+            let parts = beside(&source, &film.path, lengths.len()).unwrap();
+            assert!(parts.concat() == whole, "{masks:?} {lengths:?}");
+            assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), lengths, "{masks:?}");
+        }
+    }
+    let open = open_groups(&studio);
+    assert_eq!(beside(&open, &open, 2).unwrap().len(), 1);
+}
+
+#[test]
+fn a_part_that_has_more_or_fewer_frames_than_its_source_is_found_out() {
+    let studio = Studio::new();
+    let film = long(&studio);
+    let first = studio.make("first.mp4", &format!("-i {} -c copy -t 14.4", film.display()));
+    let second = studio.make("second.mp4", &format!("-ss 14.4 -i {} -c copy", film.display()));
+    let list = studio.write(
+        "list.txt",
+        format!("file {}\nduration 14.36\nfile {}\n", first.display(), second.display()).as_bytes(),
+    );
+    let shifted =
+        studio.make("shifted.mp4", &format!("-f concat -safe 0 -i {} -c copy", list.display()));
+    for (what, source, output) in [
+        ("less", &film, &first),
+        ("more", &first, &film),
+        ("late", &film, &second),
+        ("shifted", &film, &shifted),
+    ] {
+        for count in [1, 2, 3] {
+            let parts = beside(source, output, count);
+            let error = parts.map(|parts| parts.len()).unwrap_err();
+            assert_eq!(error.reason(), "broken", "{what}: {error}");
+        }
     }
 }
