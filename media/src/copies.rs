@@ -24,6 +24,10 @@ pub struct Inspected<'a> {
     pub source: Option<Frame<'a>>,
 }
 
+/// What it takes to decode a frame and to look at it now and then, beside one that is compared with its source, too.
+const COPIED: u64 = 1;
+const ANEW: u64 = 3;
+
 /// A film and its source, of which it is known what they have in common.
 #[derive(Debug)]
 pub struct Inspector<'a> {
@@ -63,12 +67,13 @@ impl<'a> Inspector<'a> {
         Ok(Self { source, output, limits, common })
     }
 
-    /// At most `count` parts, which together are the whole, of about as many frames each: both films are
-    /// divided at the same closed groups.
+    /// At most `count` parts, which together are the whole, of about as much work each: both films are divided at
+    /// the same closed groups.
     pub fn parts(&self, count: usize) -> Vec<SharedPart> {
         let joints = &self.common.joints;
         let mut parts: Vec<SharedPart> = Vec::new();
-        for source in divided(&self.common.packets, count) {
+        let cost = |packet: &VideoPacket| if self.is_copied(packet.pts) { COPIED } else { ANEW };
+        for source in divided(&self.common.packets, count, cost) {
             let start = joints.get(&source.times.start).copied().unwrap_or(i64::MIN);
             if let Some(before) = parts.last_mut() {
                 before.output.end = start;
@@ -76,6 +81,13 @@ impl<'a> Inspector<'a> {
             parts.push(SharedPart { source, output: start..i64::MAX });
         }
         parts
+    }
+
+    /// Whether the source is left out at a time of its.
+    fn is_copied(&self, pts: i64) -> bool {
+        let stretches = &self.common.stretches;
+        let at = stretches.partition_point(|stretch| stretch.times.end <= pts);
+        stretches.get(at).is_some_and(|stretch| stretch.is_copied)
     }
 
     /// Decodes a part of the film and shows each of its frames to `visit`, and those of its source too where the

@@ -40,23 +40,32 @@ pub fn parts(path: &Path, limits: &Limits, count: usize) -> Result<Vec<Part>, Me
     let (facts, codec) = (source.facts(source.video)?, source.codec(source.video)?);
     let scan = Scan::read(&mut source)?;
     Ok(if scan.smart(&facts, codec).is_ok() {
-        divided(&scan.packets, count)
+        divided(&scan.packets, count, |_| 1)
     } else {
         vec![Part::WHOLE]
     })
 }
 
-/// As [`parts`], of `packets` in decoding order; a part may begin at each of their key frames.
-pub(crate) fn divided(packets: &[VideoPacket], count: usize) -> Vec<Part> {
+/// As [`parts`], of `packets` in decoding order, by what each of them costs; a part may begin at each of their key
+/// frames.
+pub(crate) fn divided(
+    packets: &[VideoPacket],
+    count: usize,
+    cost: impl Fn(&VideoPacket) -> u64,
+) -> Vec<Part> {
+    // Of the packets before each.
+    let costs: Vec<u64> = packets
+        .iter()
+        .scan(0, |sum, packet| Some(std::mem::replace(sum, *sum + cost(packet))))
+        .collect();
+    let all = costs.last().map_or(0, |last| last + packets.last().map_or(0, cost));
     let mut parts = vec![Part::WHOLE];
     let mut start = 0;
-    for number in 1..count {
-        let middle = number * packets.len() / count;
+    for number in 1..count as u64 {
+        let even = all * number / count as u64;
         let keys = (start + LEAST)..=packets.len().saturating_sub(LEAST);
-        let Some(key) = keys.filter(|at| packets[*at].is_key).min_by_key(|at| at.abs_diff(middle))
-        else {
-            break;
-        };
+        let keys = keys.filter(|at| packets[*at].is_key);
+        let Some(key) = keys.min_by_key(|at| costs[*at].abs_diff(even)) else { break };
         let first = packets[key].pts;
         if let Some(last) = parts.last_mut() {
             last.times.end = first;
@@ -104,7 +113,7 @@ mod tests {
                 is_shown: true,
             }));
         }
-        let parts = divided(&packets, count);
+        let parts = divided(&packets, count, |_| 1);
         for pair in parts.windows(2) {
             assert_eq!(pair[0].times.end, pair[1].times.start);
         }
@@ -119,6 +128,20 @@ mod tests {
         assert_eq!(begins(&[100; 6], 3), [(200, Some(199)), (400, Some(399))]);
         assert_eq!(begins(&[250, 160, 190], 2), [(250, Some(249))]);
         assert_eq!(begins(&[100; 6], 1), []);
+    }
+
+    #[test]
+    fn parts_that_cost_more_are_shorter() {
+        let packets: Vec<_> = (0..1200)
+            .map(|pts| VideoPacket { pts, is_key: pts % 50 == 0, is_shown: true })
+            .collect();
+        let begins = |count, cost: fn(&VideoPacket) -> u64| -> Vec<i64> {
+            let parts = divided(&packets, count, cost);
+            parts.iter().skip(1).map(|part| part.times.start).collect()
+        };
+        assert_eq!(begins(2, |packet| if packet.pts < 400 { 5 } else { 2 }), [350]);
+        assert_eq!(begins(2, |packet| if packet.pts < 800 { 2 } else { 5 }), [850]);
+        assert_eq!(begins(3, |packet| u64::from(packet.pts < 200)), [150, 300]);
     }
 
     #[test]

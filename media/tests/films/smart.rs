@@ -1,8 +1,9 @@
 //! Render mode `smart`: groups of pictures without faces pass bit for bit between re-encoded ones.
 
+use std::ops::Range;
 use std::path::Path;
 
-use media::{Limits, Region, Render, RenderMode, compare, difference_outside, probe};
+use media::{Limits, MaskReport, Region, Render, RenderMode, compare, difference_outside, probe};
 
 use crate::support::{
     Film, Studio, ffprobe, footage, frame_times, nothing, packet_hashes, strict_decode,
@@ -81,11 +82,52 @@ fn only_groups_with_a_face_are_encoded() {
 }
 
 #[test]
+fn more_threads_make_the_film_that_one_makes() {
+    let studio = Studio::new();
+    let masked = |frames: Range<i64>| {
+        move |pts: i64| if frames.contains(&(pts / 512)) { vec![FACE] } else { Vec::new() }
+    };
+    for groups in [20, 250] {
+        let call = "-f lavfi -i testsrc2=size=320x180:rate=25:duration=30 -pix_fmt yuv420p -c:v libx264 -bf 3";
+        let source = studio.make("source.mp4", &format!("{call} -g {groups} -sc_threshold 0"));
+        for frames in [0..750, 260..700, 300..301] {
+            let regions = masked(frames.clone());
+            let film = |threads: u32| {
+                let render = Render { threads, ..smart() };
+                let film = studio.whole_way(&source, 60.0, &render, &regions);
+                let path = studio.path(&format!("film-{threads}.mp4"));
+                std::fs::rename(&film.path, &path).unwrap();
+                (film.masked, path)
+            };
+            let (told, alone) = film(1);
+            for threads in [2, 3] {
+                let (told_too, together) = film(threads);
+                let figures = |parts: &[MaskReport]| {
+                    let figures = |p: &MaskReport| {
+                        (p.frames, p.masked_frames, p.copied_frames, p.encoded.clone())
+                    };
+                    parts.iter().map(figures).collect::<Vec<_>>()
+                };
+                assert_eq!(figures(&told_too), figures(&told));
+                assert_eq!(strict_decode(&together), "");
+                let pairs = compare(&alone, &together, &Limits::default(), &mut |pair| {
+                    let (one, other) = (pair.source.rgb(320)?, pair.output.rgb(320)?);
+                    let difference = difference_outside(&one, &other, &[]);
+                    assert!(difference < ENCODED, "{groups} {frames:?}: {difference}");
+                    Ok(())
+                });
+                assert_eq!(pairs.unwrap().frames, 750);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_group_that_is_damaged_gives_no_film_where_it_has_a_face() {
     let studio = Studio::new();
     let source = studio.make(
         "damaged.mp4",
-        "-f lavfi -i testsrc2=size=320x180:rate=25:duration=4 -pix_fmt yuv420p -c:v libx264 -g 25 \
+        "-f lavfi -i testsrc2=size=320x180:rate=25:duration=8 -pix_fmt yuv420p -c:v libx264 -g 25 \
          -bf 0",
     );
     // The slice of one picture in the second group.
@@ -103,9 +145,14 @@ fn a_group_that_is_damaged_gives_no_film_where_it_has_a_face() {
         let error = studio.try_whole_way(&source, 60.0, &smart(), &mask(masked)).err().unwrap();
         assert_eq!(error.reason(), "broken", "{error}");
     }
+    for threads in [2, 3] {
+        let render = Render { threads, ..smart() };
+        let error = studio.try_whole_way(&source, 60.0, &render, &|_| vec![FACE]).err().unwrap();
+        assert_eq!(error.reason(), "broken", "{threads}: {error}");
+    }
     // Elsewhere what is damaged is carried over as it is.
     let film = studio.whole_way(&source, 60.0, &smart(), &mask(60));
-    assert_eq!(copied(&film), [75]);
+    assert_eq!(copied(&film), [175]);
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl Studio {
             .unwrap_or_else(|error| panic!("{}: {error}", source.display()))
     }
 
-    /// As [`whole_way`](Self::whole_way), to the first error.
+    /// As [`whole_way`](Self::whole_way), to the first error. As many threads render as encode.
     pub(crate) fn try_whole_way(
         &self,
         source: &Path,
@@ -97,7 +97,7 @@ impl Studio {
         render: &Render,
         regions_at: &dyn Fn(i64) -> Vec<Region>,
     ) -> Result<Film, MediaError> {
-        let limits = Limits::default();
+        let limits = Limits { threads: render.threads as usize, ..Limits::default() };
         let plan = plan_cut(source, clip_seconds, 1.0, &limits)?;
         let (mut parts, mut clips, mut masked) = (Vec::new(), Vec::new(), Vec::new());
         for span in &plan.clips {
