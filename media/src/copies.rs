@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 
+use crate::decode::is_large;
 use crate::groups::{Stretch, stretches};
 use crate::h264;
 use crate::parts::{Part, divided};
@@ -24,7 +25,8 @@ pub struct Inspected<'a> {
     pub source: Option<Frame<'a>>,
 }
 
-/// What it takes to decode a frame and to look at it now and then, beside one that is compared with its source, too.
+/// What a frame costs: 2.1 ms where it is decoded and looked at every 150 ms, 6.1 ms where its source is, too, and they
+/// are compared (720p).
 const COPIED: u64 = 1;
 const ANEW: u64 = 3;
 
@@ -34,7 +36,12 @@ pub struct Inspector<'a> {
     source: &'a Path,
     output: &'a Path,
     limits: &'a Limits,
-    common: Common,
+    /// Where their packets are the same; side by side, over all times.
+    stretches: Vec<Stretch>,
+    /// Of the source's frames, rising, where any stretch is copied.
+    times: Vec<i64>,
+    /// Side by side, all of both.
+    parts: Vec<SharedPart>,
 }
 
 /// A part of a film and the same part of its source.
@@ -63,17 +70,53 @@ impl<'a> Inspector<'a> {
         limits: &'a Limits,
         is_clear: &dyn Fn(i64) -> bool,
     ) -> Result<Self, MediaError> {
-        let common = Common::of(source, output, is_clear, limits)?;
-        Ok(Self { source, output, limits, common })
+        let all = i64::MIN..i64::MAX;
+        let mut whole = Self {
+            source,
+            output,
+            limits,
+            stretches: vec![Stretch { times: all.clone(), is_copied: false }],
+            times: Vec::new(),
+            parts: vec![SharedPart { source: Part::WHOLE, output: all.clone() }],
+        };
+        let (scan, size) = {
+            let mut source = Source::open_video(source, limits)?;
+            let (facts, codec) = (source.facts(source.video)?, source.codec(source.video)?);
+            let scan = Scan::read(&mut source)?;
+            if scan.smart(&facts, codec).is_err() {
+                return Ok(whole);
+            }
+            (scan, (facts.width, facts.height))
+        };
+        let Some(alike) = Alike::of(source, output, limits)? else { return Ok(whole) };
+        let Some(second) = scan.packets.iter().skip(1).find(|packet| packet.is_key) else {
+            return Ok(whole);
+        };
+        let is_copied = |pts| pts >= second.pts && alike.same.contains(&pts) && is_clear(pts);
+        whole.times = scan.shown_schedule()?.times().to_vec();
+        whole.stretches = stretches(&scan.packets, &all, &is_copied);
+        if !is_large(size) {
+            whole.parts = whole.divided(scan.packets, &alike.joints);
+        }
+        Ok(whole)
     }
 
-    /// At most `count` parts, which together are the whole, of about as much work each: both films are divided at
-    /// the same closed groups.
-    pub fn parts(&self, count: usize) -> Vec<SharedPart> {
-        let joints = &self.common.joints;
+    /// `packets` are the source's.
+    fn divided(
+        &self,
+        mut packets: Vec<VideoPacket>,
+        joints: &HashMap<i64, i64>,
+    ) -> Vec<SharedPart> {
+        for packet in &mut packets {
+            packet.is_key = joints.contains_key(&packet.pts);
+        }
+        let cost = |packet: &VideoPacket| {
+            let at = self.stretches.partition_point(|stretch| stretch.times.end <= packet.pts);
+            let is_copied = self.stretches.get(at).is_some_and(|stretch| stretch.is_copied);
+            if is_copied { COPIED } else { ANEW }
+        };
         let mut parts: Vec<SharedPart> = Vec::new();
-        let cost = |packet: &VideoPacket| if self.is_copied(packet.pts) { COPIED } else { ANEW };
-        for source in divided(&self.common.packets, count, cost) {
+        for source in divided(&packets, self.limits.threads, cost) {
             let start = joints.get(&source.times.start).copied().unwrap_or(i64::MIN);
             if let Some(before) = parts.last_mut() {
                 before.output.end = start;
@@ -83,11 +126,10 @@ impl<'a> Inspector<'a> {
         parts
     }
 
-    /// Whether the source is left out at a time of its.
-    fn is_copied(&self, pts: i64) -> bool {
-        let stretches = &self.common.stretches;
-        let at = stretches.partition_point(|stretch| stretch.times.end <= pts);
-        stretches.get(at).is_some_and(|stretch| stretch.is_copied)
+    /// As many parts as `limits` has threads, at most, which together are the whole, of about as much work each: both
+    /// films are divided at the same closed groups. Films of large pictures are one part.
+    pub fn parts(&self) -> &[SharedPart] {
+        &self.parts
     }
 
     /// Decodes a part of the film and shows each of its frames to `visit`, and those of its source too where the
@@ -100,17 +142,16 @@ impl<'a> Inspector<'a> {
     pub fn inspect(
         &self,
         part: &SharedPart,
-        threads: usize,
+        limits: &Limits,
         visit: &mut dyn FnMut(&mut Inspected<'_>) -> Result<(), MediaError>,
     ) -> Result<CompareReport, MediaError> {
-        let limits = Limits { threads, ..self.limits.clone() };
-        let mut pair = Pair::open(self.source, self.output, &limits)?;
+        let mut pair = Pair::open(self.source, self.output, limits)?;
         pair.outputs.go_on(part.output.clone());
-        for stretch in &self.common.stretches {
+        for stretch in &self.stretches {
             let times = stretch.times.start.max(part.source.times.start)
                 ..stretch.times.end.min(part.source.times.end);
             if stretch.is_copied {
-                let all = &self.common.times;
+                let all = &self.times;
                 let first = all.partition_point(|pts| *pts < times.start);
                 for &pts in all[first..].iter().take_while(|pts| **pts < times.end) {
                     pair.see_output(pts, &mut |output| {
@@ -127,62 +168,6 @@ impl<'a> Inspector<'a> {
     }
 }
 
-/// What the packets of a film and of its source have in common.
-#[derive(Debug)]
-struct Common {
-    /// Where they are the same; side by side, over all times.
-    stretches: Vec<Stretch>,
-    /// Of the source's frames, rising, where any stretch is copied.
-    times: Vec<i64>,
-    /// The source's, as far as both can be divided; those that may begin a part are key frames.
-    packets: Vec<VideoPacket>,
-    /// Where a part may begin: times of the source, and of the film.
-    joints: HashMap<i64, i64>,
-}
-
-impl Common {
-    /// Nothing is known: the films are compared frame by frame as a whole.
-    fn nothing() -> Self {
-        let all = Stretch { times: i64::MIN..i64::MAX, is_copied: false };
-        Self {
-            stretches: vec![all],
-            times: Vec::new(),
-            packets: Vec::new(),
-            joints: HashMap::new(),
-        }
-    }
-
-    fn of(
-        source: &Path,
-        output: &Path,
-        is_clear: &dyn Fn(i64) -> bool,
-        limits: &Limits,
-    ) -> Result<Self, MediaError> {
-        let mut scan = {
-            let mut source = Source::open_video(source, limits)?;
-            let (facts, codec) = (source.facts(source.video)?, source.codec(source.video)?);
-            let scan = Scan::read(&mut source)?;
-            if scan.smart(&facts, codec).is_err() {
-                return Ok(Self::nothing());
-            }
-            scan
-        };
-        let Some(Alike { same, joints }) = Alike::of(source, output, limits)? else {
-            return Ok(Self::nothing());
-        };
-        let Some(second) = scan.packets.iter().skip(1).find(|packet| packet.is_key) else {
-            return Ok(Self::nothing());
-        };
-        let is_copied = |pts| pts >= second.pts && same.contains(&pts) && is_clear(pts);
-        let times = scan.shown_schedule()?.times().to_vec();
-        let stretches = stretches(&scan.packets, &(i64::MIN..i64::MAX), &is_copied);
-        for packet in &mut scan.packets {
-            packet.is_key = joints.contains_key(&packet.pts);
-        }
-        Ok(Self { stretches, times, packets: scan.packets, joints })
-    }
-}
-
 /// Where the packets of two films do the same.
 struct Alike {
     /// Times of the source whose packets are in the same places of the film, and mean the same.
@@ -193,21 +178,28 @@ struct Alike {
 
 impl Alike {
     /// The source's groups are closed. Nothing is the same where its packets may mean something else in the film;
-    /// `None` where nobody knows what the film's mean.
+    /// `None` where nobody knows what the film's mean, or one has more of them than the other.
     fn of(source: &Path, output: &Path, limits: &Limits) -> Result<Option<Self>, MediaError> {
         let mut sources = Source::open_video(source, limits)?;
         let mut outputs = Source::open_video(output, limits)?;
         let (Some(theirs), Some(ours)) = (sources.avc_config()?, outputs.avc_config()?) else {
             return Ok(None);
         };
+        if ours.length_size != theirs.length_size {
+            return Ok(None);
+        }
         let serves = ours.serves(&theirs) && outputs.is_displayed_as(&sources)?;
         let (source_base, output_base) =
             (sources.time_base(sources.video)?, outputs.time_base(outputs.video)?);
         let (mut same, mut joints) = (HashSet::new(), Vec::new());
         let mut latest = i64::MIN;
-        while let (Some((theirs, before)), Some((ours, after))) =
-            (sources.next_video()?, outputs.next_video()?)
-        {
+        loop {
+            let ((theirs, before), (ours, after)) =
+                match (sources.next_video()?, outputs.next_video()?) {
+                    (Some(theirs), Some(ours)) => (theirs, ours),
+                    (None, None) => break,
+                    _ => return Ok(None),
+                };
             let Some(unit) = after.data().and_then(h264::access_unit) else { return Ok(None) };
             if changes_header(&after) || unit.has_parameter_sets {
                 return Ok(None);

@@ -209,14 +209,16 @@ enum Leading {
     Before(i64),
 }
 
-/// Pictures of more pixels take too much memory for a thread more.
-const LARGE: u64 = 1920 * 1088;
+/// Whether pictures (px) take too much memory for a thread more, or for a decoder more.
+pub(crate) fn is_large((width, height): (u32, u32)) -> bool {
+    const LARGE: u64 = 1920 * 1088;
+    u64::from(width) * u64::from(height) > LARGE
+}
 
 /// Threads of a decoder. Frames leave it in turn, and while its caller is busy with one the others have to wait: one
 /// more keeps `threads` cores at work.
-fn decoders(threads: usize, (width, height): (u32, u32)) -> usize {
-    let is_large = u64::from(width) * u64::from(height) > LARGE;
-    if threads < 2 || is_large { threads.max(1) } else { threads + 1 }
+fn decoders(threads: usize, size: (u32, u32)) -> usize {
+    if threads < 2 || is_large(size) { threads.max(1) } else { threads + 1 }
 }
 
 impl FrameReader {

@@ -28,7 +28,8 @@ pub(crate) struct AvcConfig {
     profile: u8,
     compatibility: u8,
     level: u8,
-    length_size: u8,
+    /// Bytes of the length before a NAL unit.
+    pub(crate) length_size: u8,
     sps: Vec<Vec<u8>>,
     pps: Vec<Vec<u8>>,
     tail: Vec<u8>,

@@ -46,7 +46,7 @@ pub use kept::{Kept, Shrinker, Squares};
 pub use limits::{Cancel, Limits};
 pub use mask::{MaskStyle, Region, is_masked, mask_coverage};
 pub use output::file_sha256;
-pub use parts::{Part, decode_part, parts};
+pub use parts::{Part, decode_part, parts, side_by_side};
 pub use picture::{LumaImage, RgbImage};
 pub use probe::{AudioProbe, Probe, Rational, probe};
 pub use render::{MaskJob, MaskReport, Render, RenderMode, mask_clip};

@@ -81,7 +81,11 @@ impl Limits {
 
 /// A flag that stops media work at the next packet or frame. Clones share the flag.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    own: Arc<AtomicBool>,
+    /// Stop the work, too.
+    above: Vec<Arc<AtomicBool>>,
+}
 
 impl Cancel {
     /// A flag that is not raised.
@@ -89,14 +93,20 @@ impl Cancel {
         Self::default()
     }
 
+    /// A flag of a part of the work, which stops with the whole.
+    pub(crate) fn of_part(&self) -> Self {
+        let above = self.above.iter().chain([&self.own]).cloned().collect();
+        Self { own: Arc::default(), above }
+    }
+
     /// Asks the work to stop.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.own.store(true, Ordering::Relaxed);
     }
 
     /// Whether the work was asked to stop.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.above.iter().chain([&self.own]).any(|flag| flag.load(Ordering::Relaxed))
     }
 
     pub(crate) fn check(&self) -> Result<(), MediaError> {

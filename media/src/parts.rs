@@ -4,9 +4,12 @@
 //! Two decoders with a part of the film each take half.
 
 use std::ops::{ControlFlow, Range};
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ScopedJoinHandle};
 
-use crate::decode::FrameReader;
+use crate::decode::{FrameReader, is_large};
 use crate::scan::{Scan, VideoPacket};
 use crate::source::Source;
 use crate::{DecodeReport, Frame, Limits, MediaError};
@@ -24,22 +27,23 @@ pub struct Part {
 }
 
 impl Part {
-    const WHOLE: Self = Self { times: i64::MIN..i64::MAX, before: None };
+    pub(crate) const WHOLE: Self = Self { times: i64::MIN..i64::MAX, before: None };
 }
 
 /// Divides a film into at most `count` parts, which together are all of it, of about as many frames each: at
-/// closed groups of H.264 pictures. Any other film is one part.
+/// closed groups of H.264 pictures. Any other film is one part, and so is one of large pictures, whose decoders take
+/// much memory.
 ///
 /// # Errors
 /// Where the file cannot be read.
 pub fn parts(path: &Path, limits: &Limits, count: usize) -> Result<Vec<Part>, MediaError> {
-    if count < 2 {
-        return Ok(vec![Part::WHOLE]);
-    }
     let mut source = Source::open_video(path, limits)?;
     let (facts, codec) = (source.facts(source.video)?, source.codec(source.video)?);
+    if count < 2 || is_large((facts.width, facts.height)) {
+        return Ok(vec![Part::WHOLE]);
+    }
     let scan = Scan::read(&mut source)?;
-    Ok(if scan.smart(&facts, codec).is_ok() {
+    Ok(if scan.smart(&facts, codec).is_ok() && scan.shown_schedule().is_ok() {
         divided(&scan.packets, count, |_| 1)
     } else {
         vec![Part::WHOLE]
@@ -90,6 +94,46 @@ pub fn decode_part(
     let mut reader = FrameReader::of(path, limits)?;
     reader.go_on(part.times.clone());
     reader.show(visit)
+}
+
+/// Does `work` on all parts at once, which share the threads of `limits`; answers in the order of the parts. The
+/// first that fails stops the others.
+///
+/// # Errors
+/// That of the part that failed first.
+///
+/// # Panics
+/// Where a part's work does.
+pub fn side_by_side<P: Sync, A: Send, E: Send>(
+    parts: &[P],
+    limits: &Limits,
+    work: impl Fn(&P, &Limits) -> Result<A, E> + Sync,
+) -> Result<Vec<A>, E> {
+    if let [whole] = parts {
+        return work(whole, limits).map(|answer| vec![answer]);
+    }
+    let threads = (limits.threads / parts.len().max(1)).max(1);
+    let limits = Limits { threads, cancel: limits.cancel.of_part(), ..limits.clone() };
+    let failure = Mutex::new(None);
+    let answer = |part| match work(part, &limits) {
+        Ok(answer) => Some(answer),
+        Err(error) => {
+            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            limits.cancel.cancel();
+            None
+        }
+    };
+    let answers: Vec<_> = thread::scope(|scope| {
+        let at_work: Vec<_> = parts.iter().map(|part| scope.spawn(|| answer(part))).collect();
+        at_work.into_iter().map(ScopedJoinHandle::join).collect()
+    });
+    let answers =
+        answers.into_iter().map(|answer| answer.unwrap_or_else(|cause| resume_unwind(cause)));
+    let answers = answers.collect::<Vec<_>>().into_iter().flatten().collect();
+    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(answers),
+    }
 }
 
 #[cfg(test)]
@@ -151,5 +195,49 @@ mod tests {
         assert_eq!(begins(&[150, 150], 4), [(150, Some(149))]);
         assert_eq!(begins(&[600], 4), []);
         assert_eq!(begins(&[1; 3], 2), []);
+    }
+
+    #[test]
+    fn parts_are_worked_on_at_once_and_share_the_threads() {
+        let limits = Limits { threads: 7, ..Limits::default() };
+        let all = std::sync::Barrier::new(3);
+        let work = |part: &u32, limits: &Limits| {
+            all.wait();
+            Ok::<_, ()>((*part, limits.threads))
+        };
+        assert_eq!(side_by_side(&[1, 2, 3], &limits, work), Ok(vec![(1, 2), (2, 2), (3, 2)]));
+        let alone =
+            side_by_side(&[1], &limits, |part, limits| Ok::<_, ()>((*part, limits.threads)));
+        assert_eq!(alone, Ok(vec![(1, 7)]));
+    }
+
+    #[test]
+    fn a_part_that_fails_stops_the_others_and_nobody_else() {
+        let limits = Limits::default();
+        let work = |part: &usize, limits: &Limits| -> Result<(), MediaError> {
+            if *part == 1 {
+                return Err(MediaError::broken("the second part"));
+            }
+            loop {
+                limits.cancel.check()?;
+                thread::yield_now();
+            }
+        };
+        let failed = side_by_side(&[0, 1, 2], &limits, work).unwrap_err();
+        assert_eq!(failed.reason(), "broken");
+        assert!(!limits.cancel.is_cancelled());
+        limits.cancel.cancel();
+        let stopped = side_by_side(&[0, 2], &limits, work).unwrap_err();
+        assert!(matches!(stopped, MediaError::Cancelled), "{stopped}");
+    }
+
+    #[test]
+    #[should_panic(expected = "as the test wants it")]
+    fn a_panic_of_a_part_goes_on() {
+        let work = |part: &usize, _: &Limits| {
+            assert_eq!(*part, 0, "as the test wants it");
+            Ok::<_, ()>(())
+        };
+        drop(side_by_side(&[0, 1], &Limits::default(), work));
     }
 }

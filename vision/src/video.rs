@@ -99,18 +99,9 @@ pub fn faces_in_video(
         *frames += 1;
         progress(*frames);
     };
-    let limits = Limits { threads: limits.threads / parts.len(), ..limits.clone() };
-    let look = |(): &mut (), part: Part| {
-        let seen = match profile {
-            Profile::Careful => {
-                on_every_frame(file, &probe, &part, models, threshold, &limits, &step)
-            }
-            Profile::Fast => now_and_then(file, &probe, &part, models, threshold, &limits, &step),
-        };
-        seen.map(Some)
-    };
-    let ((), seen) = in_parallel(parts.len(), &|| Ok(()), &look, |give| {
-        parts.iter().cloned().try_for_each(give)
+    let seen = media::side_by_side(&parts, limits, |part, limits| match profile {
+        Profile::Careful => on_every_frame(file, &probe, part, models, threshold, limits, &step),
+        Profile::Fast => now_and_then(file, &probe, part, models, threshold, limits, &step),
     })?;
     Ok(VideoFaces { samples: seen.into_iter().flatten().collect(), video: info(probe) })
 }

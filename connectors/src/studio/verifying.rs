@@ -12,7 +12,7 @@ use super::{
 };
 use confine::Work;
 use engine::{Connector, FrameKind, Trouble};
-use media::{Inspected, Inspector, Limits, MaskStyle, MediaError, Region, SharedPart};
+use media::{Inspected, Inspector, Limits, MaskStyle, MediaError, Region};
 use ports::ObjectRef;
 use processors::verify::{Verified, VerifyRecording, judge, recording_key, statement};
 use schemas::{AudioPlan, Blur, Checks, Manifest, Receipt, Tracks, keys};
@@ -21,7 +21,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use vision::{Grid, Models, Profile, in_parallel};
+use vision::{Grid, Models, Profile, VisionError, in_parallel};
 
 const SCRATCH_FLOOR: u64 = 8 << 20;
 /// AAC adds a packet or two of priming and padding, of 21 ms each at 48 kHz and 128 ms at 8 kHz.
@@ -172,12 +172,8 @@ impl Work for Inspection {
 impl Inspection {
     fn inspect(&self, limits: &Limits) -> Result<(Checks, String), MediaError> {
         let masked = self.manifest.masking.blur == Blur::All;
-        // Where nothing is looked for, comparing is all there is.
-        let (threads, profile) = if masked {
-            (limits.threads, Profile::of(&self.manifest.masking.detector))
-        } else {
-            (1, Profile::Careful)
-        };
+        let profile =
+            if masked { Profile::of(&self.manifest.masking.detector) } else { Profile::Careful };
         let embedder = SharedEmbedder::default();
         let models = masked.then(|| Models::find(Some(&self.runtime))).transpose()?;
         let open = || {
@@ -193,12 +189,12 @@ impl Inspection {
         let is_clear = |pts| self.regions(pts).is_empty();
         let Films { source, output } = &self.films;
         let inspector = Inspector::open(source, output, limits, &is_clear)?;
-        let parts = inspector.parts(limits.threads);
-        let of_part = |threads: usize| (threads / parts.len()).max(1);
-        let see = |(): &mut (), part: SharedPart| {
+        let seen = media::side_by_side(inspector.parts(), limits, |part, limits| {
             let mut seen = Seen { last: part.before(), ..Seen::default() };
-            let (report, found) = in_parallel(of_part(threads), &open, &look, |give| {
-                inspector.inspect(&part, of_part(limits.threads), &mut |moment| {
+            // Where nothing is looked for, comparing is all there is.
+            let threads = if masked { limits.threads } else { 1 };
+            let (report, found) = in_parallel(threads, &open, &look, |give| {
+                inspector.inspect(part, limits, &mut |moment| {
                     let is_looked_at = self.is_looked_at(moment.pts, profile, &mut seen);
                     let shot = self.look(moment, is_looked_at, &mut seen)?;
                     shot.filter(|_| masked).map_or(Ok(()), &mut *give)
@@ -206,16 +202,14 @@ impl Inspection {
             })?;
             seen.frames = report.frames.into();
             seen.found = found.into_iter().sum();
-            Ok(Some(seen))
-        };
-        let ((), seen) = in_parallel(parts.len(), &|| Ok(()), &see, |give| {
-            parts.iter().cloned().try_for_each(give)
+            Ok::<_, VisionError>(seen)
         })?;
         let seen = seen.into_iter().fold(Seen::default(), Seen::and);
         let output = media::probe(&self.films.output, limits)?;
         let checks = Checks {
             frames_source: seen.frames,
-            frames_output: seen.frames,
+            // Counted packet by packet: no frame lies between parts, or beside them.
+            frames_output: output.frames,
             duration_source_ms: self.manifest.duration_ms,
             duration_output_ms: output.duration_ms,
             sound: self.sound(limits)?,

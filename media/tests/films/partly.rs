@@ -60,7 +60,7 @@ fn shown_twice(
     };
     let limits = Limits::default();
     let inspector = Inspector::open(source, output, &limits, &|pts| is_clear(pts / TICKS))?;
-    let report = inspector.inspect(&inspector.parts(1)[0], 2, visit)?;
+    let report = inspector.inspect(&inspector.parts()[0], &limits, visit)?;
     assert_eq!(report, CompareReport { frames: u32::try_from(next).unwrap() });
     Ok(shown)
 }
@@ -303,13 +303,13 @@ type Beside = (i64, Vec<u8>, Option<Vec<u8>>);
 
 /// The frames of each part of a film beside its source.
 fn beside(source: &Path, output: &Path, count: usize) -> Result<Vec<Vec<Beside>>, MediaError> {
-    let limits = Limits::default();
+    let limits = Limits { threads: count, ..Limits::default() };
     let inspector = Inspector::open(source, output, &limits, &|_| true)?;
     let mut before = None;
-    let parts = inspector.parts(count).into_iter().map(|part| {
+    let parts = inspector.parts().iter().map(|part| {
         assert_eq!(part.before(), before);
         let mut shown = Vec::new();
-        let report = inspector.inspect(&part, 1, &mut |moment| {
+        let report = inspector.inspect(part, &limits, &mut |moment| {
             let clear = moment.source.as_mut().map(|source| source.luma()).transpose()?;
             let (pts, luma) = (moment.pts, moment.output.luma()?.data);
             shown.push((pts, luma, clear.map(|luma| luma.data)));
@@ -344,6 +344,12 @@ fn parts_of_a_film_and_its_source_show_together_what_both_show() {
     }
     let open = open_groups(&studio);
     assert_eq!(beside(&open, &open, 2).unwrap().len(), 1);
+    let call = format!(
+        "-i {} -c:v libx264 -g 40 -bf 3 -x264-params open-gop=1:b-adapt=0",
+        source.display()
+    );
+    let opened = studio.make("opened.mp4", &call);
+    assert_eq!(beside(&source, &opened, 2).unwrap().len(), 1);
 }
 
 #[test]
