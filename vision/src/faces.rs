@@ -73,9 +73,19 @@ impl FaceDetector {
     ) -> Result<Vec<FaceBox>, VisionError> {
         check(picture)?;
         let (width, height) = input_size(picture.width, picture.height);
-        let picture = scaled(picture, width, height)?;
+        self.detect_unscaled(&*scaled(picture, width, height)?, threshold)
+    }
+
+    /// [`detect`](Self::detect) in the size that the picture has.
+    pub(crate) fn detect_unscaled(
+        &mut self,
+        picture: &RgbImage,
+        threshold: f32,
+    ) -> Result<Vec<FaceBox>, VisionError> {
+        check(picture)?;
+        let (width, height) = (picture.width, picture.height);
         let canvas = (padded(width), padded(height));
-        bgr_planes(&picture, canvas, 0.0, &mut self.planes);
+        bgr_planes(picture, canvas, 0.0, &mut self.planes);
         let candidates =
             self.net.run(&self.planes, canvas, |outputs| decode(outputs, canvas, threshold))?;
         let (width, height) = (width as f32, height as f32);

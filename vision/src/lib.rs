@@ -6,9 +6,13 @@
 //! threads; [`Server`] does that itself.
 
 mod alignment;
+mod careful;
+mod closely;
 mod embedding;
 mod error;
+mod even;
 mod faces;
+mod fast;
 mod labels;
 mod models;
 mod parallel;

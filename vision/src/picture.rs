@@ -1,9 +1,13 @@
 //! Pictures on their way into a model: scaled, padded and laid out as planes.
 
 use crate::VisionError;
-use image::{ImageBuffer, Rgb, imageops};
+use fast_image_resize::{
+    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
+    images::{Image, ImageRef},
+};
 use media::RgbImage;
-use std::borrow::Cow;
+use schemas::BoundingBox;
+use std::{borrow::Cow, fmt::Display};
 
 /// Fails where a picture has no area or too few bytes.
 pub(crate) fn check(picture: &RgbImage) -> Result<(), VisionError> {
@@ -26,13 +30,53 @@ pub(crate) fn scaled(
     if (picture.width, picture.height) == (width, height) {
         return Ok(Cow::Borrowed(picture));
     }
-    let bytes = picture.data.len();
-    let view: ImageBuffer<Rgb<u8>, &[u8]> =
-        ImageBuffer::from_raw(picture.width, picture.height, picture.data.as_slice())
-            .ok_or(VisionError::NotAPicture { width, height, bytes })?;
-    // The triangle widens when it scales down, so fine detail is averaged, not skipped.
-    let data = imageops::resize(&view, width, height, imageops::FilterType::Triangle).into_raw();
-    Ok(Cow::Owned(RgbImage { width, height, data }))
+    let whole = [0.0, 0.0, f64::from(picture.width), f64::from(picture.height)];
+    resized(picture, whole, width, height).map(Cow::Owned)
+}
+
+/// A part of a picture (left, top, width and height, px) in another size. Where that is smaller, fine detail is averaged,
+/// not skipped.
+fn resized(
+    picture: &RgbImage,
+    [left, top, part_width, part_height]: [f64; 4],
+    width: u32,
+    height: u32,
+) -> Result<RgbImage, VisionError> {
+    let failed = |error: &dyn Display| VisionError::inference("a picture's new size", error);
+    let from = ImageRef::new(picture.width, picture.height, &picture.data, PixelType::U8x3)
+        .map_err(|e| failed(&e))?;
+    let mut to = Image::new(width, height, PixelType::U8x3);
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .crop(left, top, part_width, part_height);
+    Resizer::new().resize(&from, &mut to, &options).map_err(|e| failed(&e))?;
+    Ok(RgbImage { width, height, data: to.into_vec() })
+}
+
+/// A part of a picture, as far as it lies inside of it, made larger or smaller by a factor; and where it lies.
+pub(crate) fn part_of(
+    picture: &RgbImage,
+    part: BoundingBox,
+    factor: f32,
+) -> Result<Option<(RgbImage, BoundingBox)>, VisionError> {
+    check(picture)?;
+    let (width, height) = (picture.width as f32, picture.height as f32);
+    let inside = |at: f32, side: f32| (at * side).round().clamp(0.0, side) as u32;
+    let (left, top) = (inside(part.left, width), inside(part.top, height));
+    let (right, bottom) = (inside(part.right(), width), inside(part.bottom(), height));
+    if left >= right || top >= bottom {
+        return Ok(None);
+    }
+    let cut = [left, top, right - left, bottom - top];
+    let size = |side: u32| ((side as f32 * factor).round() as u32).max(1);
+    let cut = resized(picture, cut.map(f64::from), size(cut[2]), size(cut[3]))?;
+    let at = BoundingBox {
+        left: left as f32 / width,
+        top: top as f32 / height,
+        width: (right - left) as f32 / width,
+        height: (bottom - top) as f32 / height,
+    };
+    Ok(Some((cut, at)))
 }
 
 /// Lays a picture out as a blue, a green and a red plane of `canvas` size, at the top left, the
@@ -96,12 +140,12 @@ impl PixelBox {
     }
 
     /// Cut to a picture of that size and made relative to it; `None` where nothing is left.
-    pub(crate) fn relative(&self, width: f32, height: f32) -> Option<schemas::BoundingBox> {
+    pub(crate) fn relative(&self, width: f32, height: f32) -> Option<BoundingBox> {
         let left = (self.left / width).clamp(0.0, 1.0);
         let top = (self.top / height).clamp(0.0, 1.0);
         let right = (self.right / width).clamp(0.0, 1.0);
         let bottom = (self.bottom / height).clamp(0.0, 1.0);
-        let region = schemas::BoundingBox { left, top, width: right - left, height: bottom - top };
+        let region = BoundingBox { left, top, width: right - left, height: bottom - top };
         // False for NaN too.
         (region.width > 0.0 && region.height > 0.0).then_some(region)
     }
@@ -121,6 +165,22 @@ mod tests {
         assert!(outside.relative(100.0, 50.0).is_none());
         let nowhere = PixelBox { left: f32::NAN, top: 0.0, right: f32::NAN, bottom: 10.0 };
         assert!(nowhere.relative(100.0, 50.0).is_none());
+    }
+
+    #[test]
+    fn a_part_of_a_picture_is_cut_at_its_border_and_enlarged() {
+        let picture = RgbImage { width: 4, height: 2, data: (0..24).collect() };
+        let part = |left, width, factor| {
+            let part = BoundingBox { left, top: 0.5, width, height: 0.5 };
+            part_of(&picture, part, factor).unwrap()
+        };
+        let (cut, at) = part(0.5, 9.0, 1.0).unwrap();
+        assert_eq!((cut.width, cut.height, cut.data), (2, 1, (18..24).collect()));
+        assert_eq!((at.left, at.top, at.width, at.height), (0.5, 0.5, 0.5, 0.5));
+        let (cut, at) = part(-3.0, 3.5, 3.0).unwrap();
+        assert_eq!((cut.width, cut.height, cut.data.len()), (6, 3, 54));
+        assert_eq!((at.left, at.width), (0.0, 0.5));
+        assert!(part(1.0, 0.5, 2.0).is_none() && part(f32::NAN, 0.5, 2.0).is_none());
     }
 
     #[test]

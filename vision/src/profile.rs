@@ -1,6 +1,6 @@
 //! How closely films are looked at.
 
-use crate::{FaceBox, FaceSample, VisionError};
+use crate::{FaceBox, FaceSample, VisionError, closely::Seen};
 use media::Squares;
 use schemas::TimeBase;
 use serde::{Deserialize, Serialize};
@@ -88,11 +88,11 @@ impl Profile {
     /// Which frames of a film are looked at.
     #[must_use]
     pub fn grid(self, time_base: TimeBase) -> Grid {
-        Grid { pause_ms: self.pause_ms(), time_base, last: None }
+        Grid::every(self.pause_ms(), time_base)
     }
 }
 
-/// Chooses the first frame of every [`FAST_MS`]. All who ask about a clip, in times from its first frame on,
+/// Chooses the first frame of every so many ms. All who ask about a clip, in times from its first frame on,
 /// choose the same frames: what the check before publishing looks at, the detector has looked at.
 #[derive(Debug)]
 pub struct Grid {
@@ -102,6 +102,11 @@ pub struct Grid {
 }
 
 impl Grid {
+    /// The first frame in so many ms; 0 for every frame.
+    pub(crate) fn every(pause_ms: i64, time_base: TimeBase) -> Self {
+        Self { pause_ms, time_base, last: None }
+    }
+
     /// Whether the next frame, so many ticks from the first, is looked at. Nothing is rounded: time bases that tell
     /// the same moments choose the same frames.
     pub fn is_looked_at(&mut self, ticks: i64) -> bool {
@@ -133,7 +138,7 @@ pub(crate) struct Moment<P> {
 #[derive(Debug)]
 pub(crate) struct Looking<P> {
     /// The last one that was due, and its faces.
-    last: Option<(Option<Squares>, Vec<FaceBox>)>,
+    last: Option<(Option<Squares>, Seen)>,
     /// Frames since then, and the memory that they take.
     waiting: Vec<Moment<P>>,
     waiting_bytes: usize,
@@ -141,7 +146,7 @@ pub(crate) struct Looking<P> {
 }
 
 /// Finds the faces of a picture.
-type Detect<'a, P> = dyn FnMut(&P) -> Result<Vec<FaceBox>, VisionError> + 'a;
+type Detect<'a, P> = dyn FnMut(&P) -> Result<Seen, VisionError> + 'a;
 
 impl<P> Looking<P> {
     pub(crate) fn new() -> Self {
@@ -161,9 +166,9 @@ impl<P> Looking<P> {
             return Ok(());
         }
         let Moment { at_ms, picture, squares, .. } = moment;
-        let faces = detect(&picture)?;
+        let now = detect(&picture)?;
         let is_calm = self.last.as_ref().is_some_and(|(before, seen)| {
-            are_same(seen, &faces) && !self.stands_out(before.as_ref(), squares.as_ref())
+            are_same(seen, &now) && !self.stands_out(before.as_ref(), squares.as_ref())
         });
         if is_calm {
             self.waiting.clear();
@@ -171,8 +176,8 @@ impl<P> Looking<P> {
         } else {
             self.finish(detect)?;
         }
-        self.samples.push(FaceSample { at_ms, faces: faces.clone() });
-        self.last = Some((squares, faces));
+        self.samples.push(FaceSample { at_ms, faces: now.faces.clone() });
+        self.last = Some((squares, now));
         Ok(())
     }
 
@@ -189,7 +194,7 @@ impl<P> Looking<P> {
     /// Looks at what waits: nothing is known of what comes after it.
     pub(crate) fn finish(&mut self, detect: &mut Detect<'_, P>) -> Result<(), VisionError> {
         for Moment { at_ms, picture, .. } in self.waiting.drain(..) {
-            self.samples.push(FaceSample { at_ms, faces: detect(&picture)? });
+            self.samples.push(FaceSample { at_ms, faces: detect(&picture)?.faces });
         }
         self.waiting_bytes = 0;
         Ok(())
@@ -197,7 +202,11 @@ impl<P> Looking<P> {
 }
 
 /// Whether two frames show the same faces, all of them surely, or none.
-fn are_same(before: &[FaceBox], now: &[FaceBox]) -> bool {
+fn are_same(before: &Seen, now: &Seen) -> bool {
+    if before.had_doubts || now.had_doubts {
+        return false;
+    }
+    let (before, now) = (&before.faces, &now.faces);
     let is_sure = |face: &FaceBox| face.confidence >= SURE;
     let mut gone: Vec<&FaceBox> = before.iter().collect();
     let mut was_there = |face: &FaceBox| {
@@ -219,6 +228,10 @@ mod tests {
         FaceBox { region, confidence, landmarks: [(0.0, 0.0); 5] }
     }
 
+    fn seen(faces: Vec<FaceBox>) -> Seen {
+        Seen { faces, had_doubts: false }
+    }
+
     /// The times that are looked at of a film of 25 frames a second, whose faces are `faces` of the time.
     fn looked_at(profile: Profile, faces: impl Fn(i64) -> Vec<FaceBox>) -> Vec<(i64, usize)> {
         looked_at_squares(profile, faces, |_| Some(vec![100; 3].into()))
@@ -231,7 +244,7 @@ mod tests {
     ) -> Vec<(i64, usize)> {
         let (mut looking, mut grid) = (Looking::new(), profile.grid(MS));
         // The picture tells the detector its time.
-        let mut detect = |picture: &i64| Ok(faces(*picture));
+        let mut detect = |picture: &i64| Ok(seen(faces(*picture)));
         for at_ms in (0..=1000).step_by(40) {
             let is_due = grid.is_looked_at(at_ms);
             let moment =
@@ -273,8 +286,12 @@ mod tests {
     #[test]
     fn a_face_that_goes_while_another_is_seen_twice_is_missed() {
         let [one, other] = [0.3, 0.7].map(|left| face(left, 90.0));
-        assert!(are_same(&[one.clone(), other.clone()], &[other.clone(), one.clone()]));
-        assert!(!are_same(&[one.clone(), other], &[one.clone(), one]));
+        let [both, turned] =
+            [[one.clone(), other.clone()], [other, one.clone()]].map(|faces| seen(faces.into()));
+        assert!(are_same(&both, &turned));
+        assert!(!are_same(&both, &seen(vec![one.clone(), one])));
+        // What was doubted is looked at on every frame, though a closer look has confirmed it.
+        assert!(!are_same(&both, &Seen { had_doubts: true, ..turned }));
     }
 
     #[test]
@@ -283,7 +300,7 @@ mod tests {
         for _ in 0..200 {
             let moment =
                 Moment { at_ms: 0, picture: (), bytes: 6 << 20, is_due: false, squares: None };
-            looking.see(moment, &mut |()| Ok(Vec::new())).unwrap();
+            looking.see(moment, &mut |()| Ok(seen(Vec::new()))).unwrap();
             assert!(looking.waiting.len() <= 10);
         }
     }

@@ -1,31 +1,18 @@
 //! Whole videos: every frame for faces, one frame a second for labels.
 
 use crate::{
-    FaceBox, FaceDetector, LabelBox, LabelDetector, Models, Profile, VisionError, faces,
-    in_parallel, labels,
-    profile::{Looking, Moment},
+    FaceBox, LabelBox, LabelDetector, Models, Profile, VisionError, careful, fast, labels,
 };
-use media::{Frame, Kept, Limits, MediaError, Part, Probe, RgbImage, Shrinker};
+use media::{Limits, MediaError, Part, Probe};
 use schemas::TimeBase;
 use serde::{Deserialize, Serialize};
 use std::{
-    ops::ControlFlow,
     path::Path,
-    sync::{
-        Mutex, PoisonError,
-        mpsc::{Receiver, sync_channel},
-    },
-    thread,
+    sync::{Mutex, PoisonError},
 };
 
 /// Time between two frames that are looked at for labels, ms.
 const LABEL_EVERY_MS: i64 = 1000;
-
-/// Frames that decoding may be ahead of the detector: bounds memory.
-const FRAMES_IN_FLIGHT: usize = 4;
-
-/// Larger pictures are scaled before they wait: 1080p takes 3 MiB.
-const MOST_KEPT_PIXELS: u64 = 1920 * 1088;
 
 /// What was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,122 +86,40 @@ pub fn faces_in_video(
         *frames += 1;
         progress(*frames);
     };
-    let seen = media::side_by_side(&parts, limits, |part, limits| match profile {
-        Profile::Careful => on_every_frame(file, &probe, part, models, threshold, limits, &step),
-        Profile::Fast => now_and_then(file, &probe, part, models, threshold, limits, &step),
-    })?;
-    Ok(VideoFaces { samples: seen.into_iter().flatten().collect(), video: info(probe) })
-}
-
-fn on_every_frame(
-    file: &Path,
-    probe: &Probe,
-    part: &Part,
-    models: &Models,
-    threshold: f32,
-    limits: &Limits,
-    step: &dyn Fn(),
-) -> Result<Vec<FaceSample>, VisionError> {
-    let open = || FaceDetector::new(models, 1);
-    let look = |detector: &mut FaceDetector, (at_ms, picture): (i64, RgbImage)| {
-        Ok(Some(FaceSample { at_ms, faces: detector.detect(&picture, threshold)? }))
+    let film = Film { file, probe: &probe, models, threshold, parts: &parts, limits, step: &step };
+    let samples = match profile {
+        Profile::Careful => careful::faces(&film)?,
+        Profile::Fast => fast::faces(&film)?,
     };
-    let (_, seen) = in_parallel(limits.threads, &open, &look, |give| {
-        media::decode_part(file, part, limits, &mut |frame| {
-            step();
-            let picture = shrunk(frame, faces::input_size)?;
-            give((since_start(probe, frame.pts()), picture)).map(ControlFlow::Continue)
-        })
-    })?;
-    Ok(seen)
+    Ok(VideoFaces { samples, video: info(probe) })
 }
 
-/// Looks at what may have changed since the frame before: of a part's first frames, at all of them.
-fn now_and_then(
-    file: &Path,
-    probe: &Probe,
-    part: &Part,
-    models: &Models,
-    threshold: f32,
-    limits: &Limits,
-    step: &dyn Fn(),
-) -> Result<Vec<FaceSample>, VisionError> {
-    let mut detector = FaceDetector::new(models, 1)?;
-    thread::scope(|scope| {
-        let (moments, queue) = sync_channel(FRAMES_IN_FLIGHT);
-        let eyes = scope.spawn(move || see_faces(&queue, &mut detector, threshold));
-        let time_base = TimeBase { num: probe.time_base.num, den: probe.time_base.den };
-        let mut grid = Profile::Fast.grid(time_base);
-        // The grid is that of the whole film.
-        if let Some(before) = part.before {
-            grid.is_looked_at(before - probe.start_pts);
-        }
-        let decoded = media::decode_part(file, part, limits, &mut |frame| {
-            let at_ms = since_start(probe, frame.pts());
-            let is_due = grid.is_looked_at(frame.pts() - probe.start_pts);
-            let squares = frame.squares();
-            let pixels = u64::from(frame.width()) * u64::from(frame.height());
-            let picture = if is_due || pixels > MOST_KEPT_PIXELS {
-                Picture::Shrunk(shrunk(frame, faces::input_size)?)
-            } else {
-                Picture::Kept(frame.keep())
-            };
-            step();
-            // A closed queue means that the detector failed; its error is the one to tell.
-            let bytes = picture.bytes();
-            let sent = moments.send(Some(Moment { at_ms, picture, bytes, is_due, squares }));
-            Ok(if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-        });
-        if decoded.is_ok() {
-            // Nobody waits for it where the detector failed.
-            drop(moments.send(None));
-        }
-        drop(moments);
-        let seen = eyes.join().unwrap_or_else(|_| {
-            Err(VisionError::inference(crate::DETECTOR, "its thread has panicked"))
-        });
-        decoded.map_err(VisionError::from).and(seen)
-    })
+/// A film in which faces are looked for.
+pub(crate) struct Film<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) probe: &'a Probe,
+    pub(crate) models: &'a Models,
+    pub(crate) threshold: f32,
+    pub(crate) parts: &'a [Part],
+    pub(crate) limits: &'a Limits,
+    /// Counts a frame.
+    pub(crate) step: &'a (dyn Fn() + Sync),
 }
 
-/// A frame on its way to the detector.
-enum Picture {
-    Shrunk(RgbImage),
-    /// In the size of the film, as it may be passed over.
-    Kept(Kept),
-}
-
-impl Picture {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Shrunk(picture) => picture.data.len(),
-            Self::Kept(kept) => kept.bytes(),
-        }
+impl Film<'_> {
+    /// Milliseconds from the first displayed frame, to the nearest.
+    pub(crate) fn at_ms(&self, pts: i64) -> i64 {
+        since_start(self.probe, pts)
     }
-}
 
-/// Looks at what comes until it is told that this was all; without that, nobody wants the rest.
-fn see_faces(
-    queue: &Receiver<Option<Moment<Picture>>>,
-    detector: &mut FaceDetector,
-    threshold: f32,
-) -> Result<Vec<FaceSample>, VisionError> {
-    let (mut looking, mut shrinker) = (Looking::new(), Shrinker::default());
-    let mut detect = |picture: &Picture| match picture {
-        Picture::Shrunk(picture) => detector.detect(picture, threshold),
-        Picture::Kept(kept) => {
-            let (width, height) = kept.size();
-            let (width, _) = faces::input_size(width.max(1), height.max(1));
-            detector.detect(&shrinker.rgb(kept, width)?, threshold)
-        }
-    };
-    for moment in queue {
-        match moment {
-            Some(moment) => looking.see(moment, &mut detect)?,
-            None => looking.finish(&mut detect)?,
-        }
+    /// Ticks from the first displayed frame.
+    pub(crate) fn ticks(&self, pts: i64) -> i64 {
+        pts - self.probe.start_pts
     }
-    Ok(looking.samples)
+
+    pub(crate) fn time_base(&self) -> TimeBase {
+        TimeBase { num: self.probe.time_base.num, den: self.probe.time_base.den }
+    }
 }
 
 /// Looks for things on the first frame of every second, and decodes no more than these need where the film
@@ -240,7 +145,8 @@ pub fn labels_in_video(
     let mut failure = None;
     let decoded = media::decode_some(file, limits, &mut choose, &mut |frame| {
         let at_ms = since_start(&probe, frame.pts());
-        match detector.detect(&shrunk(frame, labels::input_size)?) {
+        let (width, _) = labels::input_size(frame.width().max(1), frame.height().max(1));
+        match detector.detect(&frame.rgb(width)?) {
             Ok(labels) => samples.push(LabelSample { at_ms, labels }),
             Err(error) => {
                 failure = Some(error);
@@ -273,13 +179,4 @@ fn since_start(probe: &Probe, pts: i64) -> i64 {
     let ticks = i128::from(pts) - i128::from(probe.start_pts);
     let ms = (ticks * 1000 * num + den / 2).div_euclid(den);
     i64::try_from(ms).unwrap_or(i64::MAX)
-}
-
-/// The picture of a frame, no larger than a model looks at.
-fn shrunk(
-    frame: &mut Frame<'_>,
-    input_size: fn(u32, u32) -> (u32, u32),
-) -> Result<RgbImage, MediaError> {
-    let (width, _) = input_size(frame.width().max(1), frame.height().max(1));
-    frame.rgb(width)
 }

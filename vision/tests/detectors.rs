@@ -6,7 +6,13 @@ mod support;
 
 use image::{ImageBuffer, ImageReader, Rgb, imageops};
 use media::Limits;
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    process::Command,
+};
 use support::{footage, models};
+use tempfile::TempDir;
 use vision::{
     Embedding, FACE_THRESHOLD, FaceBox, FaceDetector, FaceEmbedder, LabelDetector, LabelSample,
     Profile, RgbImage, SAME_PERSON, VideoFaces, VisionError, distance, faces_in_video,
@@ -157,6 +163,98 @@ fn the_talk_has_a_face_then_none_then_two() {
         };
         assert_eq!(sample.faces.len(), expected, "at {} ms: {:?}", sample.at_ms, sample.faces);
     }
+}
+
+/// Some seconds of a ground before which a photo is for some of them, made by FFmpeg.
+fn composed(
+    (size, ground): (&str, &str),
+    (photo, face): (&str, &str),
+    (from, to, seconds): (u32, u32, u32),
+) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let film = folder.path().join("film.mp4");
+    let on = format!("overlay=300:50:enable='gte(t,{from})*lt(t,{to})'");
+    let graph = format!("[0:v]scale={size},setsar=1,{ground}[a];[1:v]{face}[b];[a][b]{on}");
+    let run = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-loop", "1", "-i"])
+        .arg(footage("rocket.jpg"))
+        .args(["-loop", "1", "-i"])
+        .arg(footage(photo))
+        .args(["-filter_complex", &format!("{graph}:format=gbrp,format=yuv420p")])
+        .args(["-t", &seconds.to_string(), "-r", "25", "-g", "5", "-c:v", "libx264", "-crf", "12"])
+        .arg(&film)
+        .status();
+    assert!(run.unwrap().success());
+    (folder, film)
+}
+
+/// How many frames of a film a face is seen on.
+fn frames_with_a_face(film: &Path, profile: Profile) -> usize {
+    let limits = Limits { threads: 2, ..Limits::default() };
+    let found =
+        faces_in_video(film, &models(), FACE_THRESHOLD, profile, &limits, &mut |_| {}).unwrap();
+    found.samples.iter().filter(|sample| !sample.faces.is_empty()).count()
+}
+
+#[test]
+fn a_face_that_the_detector_doubts_is_seen_by_a_closer_look() {
+    for width in [70, 72, 76] {
+        let face = format!("scale={width}:-2,format=gbrp");
+        let (_folder, film) =
+            composed(("1280:720", "format=gbrp"), ("obama.jpg", &face), (0, 1, 1));
+        let mut plain = FaceDetector::new(&models(), 1).unwrap();
+        let mut doubts = 0;
+        media::decode(&film, &Limits::default(), &mut |frame| {
+            let seen = plain.detect(&frame.rgb(640)?, FACE_THRESHOLD / 2.0).unwrap();
+            let is_doubt = |face: &FaceBox| face.confidence < 100.0 * FACE_THRESHOLD;
+            doubts += usize::from(!seen.is_empty() && seen.iter().all(is_doubt));
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+        assert!(doubts >= 20, "{width}: {doubts}");
+        assert!(frames_with_a_face(&film, Profile::Careful) >= doubts, "{width}");
+        assert!(frames_with_a_face(&film, Profile::Fast) >= doubts, "{width}");
+    }
+}
+
+#[test]
+fn a_face_in_the_dark_is_seen_on_every_frame_it_is_there() {
+    for photo in ["obama.jpg", "biden.jpg", "biden2.jpg"] {
+        let (_folder, film) = in_the_dark(photo, (0, 1, 1));
+        assert_eq!(frames_with_a_face(&film, Profile::Fast), 0, "{photo}: not dark enough");
+        assert_eq!(frames_with_a_face(&film, Profile::Careful), 25, "{photo}");
+    }
+}
+
+/// A dim photo before bright ground for some seconds.
+fn in_the_dark(photo: &str, seconds: (u32, u32, u32)) -> (TempDir, PathBuf) {
+    let dim = |by: &str| {
+        let levels = format!("48+val*{by}");
+        format!("format=gbrp,lutrgb=r={levels}:g={levels}:b={levels}")
+    };
+    let face = format!("scale=120:-2,{}", dim("0.05"));
+    composed(("640:360", &dim("0.8")), (photo, &face), seconds)
+}
+
+#[test]
+fn a_face_that_is_in_the_dark_for_a_while_is_seen_then_whoever_looks_at_which_part() {
+    let (_folder, film) = in_the_dark("obama.jpg", (3, 7, 14));
+    let look = |threads| {
+        let limits = Limits { threads, ..Limits::default() };
+        let profile = Profile::Careful;
+        faces_in_video(&film, &models(), FACE_THRESHOLD, profile, &limits, &mut |_| {}).unwrap()
+    };
+    let alone = look(1);
+    for (frame, sample) in alone.samples.iter().enumerate() {
+        let is_there = (75..175).contains(&frame);
+        assert_eq!(sample.faces.len(), usize::from(is_there), "{frame}: {sample:?}");
+        // The photo lies between 300 and 420 px of 640, and from 50 of 360 px on.
+        for FaceBox { region, .. } in &sample.faces {
+            assert!(region.left > 0.46 && region.right() < 0.66 && region.top > 0.13, "{region:?}");
+        }
+    }
+    assert_eq!(alone.samples.len(), 350);
+    assert_eq!(look(2), alone);
 }
 
 #[test]

@@ -8,23 +8,36 @@ use super::{
 /// Overlap (intersection over union) from which on a doubtful sighting is of the track's face.
 const LEAST_OVERLAP: f32 = 0.3;
 
-/// What doubtful sightings add to the chains at their ends, up to [`Rules::longest_gap`] beyond what is
-/// sure: chains of their own, each from the sure end on. They take nothing away: the mask of a sure end
+/// What doubtful sightings add to the chains, up to [`Rules::longest_gap`] beyond what is sure: chains of their own,
+/// each from a sure sighting on where the next frame has none. They take nothing away: the mask of what is sure
 /// stays as it is.
 pub(super) fn led(chains: &[Chain], mut doubtful: Vec<Sighting>, rules: Rules) -> Vec<Chain> {
     doubtful.sort_by(|a, b| a.pts.cmp(&b.pts).then_with(|| by_place(a, b)));
+    let between = |from: i64, to: i64| {
+        let start = doubtful.partition_point(|seen| seen.pts <= from);
+        let end = doubtful.partition_point(|seen| seen.pts < to);
+        doubtful[start..end.max(start)].iter()
+    };
+    let after = |end: Sighting, to: i64| followed(end, between(end.pts, to), rules);
+    let before = |end: Sighting, from: i64| {
+        let mut chain = followed(end, between(from, end.pts).rev(), rules);
+        chain.reverse();
+        chain
+    };
+    let furthest = rules.longest_gap.saturating_add(1);
     let mut added = Vec::new();
     for chain in chains {
         let (Some(&first), Some(&last)) = (chain.first(), chain.last()) else { continue };
-        let is_near =
-            |end: Sighting| move |seen: &&Sighting| (seen.pts - end.pts).abs() <= rules.longest_gap;
-        let later = doubtful.iter().filter(|seen| seen.pts > last.pts).filter(is_near(last));
-        let earlier = doubtful.iter().rev().filter(|seen| seen.pts < first.pts);
-        let after = followed(last, later, rules);
-        let mut before = followed(first, earlier.filter(is_near(first)), rules);
-        before.reverse();
-        added.extend([before, after].into_iter().filter(|chain| chain.len() > 1));
+        added.push(before(first, first.pts.saturating_sub(furthest)));
+        for pair in chain.windows(2) {
+            let [a, b] = *pair else { continue };
+            if (b.pts - a.pts) * 2 > rules.frame * 3 {
+                added.extend([after(a, b.pts), before(b, a.pts)]);
+            }
+        }
+        added.push(after(last, last.pts.saturating_add(furthest)));
     }
+    added.retain(|chain| chain.len() > 1);
     added
 }
 

@@ -151,6 +151,24 @@ fn a_doubt_takes_no_mask_away() {
 }
 
 #[test]
+fn a_doubt_that_is_confirmed_takes_no_mask_from_those_before_it() {
+    let sure = (25..50).map(|n| seen(n * 40, 0.3, 0.3, 0.1));
+    // The face goes away by its own width, and comes back.
+    let at = |n: i64| 0.3 + 0.1 * ((n - 49) as f32 / 11.0 * std::f32::consts::PI).sin();
+    let doubts = (50..60).map(|n| doubted(n * 40, at(n), 0.3, 0.1));
+    let confirmed = seen(60 * 40, at(60), 0.3, 0.1);
+    let mut sightings: Vec<_> = sure.chain(doubts).collect();
+    for is_confirmed in [false, true] {
+        sightings.extend(is_confirmed.then_some(confirmed));
+        let tracks = tracks(sightings.clone(), SHORT);
+        for n in 50..60 {
+            let face = seen(0, at(n), 0.3, 0.1).region;
+            assert!(covered(&tracks, n * 40, &face), "clear at {n}, {is_confirmed}");
+        }
+    }
+}
+
+#[test]
 fn a_doubt_prolongs_a_track_in_both_directions_and_makes_none() {
     let sure = (25..50).map(|n| seen(n * 40, 0.3, 0.3, 0.1));
     // The face turns away while it moves on, half a second before and after.
