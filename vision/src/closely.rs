@@ -267,7 +267,7 @@ mod tests {
         // New, though something else is seen.
         assert_eq!(joined(&[(0.1, 60.0)], &[(0.6, 80.0)]), [(0.6, 80.0), (0.1, 60.0)]);
         // Sure from 0.3 on, where faces from 0.15 on are asked for.
-        assert_eq!(joined(&[(0.1, 30.0)], &[(0.12, 90.0)]), [(0.1, 30.0)]);
+        assert_eq!(joined(&[(0.1, 31.0)], &[(0.12, 90.0)]), [(0.1, 31.0)]);
         assert_eq!(joined(&[(0.1, 29.0)], &[(0.12, 90.0)]), [(0.12, 90.0), (0.1, 29.0)]);
     }
 
