@@ -4,7 +4,6 @@ use crate::{
     DETECTOR, FaceBox, FaceSample, VisionError,
     closely::{CONFIRMED, Eyes, Seen, View, is_known, join},
     in_parallel,
-    profile::Grid,
     video::Film,
 };
 use media::{Limits, Part};
@@ -46,11 +45,7 @@ fn on_every_frame(
         Ok(Some(Sight { pts, faces, dark }))
     };
     let open = || Eyes::new(film.models, film.threshold);
-    let mut grid = Grid::every(DARK_MS, film.time_base());
-    // The grid is that of the whole film.
-    if let Some(before) = part.before {
-        grid.is_looked_at(film.ticks(before));
-    }
+    let mut grid = film.grid(DARK_MS, part);
     let (_, seen) = in_parallel(limits.threads, &open, &look, |give| {
         media::decode_part(film.file, part, limits, &mut |frame| {
             (film.step)();

@@ -5,6 +5,7 @@ use crate::{
     even::evened,
     faces,
     picture::{part_of, scaled},
+    video::shrunk,
 };
 use media::{Frame, Kept, MediaError, RgbImage, Shrinker};
 use schemas::BoundingBox;
@@ -49,7 +50,7 @@ pub(crate) enum View {
 impl View {
     /// What is looked at for certain, scaled where film is decoded.
     pub(crate) fn of(frame: &mut Frame<'_>) -> Result<Self, MediaError> {
-        let small = shrunk(frame)?;
+        let small = shrunk(frame, faces::input_size)?;
         let is_larger = frame.width() > small.width;
         let whole = (is_larger && !is_large(frame)).then(|| frame.keep());
         let whole = whole.filter(|kept| kept.bytes() <= MOST_KEPT_BYTES);
@@ -58,7 +59,7 @@ impl View {
 
     /// What is not looked at closely.
     pub(crate) fn scaled(frame: &mut Frame<'_>) -> Result<Self, MediaError> {
-        Ok(Self::Scaled { small: shrunk(frame)?, whole: None })
+        Ok(Self::Scaled { small: shrunk(frame, faces::input_size)?, whole: None })
     }
 
     /// What may be passed over is not scaled before that is known, unless it is large.
@@ -108,13 +109,8 @@ fn is_large(frame: &Frame<'_>) -> bool {
     u64::from(frame.width()) * u64::from(frame.height()) > MOST_KEPT_PIXELS
 }
 
-fn shrunk(frame: &mut Frame<'_>) -> Result<RgbImage, MediaError> {
-    let (width, _) = faces::input_size(frame.width().max(1), frame.height().max(1));
-    frame.rgb(width)
-}
-
 /// What was seen of a frame.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Seen {
     /// Surest first.
     pub(crate) faces: Vec<FaceBox>,

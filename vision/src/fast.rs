@@ -1,7 +1,7 @@
 //! Looking at what may have changed.
 
 use crate::{
-    FaceSample, Profile, VisionError,
+    FAST_MS, FaceSample, VisionError,
     closely::{Eyes, View},
     profile::{Looking, Moment},
     video::Film,
@@ -16,7 +16,7 @@ use std::{
 /// Frames that decoding may be ahead of the detector: bounds memory.
 const FRAMES_IN_FLIGHT: usize = 4;
 
-/// Looks at those frames of a film that [`Profile::Fast`] does not pass over: of a part's first, at all of them.
+/// Looks at those frames of a film that [`Profile::Fast`](crate::Profile::Fast) does not pass over: of a part's first, at all of them.
 pub(crate) fn faces(film: &Film<'_>) -> Result<Vec<FaceSample>, VisionError> {
     let seen = media::side_by_side(film.parts, film.limits, |part, limits| {
         now_and_then(film, part, limits)
@@ -32,11 +32,7 @@ fn now_and_then(
     thread::scope(|scope| {
         let (moments, queue) = sync_channel(FRAMES_IN_FLIGHT);
         let looking = scope.spawn(move || see_faces(&queue, film));
-        let mut grid = Profile::Fast.grid(film.time_base());
-        // The grid is that of the whole film.
-        if let Some(before) = part.before {
-            grid.is_looked_at(film.ticks(before));
-        }
+        let mut grid = film.grid(FAST_MS, part);
         let decoded = media::decode_part(film.file, part, limits, &mut |frame| {
             let at_ms = film.at_ms(frame.pts());
             let is_due = grid.is_looked_at(film.ticks(frame.pts()));

@@ -1,9 +1,9 @@
 //! Whole videos: every frame for faces, one frame a second for labels.
 
 use crate::{
-    FaceBox, LabelBox, LabelDetector, Models, Profile, VisionError, careful, fast, labels,
+    FaceBox, Grid, LabelBox, LabelDetector, Models, Profile, VisionError, careful, fast, labels,
 };
-use media::{Limits, MediaError, Part, Probe};
+use media::{Frame, Limits, MediaError, Part, Probe, Rational, RgbImage};
 use schemas::TimeBase;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -117,8 +117,14 @@ impl Film<'_> {
         pts - self.probe.start_pts
     }
 
-    pub(crate) fn time_base(&self) -> TimeBase {
-        TimeBase { num: self.probe.time_base.num, den: self.probe.time_base.den }
+    /// Which frames of a part are looked at, one in so many ms: the grid is that of the whole film.
+    pub(crate) fn grid(&self, pause_ms: i64, part: &Part) -> Grid {
+        let Rational { num, den } = self.probe.time_base;
+        let mut grid = Grid::every(pause_ms, TimeBase { num, den });
+        if let Some(before) = part.before {
+            grid.is_looked_at(self.ticks(before));
+        }
+        grid
     }
 }
 
@@ -145,8 +151,7 @@ pub fn labels_in_video(
     let mut failure = None;
     let decoded = media::decode_some(file, limits, &mut choose, &mut |frame| {
         let at_ms = since_start(&probe, frame.pts());
-        let (width, _) = labels::input_size(frame.width().max(1), frame.height().max(1));
-        match detector.detect(&frame.rgb(width)?) {
+        match detector.detect(&shrunk(frame, labels::input_size)?) {
             Ok(labels) => samples.push(LabelSample { at_ms, labels }),
             Err(error) => {
                 failure = Some(error);
@@ -179,4 +184,13 @@ fn since_start(probe: &Probe, pts: i64) -> i64 {
     let ticks = i128::from(pts) - i128::from(probe.start_pts);
     let ms = (ticks * 1000 * num + den / 2).div_euclid(den);
     i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+/// The picture of a frame, no larger than a model looks at.
+pub(crate) fn shrunk(
+    frame: &mut Frame<'_>,
+    input_size: fn(u32, u32) -> (u32, u32),
+) -> Result<RgbImage, MediaError> {
+    let (width, _) = input_size(frame.width().max(1), frame.height().max(1));
+    frame.rgb(width)
 }
