@@ -152,8 +152,8 @@ impl Processor for Detect {
 fn link(event: &ClipsReady, time_base: TimeBase, seen: &SeenFaces) -> (usize, Vec<Track>) {
     let sightings = sightings(event, time_base, &seen.faces);
     let rules = Rules::of(time_base, event.frame_ticks, event.extend_ms, event.face_threshold);
-    let is_told = seen.looked_every_ms.is_some_and(|ms| ms <= tracks::EVERY_FRAME_MS);
-    let rules = Rules { is_told, ..rules };
+    let is_every_frame = seen.looked_every_ms.is_some_and(|ms| ms <= tracks::EVERY_FRAME_MS);
+    let rules = Rules { is_every_frame, ..rules };
     let sure = sightings.iter().filter(|sighting| sighting.confidence >= rules.sure).count();
     (sure, tracks::track(sightings, rules))
 }
@@ -307,7 +307,7 @@ mod tests {
             assert_eq!(tracks.looked_every_ms, looked_every_ms);
             ends.push(tracks.tracks[0].points.last().unwrap().pts - 23 * 12_800);
         }
-        assert_eq!(ends, [12_800, 12_800, 2_560, 2_560]);
+        assert_eq!(ends, [12_800, 12_800, 1_024, 1_024]);
         let mut replayed = third();
         replayed.event.faces_of = Some("older".to_owned());
         let known = Tracks { looked_every_ms: Some(150), ..tracks(third(), vec![seen(5000, 0.3)]) };

@@ -14,7 +14,10 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::{
+    runtime::Handle,
+    task::{JoinHandle, spawn_blocking},
+};
 
 /// The longest wait of a poll: what arrives ends it sooner.
 const POLL: Duration = Duration::from_secs(5);
@@ -22,8 +25,8 @@ const POLL: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(1);
 /// The longest wait for a consumer to leave its group: a broker that lives takes milliseconds.
 const LEAVE: Duration = Duration::from_secs(2);
-/// A producer with nothing to write for so long is given back: each costs threads that wake every
-/// second for nothing. No shorter than what `statistics` waits for.
+/// A producer with nothing to write for so long, and nothing under way that it will have to, is given back: each costs
+/// threads that wake every second for nothing. No shorter than what `statistics` waits for.
 const REST: Duration = Duration::from_secs(10);
 
 /// A consumer group and a transactional producer that always live and die together.
@@ -36,6 +39,8 @@ pub struct KafkaLog {
     /// The epoch the caller knows of.
     epoch: u64,
     held: BTreeSet<Lane>,
+    /// Records that were given out and not settled yet.
+    under_way: usize,
 }
 
 #[derive(Debug)]
@@ -50,6 +55,8 @@ struct Session {
     inbox: Arc<Inbox>,
     /// None while there is nothing to write.
     writer: Option<Arc<Writer>>,
+    /// The next writer, where somebody will need one: it takes up to half a second.
+    opening: Option<JoinHandle<Result<Arc<Writer>, Trouble>>>,
     /// When the writer was opened or last written with.
     written: Instant,
 }
@@ -62,15 +69,27 @@ impl Session {
         let writer = Some(Arc::new(Writer::open(kafka, spec.name)?));
         let inbox = Arc::new(Inbox::new(epochs));
         let reader = Reader::start(kafka, spec.name, &spec.reads, inbox.clone())?;
-        Ok(Self { reader, inbox, writer, written: Instant::now() })
+        Ok(Self { reader, inbox, writer, opening: None, written: Instant::now() })
     }
 
-    fn rest(&mut self) {
-        if self.written.elapsed() > REST
+    async fn rest(&mut self, under_way: usize) {
+        if let Some(opened) = self.opening.take_if(|opening| opening.is_finished())
+            && let Ok(Ok(writer)) = opened.await
+        {
+            // Whoever commits opens another one where this has failed, and hears why.
+            (self.writer, self.written) = (Some(writer), Instant::now());
+        }
+        let since = self.written.elapsed();
+        if let Some(writer) = &self.writer
+            && since > POLL
+        {
+            // It tells of itself for as long as it is there; when it rests, of all it wrote.
+            writer.hear();
+        }
+        if under_way == 0
+            && since > REST
             && let Some(writer) = self.writer.take()
         {
-            // It rests for as long as its statistics take: the last of them tell of all it wrote.
-            writer.hear();
             farewell(writer);
         }
     }
@@ -78,6 +97,8 @@ impl Session {
     /// Blocks, within bounds.
     fn close(self) {
         self.reader.close(LEAVE);
+        // A writer that is opened later than the next session's would shut that out.
+        farewell(self.opening.map(|opening| Handle::current().block_on(opening)));
         farewell(self.writer);
     }
 }
@@ -88,7 +109,15 @@ impl KafkaLog {
         let (k, s, e) = (kafka.clone(), spec.clone(), epochs.clone());
         let opening = spawn_blocking(move || Session::open(&k, &s, e));
         let session = State::Open(opening.await.map_err(lost)??);
-        Ok(Self { kafka, spec, epochs, session, epoch: 0, held: BTreeSet::new() })
+        Ok(Self { kafka, spec, epochs, session, epoch: 0, held: BTreeSet::new(), under_way: 0 })
+    }
+
+    /// Records are given out: whatever is done with them, it will be written.
+    fn begin(&mut self, records: usize) {
+        self.under_way += records;
+        if let State::Open(Session { writer: None, opening, .. }) = &mut self.session {
+            opening.get_or_insert_with(|| open_writer(&self.kafka, self.spec.name));
+        }
     }
 
     /// Drops consumer and producer and starts both anew, in the background.
@@ -128,8 +157,9 @@ impl KafkaLog {
 
 impl Log for KafkaLog {
     async fn poll(&mut self, want: usize) -> Result<Polled, Trouble> {
+        let under_way = self.under_way;
         let Some(session) = self.session().await? else { return Ok(Polled::Idle) };
-        session.rest();
+        session.rest(under_way).await;
         let inbox = session.inbox.clone();
         let mut taken = inbox.take(self.epoch, want, &self.held);
         if let Taken::Nothing = taken {
@@ -138,8 +168,12 @@ impl Log for KafkaLog {
         }
         match taken {
             Taken::Nothing => Ok(Polled::Idle),
-            Taken::Records(records) => Ok(Polled::Records { epoch: self.epoch, records }),
+            Taken::Records(records) => {
+                self.begin(records.len());
+                Ok(Polled::Records { epoch: self.epoch, records })
+            }
             Taken::Epoch(epoch) => {
+                self.under_way = 0;
                 self.epoch = epoch;
                 self.held.clear();
                 Ok(Polled::Rebalanced { epoch })
@@ -158,7 +192,7 @@ impl Log for KafkaLog {
     }
 
     async fn commit(&mut self, epoch: u64, settled: Vec<Settled>) -> Result<Committed, Trouble> {
-        let State::Open(Session { inbox, writer, written, .. }) = &mut self.session else {
+        let State::Open(Session { inbox, writer, opening, written, .. }) = &mut self.session else {
             return Ok(Committed::Rewound);
         };
         let Some(member) = inbox.member(epoch) else {
@@ -169,9 +203,17 @@ impl Log for KafkaLog {
             return Ok(Committed::Rewound);
         };
         let offsets = offsets(&settled)?;
-        let (kafka, name, at_hand) = (self.kafka.clone(), self.spec.name, writer.clone());
+        self.under_way = self.under_way.saturating_sub(settled.len());
+        let at_hand = match writer.clone() {
+            Some(writer) => Ok(writer),
+            None => {
+                let opening = opening.take();
+                let opening = opening.unwrap_or_else(|| open_writer(&self.kafka, self.spec.name));
+                opening.await.map_err(lost)?
+            }
+        };
         let transaction = spawn_blocking(move || {
-            let writer = at_hand.map_or_else(|| Writer::open(&kafka, name).map(Arc::new), Ok)?;
+            let writer = at_hand?;
             let outputs: Vec<_> = settled.into_iter().flat_map(|s| s.outputs).collect();
             writer.transact(&outputs, &offsets, &member)?;
             Ok(writer)
@@ -216,6 +258,11 @@ impl Log for KafkaLog {
             tracing::warn!("kafka does not answer, leaving without saying goodbye");
         }
     }
+}
+
+fn open_writer(kafka: &Kafka, name: &'static str) -> JoinHandle<Result<Arc<Writer>, Trouble>> {
+    let kafka = kafka.clone();
+    spawn_blocking(move || Writer::open(&kafka, name).map(Arc::new))
 }
 
 /// For each partition the offset after its last record that is done.

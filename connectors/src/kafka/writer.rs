@@ -29,6 +29,8 @@ use std::{
 const STEP: Duration = Duration::from_secs(10);
 /// By then a producer knows that it is not let in.
 const SOON: Duration = Duration::from_secs(2);
+/// A broker that is there has answered by then.
+const KNOCK: Duration = Duration::from_millis(200);
 /// Between two looks whether the broker has acknowledged. rdkafka's own flush waits in steps of
 /// 100 ms.
 const LOOK: Duration = Duration::from_micros(100);
@@ -210,6 +212,10 @@ fn producer(
     let context =
         Deliveries { failure: Mutex::default(), told: teller.begin(), door: door.clone() };
     let producer = door::producer(client, door, context)?;
+    // librdkafka gives its first connection up once it knows the brokers by their names, and asks for the transaction's
+    // coordinator half a second later where it has no other by then.
+    let knock = || producer.client().fetch_metadata(None, KNOCK);
+    drop(knock().and_then(|_| knock()));
     let mut begun = producer.init_transactions(SOON);
     if begun.as_ref().is_err_and(is_retriable) {
         door::hear_producer(&producer);

@@ -29,20 +29,18 @@ impl Studio {
         let bytes = manifest.source.bytes;
         let job = Arc::new(self.scratch.job(bytes * SCRATCH_PER_SOURCE + SCRATCH_FLOOR)?);
         let (source, staged) = (job.path("source"), job.path("staged.mp4"));
-        self.source(manifest, &source).await?;
-
         let mut parts = Vec::new();
         if manifest.render != RenderMode::Copy {
             parts.extend(manifest.clips.iter().map(|clip| {
                 let key = keys::masked(&manifest.video_id, &manifest.run_id, clip.index);
                 (ObjectRef::new(&effect.bucket, key), job.path(&format!("{}.mp4", clip.index)))
             }));
-            stream::iter(parts.clone())
-                .map(|(at, file)| async move { self.store.download(&at, &file).await })
-                .buffer_unordered(DOWNLOADS_AT_ONCE)
-                .try_for_each(|_| async { Ok(()) })
-                .await?;
         }
+        let masked = stream::iter(parts.clone())
+            .map(|(at, file)| async move { self.store.download(&at, &file).await })
+            .buffer_unordered(DOWNLOADS_AT_ONCE)
+            .try_for_each(|_| async { Ok(()) });
+        tokio::try_join!(self.source(manifest, &source), masked)?;
         let work = StitchFilm {
             source,
             copy: manifest.render == RenderMode::Copy,

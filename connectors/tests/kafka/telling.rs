@@ -1,12 +1,12 @@
 //! What the clients of a processor tell of themselves while it works and after.
 
 use crate::{
-    numbers::{copy_all, spec},
+    numbers::{copies, copy_all, records, spec},
     world::World,
 };
 use connectors::kafka::{Kafka, KafkaConfig, KafkaLog, Watch};
 use engine::{LogOpener, Metrics};
-use ports::Log;
+use ports::{Committed, Log};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -94,4 +94,51 @@ async fn a_processor_tells_what_its_clients_took_in_and_sent_before_they_rest() 
     assert!(figure(&metrics, line) > 1000.0, "{}", metrics.gather());
     drop(watch);
     log.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_is_there_again_while_its_record_is_worked_on_and_rests_no_sooner() {
+    let Some(world) = World::new().await else { return };
+    let metrics = Metrics::new().unwrap();
+    let config = KafkaConfig {
+        bootstrap: world.bootstrap(),
+        extra: BTreeMap::from([("statistics.interval.ms".to_owned(), "1000".to_owned())]),
+        instance: "a".to_owned(),
+        ..KafkaConfig::default()
+    };
+    let mut log = Kafka::counting(config.clone(), &metrics).open(&spec()).await.unwrap();
+    let is_up = || {
+        let line = r#"reelmill_kafka_brokers_up{client="producer",processor="copy"} "#;
+        figure(&metrics, line) > 0.0
+    };
+    world.ask(0..1).await;
+    copy_all(&mut log, 1).await;
+    let started = Instant::now();
+    while is_up() || started.elapsed() < Duration::from_secs(2) {
+        assert!(started.elapsed() < Duration::from_secs(60), "it does not rest");
+        log.poll(0).await.unwrap();
+    }
+    world.ask(1..2).await;
+    let (epoch, taken) = records(&mut log, 1).await;
+    // Longer than a producer with nothing to do stays.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(16) {
+        log.poll(0).await.unwrap();
+    }
+    assert!(is_up(), "not opened, or given back while a record is worked on");
+    assert_eq!(log.commit(epoch, copies(&taken)).await.unwrap(), Committed::Yes);
+
+    // One that is opened for a log that ends at once does not shut out the next log's.
+    let started = Instant::now();
+    while is_up() {
+        assert!(started.elapsed() < Duration::from_secs(60), "it does not rest");
+        log.poll(0).await.unwrap();
+    }
+    world.ask(2..4).await;
+    let _in_hand = records(&mut log, 2).await;
+    log.close().await;
+    let mut next = Kafka::counting(config, &metrics).open(&spec()).await.unwrap();
+    copy_all(&mut next, 2).await;
+    next.close().await;
+    assert_eq!(world.answered().await, (0..4).collect::<Vec<_>>());
 }

@@ -1,7 +1,8 @@
 //! Points between and beyond the sightings of a face.
 
 use super::{
-    EXTENSION_FRAMES, EXTENSION_FRAMES_WHERE_MISSED, Rules, Sighting,
+    BORDER, EXTENSION_FRAMES, EXTENSION_FRAMES_WHERE_GONE, EXTENSION_FRAMES_WHERE_MISSED, Rules,
+    Sighting,
     link::{moved, velocity},
 };
 use schemas::{BoundingBox, TrackPoint};
@@ -11,6 +12,10 @@ const GROWTH_SOON: f32 = 0.1;
 const GROWTH_LATE: f32 = 0.25;
 /// A face that is out of sight is expected to go at most this many of its sizes further.
 const FURTHEST: f32 = 1.0;
+/// A face that the detector is this sure of, 0 to 100, it does not lose from one frame to the next
+const PLAIN: f32 = 70.0;
+/// if it is this wide, as a share of the picture: 24 of 640 px.
+const PLAIN_WIDTH: f32 = 24.0 / 640.0;
 
 /// The points of a track: its sightings, what lies between them, and its two extensions.
 ///
@@ -44,17 +49,26 @@ pub(super) fn fill(chain: &[Sighting], rules: Rules) -> Vec<TrackPoint> {
 /// How far a track goes on beyond a chain's end. Where the detector has missed frames just there, or has
 /// seen the face only once, it may miss more.
 fn reach(chain: &[Sighting], rules: Rules) -> i64 {
-    let [.., before, last] = chain else {
-        let frames = EXTENSION_FRAMES_WHERE_MISSED * rules.frame;
-        return rules.extend.min(rules.extend_one_frame.max(frames));
+    let Some(last) = chain.last().filter(|_| rules.is_every_frame) else { return rules.extend };
+    let step = chain.iter().rev().nth(1).map(|before| (last.pts - before.pts).abs());
+    let missed = step.filter(|step| 2 * step > 3 * rules.frame);
+    let (time, frames) = match (missed, step) {
+        (Some(step), _) => (rules.extend_every_frame, EXTENSION_FRAMES_WHERE_MISSED * step),
+        _ if is_plain(last) => (rules.extend_gone, EXTENSION_FRAMES_WHERE_GONE * rules.frame),
+        (None, Some(step)) => (rules.extend_every_frame, EXTENSION_FRAMES * step.max(rules.frame)),
+        (None, None) => (rules.extend_one_frame, EXTENSION_FRAMES_WHERE_MISSED * rules.frame),
     };
-    let step = (last.pts - before.pts).abs();
-    let frames = if 2 * step > 3 * rules.frame {
-        EXTENSION_FRAMES_WHERE_MISSED * step
-    } else {
-        EXTENSION_FRAMES * step.max(rules.frame)
-    };
-    rules.extend.min(rules.extend_every_frame.max(frames))
+    rules.extend.min(time.max(frames))
+}
+
+/// Whether a face is such that the detector does not lose it from one frame to the next: where it has no inkling of
+/// it, not even a doubt that leads on from here, the face has gone. Small ones it may lose, and those that the
+/// border of the picture cuts leave bit by bit.
+fn is_plain(face: &Sighting) -> bool {
+    let BoundingBox { left, top, width, .. } = face.region;
+    let edges = [left, top, face.region.right(), face.region.bottom()];
+    let is_inside = edges.iter().all(|edge| (BORDER..1.0 - BORDER).contains(edge));
+    face.confidence >= PLAIN && width >= PLAIN_WIDTH && is_inside
 }
 
 /// The extension of a track by `reach`, which is negative backwards in time: first as if the face went

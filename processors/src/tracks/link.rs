@@ -12,7 +12,8 @@ const MOST_GROWTH: f32 = 1.8;
 const LEAST_OVERLAP: f32 = 0.15;
 /// Without enough overlap: how far a face may be from where it was or is led, in box sizes per
 /// [`Rules::longest_gap`]. From frame to frame that is next to nothing: a new face beside one that
-/// is lost must not end the lost one's mask.
+/// is lost must not end the lost one's mask. Where every frame was looked at, a face does not go unseen and elsewhere
+/// for longer than [`Rules::follow`]: what comes then is another one.
 const MOST_SPEED: f32 = 3.0;
 
 /// Links frame by frame, the likeliest pairs first.
@@ -85,6 +86,9 @@ fn likeness(chain: &Chain, seen: &Sighting, rules: Rules) -> Option<f32> {
     let overlap = led.iou(is).max(was.iou(is));
     if overlap >= LEAST_OVERLAP {
         return Some(overlap);
+    }
+    if rules.is_every_frame && seen.pts - last.pts > rules.follow {
+        return None;
     }
     let distance = distance(&led, is).min(distance(was, is));
     let reach = MOST_SPEED * (seen.pts - last.pts) as f32 / rules.longest_gap.max(1) as f32;

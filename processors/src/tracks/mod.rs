@@ -33,9 +33,15 @@ const EXTENSION_FRAMES: i64 = 3;
 pub const EXTENSION_OF_ONE_FRAME_MS: i64 = 200;
 /// So many frames there, and of the last step where frames were missed.
 const EXTENSION_FRAMES_WHERE_MISSED: i64 = 5;
+/// The same of a face that the detector was sure of and had no inkling of on the next frame: it has gone.
+pub const EXTENSION_OF_GONE_MS: i64 = 80;
+/// So many frames there.
+const EXTENSION_FRAMES_WHERE_GONE: i64 = 2;
 /// Who looks at every frame sees some of them this near to each other. Rekognition looks twice a
 /// second.
 pub const EVERY_FRAME_MS: i64 = 250;
+/// A box this near to the border of the picture, as a share of it, is cut by it.
+const BORDER: f32 = 0.005;
 /// A sighting is doubtful from this share of the confidence on that makes a sure one.
 pub const DOUBTFUL: f32 = 0.5;
 
@@ -62,10 +68,12 @@ pub struct Rules {
     pub extend_every_frame: i64,
     /// The same of a face that was seen once; see [`EXTENSION_OF_ONE_FRAME_MS`].
     pub extend_one_frame: i64,
+    /// The same of a face that has gone at once; see [`EXTENSION_OF_GONE_MS`].
+    pub extend_gone: i64,
     /// See [`EVERY_FRAME_MS`].
     pub every_frame: i64,
-    /// The detector said that it looks at every frame where faces come and go.
-    pub is_told: bool,
+    /// The detector looks at every frame where faces come and go: it said so, or what it saw tells.
+    pub is_every_frame: bool,
     /// Confidence from which a sighting is sure, 0 to 100.
     pub sure: f32,
     /// See [`FOLLOW_MS`].
@@ -83,8 +91,9 @@ impl Rules {
             extend: time_base.to_ticks(extend_ms.clamp(0, LONGEST_EXTENSION_MS)),
             extend_every_frame: time_base.to_ticks(EXTENSION_OF_EVERY_FRAME_MS),
             extend_one_frame: time_base.to_ticks(EXTENSION_OF_ONE_FRAME_MS),
+            extend_gone: time_base.to_ticks(EXTENSION_OF_GONE_MS),
             every_frame: time_base.to_ticks(EVERY_FRAME_MS),
-            is_told: false,
+            is_every_frame: false,
             sure: threshold * 100.0,
             follow: time_base.to_ticks(FOLLOW_MS),
         }
@@ -104,15 +113,9 @@ fn is_every_frame(mut times: Vec<i64>, every_frame: i64, frame: i64) -> bool {
 #[must_use]
 pub fn track(sightings: Vec<Sighting>, rules: Rules) -> Vec<Track> {
     let times = sightings.iter().map(|sighting| sighting.pts).collect();
-    let is_every_frame = rules.is_told || is_every_frame(times, rules.every_frame, rules.frame);
-    let reach = |of_every_frame: i64| {
-        if is_every_frame { of_every_frame.min(rules.extend) } else { rules.extend }
-    };
-    let rules = Rules {
-        extend_every_frame: reach(rules.extend_every_frame),
-        extend_one_frame: reach(rules.extend_one_frame),
-        ..rules
-    };
+    let is_every_frame =
+        rules.is_every_frame || is_every_frame(times, rules.every_frame, rules.frame);
+    let rules = Rules { is_every_frame, ..rules };
     let (sure, doubtful): (Vec<_>, Vec<_>) =
         sightings.into_iter().partition(|sighting| sighting.confidence >= rules.sure);
     let mut chains = link::link(sure, rules);

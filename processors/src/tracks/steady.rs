@@ -1,6 +1,6 @@
 //! Boxes of faces that are half hidden: the detector then finds what is left of them.
 
-use super::{Rules, Sighting};
+use super::{BORDER, Rules, Sighting};
 use schemas::BoundingBox;
 
 /// A side this much shorter than the face's own is that of a face half hidden.
@@ -9,8 +9,6 @@ const SHRUNK: f32 = 0.85;
 const SPARE: f32 = 0.1;
 /// The face's own side: of four sightings around, one is larger.
 const USUAL: f32 = 0.75;
-/// A box this near to the border of the picture is cut by it.
-const BORDER: f32 = 0.005;
 
 /// A chain whose boxes hold its face as it is around that time (twice [`Rules::follow`] before and after),
 /// whichever side of it is hidden.

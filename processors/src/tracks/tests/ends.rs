@@ -1,0 +1,157 @@
+//! How long a face is masked before it is first seen, and after it was last seen.
+
+use super::{Dice, SHORT, covered, seen, times, tracks};
+use crate::tracks::{EVERY_FRAME_MS, Rules, Sighting};
+
+fn doubted(pts: i64, left: f32, top: f32, size: f32) -> Sighting {
+    Sighting { confidence: 20.0, ..seen(pts, left, top, size) }
+}
+
+#[test]
+fn a_track_ends_sooner_where_every_frame_was_looked_at() {
+    let reach = |faces: Vec<Sighting>| {
+        let tracks = tracks(faces, SHORT);
+        let points = times(&tracks.tracks[0]);
+        (points.first().copied().unwrap(), points.last().copied().unwrap())
+    };
+    assert_eq!(reach((0..25).map(|n| seen(2000 + n * 40, 0.3, 0.3, 0.1)).collect()), (1880, 3080));
+    // One alone, or one every half second, does not tell what was between.
+    assert_eq!(reach(vec![seen(2000, 0.3, 0.3, 0.1)]), (1000, 3000));
+    assert_eq!(reach((0..3).map(|n| seen(2000 + n * 500, 0.3, 0.3, 0.1)).collect()), (1000, 4000));
+    // Seen once, or with frames missed at its end, it may have been missed there, too.
+    let elsewhere = doubted(2040, 0.7, 0.7, 0.1);
+    assert_eq!(reach(vec![seen(2000, 0.3, 0.3, 0.1), elsewhere]), (1800, 2200));
+    let missed = [2000, 2040, 2160].map(|pts| seen(pts, 0.3, 0.3, 0.1));
+    assert_eq!(reach(missed.to_vec()), (1880, 2760));
+}
+
+#[test]
+fn a_face_that_was_plain_to_see_and_is_not_even_doubted_has_gone() {
+    let reach = |face: &dyn Fn(i64) -> Sighting, rules: Rules| {
+        let of = |faces: Vec<Sighting>| {
+            let tracks = tracks(faces, rules);
+            (2000 - times(&tracks.tracks[0])[0], tracks.tracks[0].points.last().unwrap().pts)
+        };
+        let (before, end) = of((50..75).map(|n| face(n * 40)).collect());
+        let (once, _) = of(vec![face(2000)]);
+        assert_eq!(before, end - 74 * 40, "both ends");
+        (before, once)
+    };
+    let rules = Rules { is_every_frame: true, ..SHORT };
+    let plain = |pts, left, size| Sighting { confidence: 70.0, ..seen(pts, left, 0.3, size) };
+    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), rules), (80, 80));
+    // At 2 frames a second.
+    let slow = Rules { frame: 500, ..rules };
+    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), slow).1, 1000);
+    // Less sure, small, at the border, or nobody says that the other frames were looked at.
+    assert_eq!(reach(&|pts| seen(pts, 0.3, 0.3, 0.1), rules), (120, 200));
+    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.037), rules), (120, 200));
+    assert_eq!(reach(&|pts| plain(pts, 0.003, 0.1), rules), (120, 200));
+    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), SHORT), (80, 1000));
+    // Where it is doubted, it has not.
+    let doubts = (75..80).map(|n| doubted(n * 40, 0.3, 0.3, 0.1));
+    let faces = (50..75).map(|n| plain(n * 40, 0.3, 0.1)).chain(doubts);
+    let found = tracks(faces.collect(), rules);
+    assert_eq!(found.tracks.iter().flat_map(times).max(), Some(79 * 40 + 120));
+}
+
+#[test]
+fn a_film_of_few_frames_is_masked_for_as_many_of_them() {
+    for frame in [100, 200, 333, 500] {
+        let rules = Rules { frame, ..SHORT };
+        let tracks = tracks((10..20).map(|n| seen(n * frame, 0.3, 0.3, 0.1)).collect(), rules);
+        let reach = if frame > EVERY_FRAME_MS { 1000 } else { 3 * frame };
+        let points = times(&tracks.tracks[0]);
+        assert_eq!(points.first(), Some(&(10 * frame - reach)), "{frame}");
+        assert_eq!(points.last(), Some(&(19 * frame + reach)), "{frame}");
+    }
+}
+
+#[test]
+fn what_is_looked_at_twice_a_second_is_not_every_frame_however_few_there_are() {
+    for frame in [40, 200, 333, 400, 500] {
+        let rules = Rules { frame, ..SHORT };
+        let tracks = tracks((4..8).map(|n| seen(n * 500, 0.3, 0.3, 0.1)).collect(), rules);
+        let points = times(&tracks.tracks[0]);
+        assert_eq!((points.first(), points.last()), (Some(&1000), Some(&4500)), "{frame}");
+    }
+}
+
+#[test]
+fn a_doubt_takes_no_mask_away() {
+    let mut dice = Dice(11);
+    for _ in 0..300 {
+        let (left, top) = (dice.roll() * 0.7, dice.roll() * 0.7);
+        let drift = (dice.roll() - 0.5) * 0.02;
+        let at = |n: i64| left + (n - 10) as f32 * drift;
+        let sure: Vec<_> = (10..10 + 2 + (dice.roll() * 10.0) as i64)
+            .map(|n| {
+                let face = seen(n * 40, at(n), top, 0.1);
+                Sighting { region: face.region.clamped(), ..face }
+            })
+            .collect();
+        let doubts: Vec<_> = (0..40)
+            .map(|n| {
+                let (right, down) = (dice.roll() * 0.1 - 0.05, dice.roll() * 0.1 - 0.05);
+                let face = doubted(n * 40, at(n) + right, top + down, 0.05 + dice.roll() * 0.1);
+                Sighting { region: face.region.clamped(), ..face }
+            })
+            .collect();
+        // That somebody looked at every frame is known without them.
+        let without = tracks(sure.clone(), SHORT);
+        let with = tracks(sure.into_iter().chain(doubts).collect(), SHORT);
+        for pts in (-1000..3000).step_by(40) {
+            for mask in without.regions_at(pts) {
+                assert!(covered(&with, pts, &mask), "{pts}: {mask:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_doubt_that_is_confirmed_takes_no_mask_from_those_before_it() {
+    let sure = (25..50).map(|n| seen(n * 40, 0.3, 0.3, 0.1));
+    // The face goes away by its own width, and comes back.
+    let at = |n: i64| 0.3 + 0.1 * ((n - 49) as f32 / 11.0 * std::f32::consts::PI).sin();
+    let doubts = (50..60).map(|n| doubted(n * 40, at(n), 0.3, 0.1));
+    let confirmed = seen(60 * 40, at(60), 0.3, 0.1);
+    let mut sightings: Vec<_> = sure.chain(doubts).collect();
+    for is_confirmed in [false, true] {
+        sightings.extend(is_confirmed.then_some(confirmed));
+        let tracks = tracks(sightings.clone(), SHORT);
+        for n in 50..60 {
+            let face = seen(0, at(n), 0.3, 0.1).region;
+            assert!(covered(&tracks, n * 40, &face), "clear at {n}, {is_confirmed}");
+        }
+    }
+}
+
+#[test]
+fn a_doubt_prolongs_a_track_in_both_directions_and_makes_none() {
+    let sure = (25..50).map(|n| seen(n * 40, 0.3, 0.3, 0.1));
+    // The face turns away while it moves on, half a second before and after.
+    let at = |n: i64| 0.3 + (n - 49).max(0) as f32 * 0.004 + (25 - n).max(0) as f32 * 0.004;
+    let doubts = (13..25).chain(50..62).map(|n| doubted(n * 40, at(n), 0.3, 0.1));
+    let elsewhere = (0..75).map(|n| doubted(n * 40, 0.7, 0.7, 0.1));
+    let tracks = tracks(sure.chain(doubts).chain(elsewhere).collect(), SHORT);
+    assert_eq!(tracks.tracks.len(), 3, "{tracks:?}");
+    let times: Vec<i64> = tracks.tracks.iter().flat_map(times).collect();
+    assert_eq!(times.iter().min(), Some(&(13 * 40 - 120)));
+    assert_eq!(times.iter().max(), Some(&(61 * 40 + 120)));
+    for n in 13..62 {
+        let face = seen(0, at(n), 0.3, 0.1).region;
+        assert!(covered(&tracks, n * 40, &face), "clear at {n}");
+    }
+}
+
+#[test]
+fn doubts_lead_a_track_a_second_further_at_most_and_not_over_a_gap() {
+    let sure = || (0..5).map(|n| seen(n * 40, 0.3, 0.3, 0.1)).collect::<Vec<_>>();
+    let end = |doubts: &mut dyn Iterator<Item = i64>| {
+        let faces = sure().into_iter().chain(doubts.map(|pts| doubted(pts, 0.3, 0.3, 0.1)));
+        tracks(faces.collect(), SHORT).tracks.iter().flat_map(times).max()
+    };
+    assert_eq!(end(&mut (5..100).map(|n| n * 40)), Some(160 + 1000 + 120));
+    assert_eq!(end(&mut [560].into_iter()), Some(560 + 1000));
+    assert_eq!(end(&mut [600].into_iter()), Some(160 + 120));
+}
