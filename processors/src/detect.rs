@@ -307,7 +307,7 @@ mod tests {
             assert_eq!(tracks.looked_every_ms, looked_every_ms);
             ends.push(tracks.tracks[0].points.last().unwrap().pts - 23 * 12_800);
         }
-        assert_eq!(ends, [12_800, 12_800, 1_024, 1_024]);
+        assert_eq!(ends, [12_800, 12_800, 2_560, 2_560]);
         let mut replayed = third();
         replayed.event.faces_of = Some("older".to_owned());
         let known = Tracks { looked_every_ms: Some(150), ..tracks(third(), vec![seen(5000, 0.3)]) };

@@ -29,6 +29,9 @@ const LEAST_LARGER: f32 = 1.5;
 /// Of that the detector must be this sure, 0 to 1: of most faces of `benches/leaks.py` that it doubts it is, of nearly
 /// nothing else.
 pub(crate) const CONFIRMED: f32 = 0.7;
+/// What only such a look shows is told as less sure, 0 to 100, than what is plain to see: the frame as it is may show
+/// nothing of it a moment later.
+const NOT_PLAIN: f32 = 69.0;
 /// Boxes that overlap by this (intersection over union) are of one face.
 const SAME_FACE: f32 = 0.3;
 /// Contrast is evened out between cells of this width, px of a picture that is 640 px wide.
@@ -145,7 +148,7 @@ impl Eyes {
             let large = view.large(&mut self.shrinker)?;
             for doubt in seen.iter_mut().filter(|face| is_doubt(face)).take(MOST_DOUBTS) {
                 if let Some(sure) = self.closer(&large, &doubt.region)? {
-                    *doubt = FaceBox { region: sure.region.hull(&doubt.region), ..sure };
+                    *doubt = less_sure(FaceBox { region: sure.region.hull(&doubt.region), ..sure });
                 }
             }
             seen.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
@@ -230,8 +233,12 @@ pub(crate) fn is_known(seen: &[FaceBox], face: &FaceBox, threshold: f32) -> bool
 /// Adds faces to those that were seen by [`Eyes`] of a threshold; doubts stay beside them.
 pub(crate) fn join(seen: &mut Vec<FaceBox>, faces: Vec<FaceBox>, threshold: f32) {
     let new: Vec<_> = faces.into_iter().filter(|face| !is_known(seen, face, threshold)).collect();
-    seen.extend(new);
+    seen.extend(new.into_iter().map(less_sure));
     seen.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+}
+
+fn less_sure(face: FaceBox) -> FaceBox {
+    FaceBox { confidence: face.confidence.min(NOT_PLAIN), ..face }
 }
 
 fn is_same(one: &FaceBox, other: &FaceBox) -> bool {
@@ -261,10 +268,10 @@ mod tests {
         // Known.
         assert_eq!(joined(&[(0.1, 60.0)], &[(0.12, 90.0)]), [(0.1, 60.0)]);
         // New, though something else is seen.
-        assert_eq!(joined(&[(0.1, 60.0)], &[(0.6, 80.0)]), [(0.6, 80.0), (0.1, 60.0)]);
+        assert_eq!(joined(&[(0.1, 60.0)], &[(0.6, 80.0)]), [(0.6, 69.0), (0.1, 60.0)]);
         // Sure from 0.3 on, where faces from 0.15 on are asked for.
         assert_eq!(joined(&[(0.1, 31.0)], &[(0.12, 90.0)]), [(0.1, 31.0)]);
-        assert_eq!(joined(&[(0.1, 29.0)], &[(0.12, 90.0)]), [(0.12, 90.0), (0.1, 29.0)]);
+        assert_eq!(joined(&[(0.1, 29.0)], &[(0.12, 90.0)]), [(0.12, 69.0), (0.1, 29.0)]);
     }
 
     #[test]

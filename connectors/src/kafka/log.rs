@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::{
     runtime::Handle,
-    task::{JoinHandle, spawn_blocking},
+    task::{JoinHandle, coop::unconstrained, spawn_blocking},
 };
 
 /// The longest wait of a poll: what arrives ends it sooner.
@@ -72,25 +72,28 @@ impl Session {
         Ok(Self { reader, inbox, writer, opening: None, written: Instant::now() })
     }
 
-    async fn rest(&mut self, under_way: usize) {
-        if let Some(opened) = self.opening.take_if(|opening| opening.is_finished())
-            && let Ok(Ok(writer)) = opened.await
+    /// Takes in a writer that has been opened, hears what the writer tells, and gives it back where it is idle.
+    async fn look_after_writer(&mut self, under_way: usize) {
+        if let Some(opening) = &mut self.opening
+            && opening.is_finished()
         {
-            // Whoever commits opens another one where this has failed, and hears why.
-            (self.writer, self.written) = (Some(writer), Instant::now());
+            // It does not have to wait, so nothing is lost on the way.
+            let opened = unconstrained(opening).await;
+            self.opening = None;
+            match opened {
+                Ok(Ok(writer)) => (self.writer, self.written) = (Some(writer), Instant::now()),
+                failed => tracing::debug!(?failed, "a kafka producer will be opened once more"),
+            }
         }
         let since = self.written.elapsed();
-        if let Some(writer) = &self.writer
-            && since > POLL
-        {
-            // It tells of itself for as long as it is there; when it rests, of all it wrote.
-            writer.hear();
-        }
-        if under_way == 0
-            && since > REST
-            && let Some(writer) = self.writer.take()
-        {
-            farewell(writer);
+        let is_idle = under_way == 0 && since > REST;
+        let writer = if is_idle { self.writer.take() } else { self.writer.clone() };
+        if let Some(writer) = writer.filter(|_| since > POLL) {
+            // Blocks where a login has to be renewed. When it is given back, the last of it tells of all it wrote.
+            drop(spawn_blocking(move || {
+                writer.hear();
+                farewell(writer);
+            }));
         }
     }
 
@@ -113,10 +116,13 @@ impl KafkaLog {
     }
 
     /// Records are given out: whatever is done with them, it will be written.
-    fn begin(&mut self, records: usize) {
+    fn will_write(&mut self, records: usize) {
         self.under_way += records;
         if let State::Open(Session { writer: None, opening, .. }) = &mut self.session {
-            opening.get_or_insert_with(|| open_writer(&self.kafka, self.spec.name));
+            let (kafka, name) = (self.kafka.clone(), self.spec.name);
+            opening.get_or_insert_with(|| {
+                spawn_blocking(move || Writer::open(&kafka, name).map(Arc::new))
+            });
         }
     }
 
@@ -159,7 +165,7 @@ impl Log for KafkaLog {
     async fn poll(&mut self, want: usize) -> Result<Polled, Trouble> {
         let under_way = self.under_way;
         let Some(session) = self.session().await? else { return Ok(Polled::Idle) };
-        session.rest(under_way).await;
+        session.look_after_writer(under_way).await;
         let inbox = session.inbox.clone();
         let mut taken = inbox.take(self.epoch, want, &self.held);
         if let Taken::Nothing = taken {
@@ -169,7 +175,7 @@ impl Log for KafkaLog {
         match taken {
             Taken::Nothing => Ok(Polled::Idle),
             Taken::Records(records) => {
-                self.begin(records.len());
+                self.will_write(records.len());
                 Ok(Polled::Records { epoch: self.epoch, records })
             }
             Taken::Epoch(epoch) => {
@@ -204,16 +210,16 @@ impl Log for KafkaLog {
         };
         let offsets = offsets(&settled)?;
         self.under_way = self.under_way.saturating_sub(settled.len());
-        let at_hand = match writer.clone() {
-            Some(writer) => Ok(writer),
-            None => {
-                let opening = opening.take();
-                let opening = opening.unwrap_or_else(|| open_writer(&self.kafka, self.spec.name));
-                opening.await.map_err(lost)?
-            }
-        };
+        let mut at_hand = writer.clone();
+        if at_hand.is_none()
+            && let Some(opening) = opening.take()
+        {
+            // What has failed is tried again, and tells why.
+            at_hand = opening.await.map_err(lost)?.ok();
+        }
+        let (kafka, name) = (self.kafka.clone(), self.spec.name);
         let transaction = spawn_blocking(move || {
-            let writer = at_hand?;
+            let writer = at_hand.map_or_else(|| Writer::open(&kafka, name).map(Arc::new), Ok)?;
             let outputs: Vec<_> = settled.into_iter().flat_map(|s| s.outputs).collect();
             writer.transact(&outputs, &offsets, &member)?;
             Ok(writer)
@@ -258,11 +264,6 @@ impl Log for KafkaLog {
             tracing::warn!("kafka does not answer, leaving without saying goodbye");
         }
     }
-}
-
-fn open_writer(kafka: &Kafka, name: &'static str) -> JoinHandle<Result<Arc<Writer>, Trouble>> {
-    let kafka = kafka.clone();
-    spawn_blocking(move || Writer::open(&kafka, name).map(Arc::new))
 }
 
 /// For each partition the offset after its last record that is done.

@@ -30,7 +30,7 @@ const STEP: Duration = Duration::from_secs(10);
 /// By then a producer knows that it is not let in.
 const SOON: Duration = Duration::from_secs(2);
 /// A broker that is there has answered by then.
-const KNOCK: Duration = Duration::from_millis(200);
+const KNOCK: Duration = Duration::from_millis(500);
 /// Between two looks whether the broker has acknowledged. rdkafka's own flush waits in steps of
 /// 100 ms.
 const LOOK: Duration = Duration::from_micros(100);
@@ -51,7 +51,7 @@ const RETRY_BACKOFF_MAX: u64 = 1000;
 type Inputs<'a> = (&'a TopicPartitionList, &'a ConsumerGroupMetadata);
 
 /// Events of a producer that nobody has looked at for as long as it rested, and some more.
-const UNHEARD: usize = 8;
+const UNHEARD: usize = 32;
 
 pub(super) struct Writer {
     client: ClientConfig,

@@ -1,9 +1,10 @@
 //! Points between and beyond the sightings of a face.
 
 use super::{
-    BORDER, EXTENSION_FRAMES, EXTENSION_FRAMES_WHERE_GONE, EXTENSION_FRAMES_WHERE_MISSED, Rules,
-    Sighting,
+    EXTENSION_FRAMES, EXTENSION_FRAMES_WHERE_GONE, EXTENSION_FRAMES_WHERE_MISSED, Rules, Sighting,
+    is_plain,
     link::{moved, velocity},
+    steady::steady,
 };
 use schemas::{BoundingBox, TrackPoint};
 
@@ -12,25 +13,26 @@ const GROWTH_SOON: f32 = 0.1;
 const GROWTH_LATE: f32 = 0.25;
 /// A face that is out of sight is expected to go at most this many of its sizes further.
 const FURTHEST: f32 = 1.0;
-/// A face that the detector is this sure of, 0 to 100, it does not lose from one frame to the next
-const PLAIN: f32 = 70.0;
-/// if it is this wide, as a share of the picture: 24 of 640 px.
-const PLAIN_WIDTH: f32 = 24.0 / 640.0;
+/// Boxes of a face that does not hurry overlap by this (intersection over union) from frame to frame.
+const STEADY: f32 = 0.7;
 
 /// The points of a track: its sightings, what lies between them, and its two extensions.
 ///
 /// Between sightings with frames in between, the middle third is covered by the hull of both
 /// boxes, so that a face that does not move evenly stays under the mask.
-pub(super) fn fill(chain: &[Sighting], rules: Rules) -> Vec<TrackPoint> {
+pub(super) fn fill(seen: &[Sighting], rules: Rules) -> Vec<TrackPoint> {
+    let chain = steady(seen, rules);
     let (Some(first), Some(last)) = (chain.first(), chain.last()) else { return Vec::new() };
     let mut points = Vec::with_capacity(chain.len() + 4);
-    let backwards: Vec<_> = chain.iter().rev().copied().collect();
-    let mut before = beyond(first, velocity(&backwards, rules), -reach(&backwards, rules), rules);
+    let reversed = |of: &[Sighting]| of.iter().rev().copied().collect::<Vec<_>>();
+    let (seen_backwards, backwards) = (reversed(seen), reversed(&chain));
+    let back = -reach(&seen_backwards, first, rules);
+    let mut before = beyond(first, velocity(&backwards, rules), back, rules);
     before.reverse();
     points.append(&mut before);
     for pair in chain.windows(2) {
         let [a, b] = pair else { continue };
-        points.push(seen(a));
+        points.push(point(a));
         let gap = b.pts - a.pts;
         if gap * 2 > rules.frame * 3 && gap >= 2 {
             let region = a.region.hull(&b.region);
@@ -41,34 +43,37 @@ pub(super) fn fill(chain: &[Sighting], rules: Rules) -> Vec<TrackPoint> {
             }
         }
     }
-    points.push(seen(last));
-    points.append(&mut beyond(last, velocity(chain, rules), reach(chain, rules), rules));
+    points.push(point(last));
+    points.append(&mut beyond(last, velocity(&chain, rules), reach(seen, last, rules), rules));
     points
 }
 
 /// How far a track goes on beyond a chain's end. Where the detector has missed frames just there, or has
-/// seen the face only once, it may miss more.
-fn reach(chain: &[Sighting], rules: Rules) -> i64 {
-    let Some(last) = chain.last().filter(|_| rules.is_every_frame) else { return rules.extend };
-    let step = chain.iter().rev().nth(1).map(|before| (last.pts - before.pts).abs());
-    let missed = step.filter(|step| 2 * step > 3 * rules.frame);
-    let (time, frames) = match (missed, step) {
-        (Some(step), _) => (rules.extend_every_frame, EXTENSION_FRAMES_WHERE_MISSED * step),
-        _ if is_plain(last) => (rules.extend_gone, EXTENSION_FRAMES_WHERE_GONE * rules.frame),
-        (None, Some(step)) => (rules.extend_every_frame, EXTENSION_FRAMES * step.max(rules.frame)),
-        (None, None) => (rules.extend_one_frame, EXTENSION_FRAMES_WHERE_MISSED * rules.frame),
+/// seen the face only once, it may miss more. `end` is the last sighting of `chain`, larger where it is half hidden.
+fn reach(chain: &[Sighting], end: &Sighting, rules: Rules) -> i64 {
+    if !rules.is_every_frame {
+        return rules.extend;
+    }
+    let [.., before, last] = chain else {
+        let frames = EXTENSION_FRAMES_WHERE_MISSED * rules.frame;
+        return rules.extend.min(rules.extend_one_frame.max(frames));
+    };
+    let step = (last.pts - before.pts).abs();
+    let (time, frames) = if 2 * step > 3 * rules.frame {
+        (rules.extend_every_frame, EXTENSION_FRAMES_WHERE_MISSED * step)
+    } else if last.region == end.region && is_steady(before, last, rules) {
+        (rules.extend_gone, EXTENSION_FRAMES_WHERE_GONE * step.max(rules.frame))
+    } else {
+        (rules.extend_every_frame, EXTENSION_FRAMES * step.max(rules.frame))
     };
     rules.extend.min(time.max(frames))
 }
 
-/// Whether a face is such that the detector does not lose it from one frame to the next: where it has no inkling of
-/// it, not even a doubt that leads on from here, the face has gone. Small ones it may lose, and those that the
-/// border of the picture cuts leave bit by bit.
-fn is_plain(face: &Sighting) -> bool {
-    let BoundingBox { left, top, width, .. } = face.region;
-    let edges = [left, top, face.region.right(), face.region.bottom()];
-    let is_inside = edges.iter().all(|edge| (BORDER..1.0 - BORDER).contains(edge));
-    face.confidence >= PLAIN && width >= PLAIN_WIDTH && is_inside
+/// Whether a face was plain to see on two frames, and about the same there: where the detector has no inkling of it on the
+/// next one, not even a doubt that leads on from here, it has gone, and not turned away or been hidden bit by bit.
+fn is_steady(before: &Sighting, last: &Sighting, rules: Rules) -> bool {
+    let is_same = before.region.iou(&last.region) >= STEADY;
+    is_same && is_plain(before, rules) && is_plain(last, rules)
 }
 
 /// The extension of a track by `reach`, which is negative backwards in time: first as if the face went
@@ -91,7 +96,7 @@ fn beyond(end: &Sighting, speed: (f32, f32), reach: i64, rules: Rules) -> Vec<Tr
     points
 }
 
-fn seen(sighting: &Sighting) -> TrackPoint {
+fn point(sighting: &Sighting) -> TrackPoint {
     let Sighting { pts, region, confidence } = *sighting;
     TrackPoint { pts, region, confidence }
 }

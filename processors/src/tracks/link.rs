@@ -1,6 +1,6 @@
 //! Which sightings are of the same face.
 
-use super::{Rules, Sighting};
+use super::{Rules, Sighting, is_plain};
 use schemas::BoundingBox;
 
 /// Sightings of one face, strictly rising in time.
@@ -12,8 +12,7 @@ const MOST_GROWTH: f32 = 1.8;
 const LEAST_OVERLAP: f32 = 0.15;
 /// Without enough overlap: how far a face may be from where it was or is led, in box sizes per
 /// [`Rules::longest_gap`]. From frame to frame that is next to nothing: a new face beside one that
-/// is lost must not end the lost one's mask. Where every frame was looked at, a face does not go unseen and elsewhere
-/// for longer than [`Rules::follow`]: what comes then is another one.
+/// is lost must not end the lost one's mask.
 const MOST_SPEED: f32 = 3.0;
 
 /// Links frame by frame, the likeliest pairs first.
@@ -87,7 +86,9 @@ fn likeness(chain: &Chain, seen: &Sighting, rules: Rules) -> Option<f32> {
     if overlap >= LEAST_OVERLAP {
         return Some(overlap);
     }
-    if rules.is_every_frame && seen.pts - last.pts > rules.follow {
+    // A face that is plain to see does not go unseen and come back elsewhere, as plain to see: that is another one.
+    let is_soon = seen.pts - last.pts <= rules.follow;
+    if rules.is_every_frame && !is_soon && is_plain(last, rules) && is_plain(seen, rules) {
         return None;
     }
     let distance = distance(&led, is).min(distance(was, is));

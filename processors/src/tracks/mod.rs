@@ -42,6 +42,10 @@ const EXTENSION_FRAMES_WHERE_GONE: i64 = 2;
 pub const EVERY_FRAME_MS: i64 = 250;
 /// A box this near to the border of the picture, as a share of it, is cut by it.
 const BORDER: f32 = 0.005;
+/// A face that the detector is this sure of, 0 to 100, and twice as sure as it was asked for, is plain to see
+const PLAIN: f32 = 70.0;
+/// if it is this wide, as a share of the picture: 24 of 640 px.
+const PLAIN_WIDTH: f32 = 24.0 / 640.0;
 /// A sighting is doubtful from this share of the confidence on that makes a sure one.
 pub const DOUBTFUL: f32 = 0.5;
 
@@ -108,6 +112,15 @@ fn is_every_frame(mut times: Vec<i64>, every_frame: i64, frame: i64) -> bool {
     steps.min().is_some_and(|step| step <= every_frame && 2 * step < 3 * frame)
 }
 
+/// Whether the detector would hardly lose this face from one frame to the next. It may lose small ones, and those that the
+/// border of the picture cuts leave bit by bit.
+fn is_plain(face: &Sighting, rules: Rules) -> bool {
+    let region = face.region;
+    let edges = [region.left, region.top, region.right(), region.bottom()];
+    let is_inside = edges.iter().all(|edge| (BORDER..1.0 - BORDER).contains(edge));
+    face.confidence >= PLAIN.max(2.0 * rules.sure) && region.width >= PLAIN_WIDTH && is_inside
+}
+
 /// The tracks of a clip, numbered from 0 in the order of their first sightings. The order of the
 /// sightings does not matter.
 #[must_use]
@@ -124,6 +137,6 @@ pub fn track(sightings: Vec<Sighting>, rules: Rules) -> Vec<Track> {
     chains
         .iter()
         .zip(0..)
-        .map(|(chain, id)| Track { id, points: fill::fill(&steady::steady(chain, rules), rules) })
+        .map(|(chain, id)| Track { id, points: fill::fill(chain, rules) })
         .collect()
 }

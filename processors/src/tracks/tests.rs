@@ -131,16 +131,18 @@ fn a_gap_of_up_to_a_second_is_filled_and_a_longer_one_is_two_tracks() {
 }
 
 #[test]
-fn a_face_elsewhere_after_a_gap_is_another_one_where_every_frame_was_looked_at() {
-    let faces = |gap| vec![seen(0, 0.3, 0.3, 0.1), seen(gap, 0.45, 0.3, 0.1)];
+fn a_face_elsewhere_after_a_gap_is_another_one_where_both_are_plain_to_see() {
+    let plain = |pts, left, confidence| Sighting { confidence, ..seen(pts, left, 0.3, 0.1) };
+    let count = |gap, left, sure, rules| {
+        tracks(vec![plain(0, 0.3, 90.0), plain(gap, left, sure)], rules).tracks.len()
+    };
     let told = Rules { is_every_frame: true, ..SHORT };
-    assert_eq!([faces(600), faces(1000)].map(|of| tracks(of, RULES).tracks.len()), [1, 1]);
-    assert_eq!([faces(600), faces(1000)].map(|of| tracks(of, told).tracks.len()), [2, 2]);
+    assert_eq!([600, 1000].map(|gap| count(gap, 0.45, 90.0, told)), [2, 2]);
+    // Nobody looked, or the face is hard to see.
+    assert_eq!([600, 1000].map(|gap| count(gap, 0.45, 90.0, RULES)), [1, 1]);
+    assert_eq!([600, 1000].map(|gap| count(gap, 0.45, 60.0, told)), [1, 1]);
     // What moves fast does so within 0.4 s, and what is where it was is the same.
-    let near = |gap| vec![seen(0, 0.3, 0.3, 0.1), seen(gap, 0.41, 0.3, 0.1)];
-    assert_eq!(tracks(near(400), told).tracks.len(), 1);
-    let same = vec![seen(0, 0.3, 0.3, 0.1), seen(1000, 0.35, 0.3, 0.1)];
-    assert_eq!(tracks(same, told).tracks.len(), 1);
+    assert_eq!((count(400, 0.41, 90.0, told), count(1000, 0.35, 90.0, told)), (1, 1));
 }
 
 #[test]
