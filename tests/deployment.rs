@@ -52,7 +52,11 @@ fn variables() -> BTreeMap<String, String> {
 }
 
 fn services() -> Option<BTreeMap<String, Value>> {
-    let project = composed(&variables())?.unwrap();
+    services_with(&variables())
+}
+
+fn services_with(variables: &BTreeMap<String, String>) -> Option<BTreeMap<String, Value>> {
+    let project = composed(variables)?.unwrap();
     Some(serde_json::from_value(project["services"].clone()).unwrap())
 }
 
@@ -112,6 +116,26 @@ fn what_a_container_is_told_is_what_the_program_understands() {
         for variable in ["REELMILL_S3", "REELMILL_KAFKA"] {
             let known = help.contains(&format!("[env: {variable}"));
             assert!(!known || environment.contains_key(variable), "{name} lacks {variable}");
+        }
+    }
+}
+
+#[test]
+fn how_closely_films_are_looked_at_is_told_to_all_who_look() {
+    for profile in ["careful", "fast"] {
+        let mut variables = variables();
+        variables.insert("REELMILL_PROFILE".to_owned(), profile.to_owned());
+        let Some(services) = services_with(&variables) else { return };
+        for name in ["cut", "detect", "verify", "vision"] {
+            let service = &services[name];
+            let environment: BTreeMap<String, String> =
+                serde_json::from_value(service["environment"].clone()).unwrap();
+            let mut program = Command::new(env!("CARGO_BIN_EXE_reelmill"));
+            program.args(words(&service["command"])).arg("--print-config");
+            let printed = program.env_clear().envs(&environment).output().unwrap();
+            let printed = String::from_utf8(printed.stdout).unwrap();
+            let told = printed.lines().find(|line| line.starts_with("profile = ")).unwrap();
+            assert!(told.starts_with(&format!("profile = \"{profile}\"")), "{name}: {told}");
         }
     }
 }

@@ -13,7 +13,9 @@ mod decode;
 mod display_order;
 mod encode;
 mod error;
+mod evidence;
 mod ffi;
+mod frame;
 mod groups;
 mod h264;
 mod hevc;
@@ -40,8 +42,10 @@ pub use choice::decode_some;
 pub use codecs::{Codecs, codecs};
 pub use copies::{Inspected, Inspector, SharedPart};
 pub use cut::{ClipFile, ClipSpan, CutPlan, plan_cut, write_clip};
-pub use decode::{DecodeReport, Frame, decode, decode_core};
+pub use decode::{DecodeReport, decode, decode_core};
 pub use error::MediaError;
+pub use evidence::{MaskEvidence, difference_outside, mask_evidence};
+pub use frame::Frame;
 pub use kept::{Kept, Shrinker, Squares};
 pub use limits::{Cancel, Limits};
 pub use mask::{MaskStyle, Region, is_masked, mask_coverage};
@@ -52,7 +56,4 @@ pub use probe::{AudioProbe, Probe, Rational, probe};
 pub use render::{MaskJob, MaskReport, Render, RenderMode, mask_clip};
 pub use still::{Still, still};
 pub use stitch::{AudioOutcome, Stitch, StitchReport, copy_all, stitch};
-pub use verify::{
-    CompareReport, Compared, Elementary, MaskEvidence, Track, compare, difference_outside,
-    elementary_sha256, mask_evidence,
-};
+pub use verify::{CompareReport, Compared, Elementary, Track, compare, elementary_sha256};
