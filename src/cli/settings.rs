@@ -100,8 +100,8 @@ impl Default for SharedArgs {
 /// How the work that reads pictures is done.
 #[derive(Debug, Clone, Args)]
 pub struct DetectorArgs {
-    /// Faces the detector is less sure of than this are not masked, unless a closer look is sure of them, or they go on
-    /// from or lead to one that it is sure of (0.1 to 0.7)
+    /// Faces the detector is less sure of than this are not masked, unless a closer look is sure of them, or they
+    /// go on from or lead to one that it is sure of (0.1 to 0.7)
     #[arg(
         long,
         env = "REELMILL_FACE_THRESHOLD",
@@ -109,8 +109,8 @@ pub struct DetectorArgs {
         value_parser = face_threshold
     )]
     pub face_threshold: f32,
-    /// How closely films are looked at: every frame and into the dark, or fewer frames where the detector is sure; then a
-    /// face that is there for less than a sixth of a second may stay in the clear, and so may one in the dark
+    /// How closely films are looked at: every frame and into the dark, or fewer frames where the detector is sure;
+    /// then a face that is there for less than a sixth of a second may stay in the clear, and so may one in the dark
     #[arg(long, env = "REELMILL_PROFILE", value_enum, default_value_t = Profile::Careful)]
     pub profile: Profile,
     /// ONNX Runtime's shared library; searched for beside the program and in the cache otherwise

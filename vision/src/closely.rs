@@ -29,9 +29,9 @@ const LEAST_LARGER: f32 = 1.5;
 /// Of that the detector must be this sure, 0 to 1: of most faces of `benches/leaks.py` that it doubts it is, of nearly
 /// nothing else.
 pub(crate) const CONFIRMED: f32 = 0.7;
-/// What only such a look shows is told as less sure, 0 to 100, than what is plain to see: the frame as it is may show
-/// nothing of it a moment later.
-const NOT_PLAIN: f32 = 69.0;
+/// What only such a look shows is told as no surer than this, 0 to 100, which is less than what is plain to see: the
+/// frame as it is may show nothing of it a moment later. Nobody masks surer faces only.
+pub const NOT_PLAIN: f32 = 70.0;
 /// Boxes that overlap by this (intersection over union) are of one face.
 const SAME_FACE: f32 = 0.3;
 /// Contrast is evened out between cells of this width, px of a picture that is 640 px wide.
@@ -268,10 +268,10 @@ mod tests {
         // Known.
         assert_eq!(joined(&[(0.1, 60.0)], &[(0.12, 90.0)]), [(0.1, 60.0)]);
         // New, though something else is seen.
-        assert_eq!(joined(&[(0.1, 60.0)], &[(0.6, 80.0)]), [(0.6, 69.0), (0.1, 60.0)]);
+        assert_eq!(joined(&[(0.1, 60.0)], &[(0.6, 80.0)]), [(0.6, 70.0), (0.1, 60.0)]);
         // Sure from 0.3 on, where faces from 0.15 on are asked for.
         assert_eq!(joined(&[(0.1, 31.0)], &[(0.12, 90.0)]), [(0.1, 31.0)]);
-        assert_eq!(joined(&[(0.1, 29.0)], &[(0.12, 90.0)]), [(0.12, 69.0), (0.1, 29.0)]);
+        assert_eq!(joined(&[(0.1, 29.0)], &[(0.12, 90.0)]), [(0.12, 70.0), (0.1, 29.0)]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod server;
 mod taxonomy;
 mod video;
 
+pub use closely::NOT_PLAIN;
 pub use embedding::{Embedding, FaceEmbedder, SAME_PERSON, distance};
 pub use error::VisionError;
 pub use faces::{DETECTOR, FACE_THRESHOLD, FaceBox, FaceDetector, weights_sha256};

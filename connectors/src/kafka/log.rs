@@ -28,6 +28,10 @@ const LEAVE: Duration = Duration::from_secs(2);
 /// A producer with nothing to write for so long, and nothing under way that it will have to, is given back: each costs
 /// threads that wake every second for nothing. No shorter than what `statistics` waits for.
 const REST: Duration = Duration::from_secs(10);
+/// While something is under way, after so long: what lies on the way to the broker may forget a silent connection
+/// without a word, and a transaction over it would fail when the work is done. Beside such work, opening another
+/// takes no time.
+const REST_AT_WORK: Duration = Duration::from_secs(60);
 
 /// A consumer group and a transactional producer that always live and die together.
 #[derive(Debug)]
@@ -53,12 +57,14 @@ enum State {
 struct Session {
     reader: Reader,
     inbox: Arc<Inbox>,
-    /// None while there is nothing to write.
+    /// None while there is nothing to write, or it is being opened.
     writer: Option<Arc<Writer>>,
     /// The next writer, where somebody will need one: it takes up to half a second.
     opening: Option<JoinHandle<Result<Arc<Writer>, Trouble>>>,
     /// When the writer was opened or last written with.
     written: Instant,
+    /// When it was last heard.
+    heard: Instant,
 }
 
 impl Session {
@@ -69,7 +75,8 @@ impl Session {
         let writer = Some(Arc::new(Writer::open(kafka, spec.name)?));
         let inbox = Arc::new(Inbox::new(epochs));
         let reader = Reader::start(kafka, spec.name, &spec.reads, inbox.clone())?;
-        Ok(Self { reader, inbox, writer, opening: None, written: Instant::now() })
+        let now = Instant::now();
+        Ok(Self { reader, inbox, writer, opening: None, written: now, heard: now })
     }
 
     /// Takes in a writer that has been opened, hears what the writer tells, and gives it back where it is idle.
@@ -85,15 +92,21 @@ impl Session {
                 failed => tracing::debug!(?failed, "a kafka producer will be opened once more"),
             }
         }
+        // To hear it blocks where a login has to be renewed.
         let since = self.written.elapsed();
-        let is_idle = under_way == 0 && since > REST;
-        let writer = if is_idle { self.writer.take() } else { self.writer.clone() };
-        if let Some(writer) = writer.filter(|_| since > POLL) {
-            // Blocks where a login has to be renewed. When it is given back, the last of it tells of all it wrote.
-            drop(spawn_blocking(move || {
-                writer.hear();
-                farewell(writer);
-            }));
+        if since > if under_way == 0 { REST } else { REST_AT_WORK } {
+            if let Some(writer) = self.writer.take() {
+                // The last of it tells of all it wrote.
+                drop(spawn_blocking(move || {
+                    writer.hear();
+                    farewell(writer);
+                }));
+            }
+        } else if since.min(self.heard.elapsed()) > POLL
+            && let Some(writer) = self.writer.clone()
+        {
+            self.heard = Instant::now();
+            drop(spawn_blocking(move || writer.hear()));
         }
     }
 
@@ -211,11 +224,12 @@ impl Log for KafkaLog {
         let offsets = offsets(&settled)?;
         self.under_way = self.under_way.saturating_sub(settled.len());
         let mut at_hand = writer.clone();
-        if at_hand.is_none()
-            && let Some(opening) = opening.take()
-        {
-            // What has failed is tried again, and tells why.
-            at_hand = opening.await.map_err(lost)?.ok();
+        if let Some(opened) = opening {
+            // What has failed is tried again, and tells why. Who stops waiting leaves it to the session, which
+            // closes it.
+            let opened = opened.await;
+            *opening = None;
+            at_hand = opened.map_err(lost)?.ok();
         }
         let (kafka, name) = (self.kafka.clone(), self.spec.name);
         let transaction = spawn_blocking(move || {

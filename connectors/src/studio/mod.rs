@@ -24,6 +24,9 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 pub use scratch::{Job, Scratch};
 
+// A face that only a closer look shows must not end a mask as soon as one that is plain to see.
+const _: () = assert!(vision::NOT_PLAIN <= processors::tracks::PLAIN);
+
 /// A manifest of an hour in ten-second clips is 100 kB.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 /// The faces of a crowded hour are a few megabytes.

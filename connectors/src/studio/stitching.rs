@@ -40,7 +40,9 @@ impl Studio {
             .map(|(at, file)| async move { self.store.download(&at, &file).await })
             .buffer_unordered(DOWNLOADS_AT_ONCE)
             .try_for_each(|_| async { Ok(()) });
-        tokio::try_join!(self.source(manifest, &source), masked)?;
+        let (found, masked) = tokio::join!(self.source(manifest, &source), masked);
+        // Where both fail, the source tells more.
+        found.and(masked)?;
         let work = StitchFilm {
             source,
             copy: manifest.render == RenderMode::Copy,

@@ -138,7 +138,7 @@ async fn a_producer_is_there_again_while_its_record_is_worked_on_and_rests_no_so
     let _in_hand = records(&mut log, 2).await;
     log.close().await;
     let mut next = Kafka::counting(config, &metrics).open(&spec()).await.unwrap();
-    copy_all(&mut next, 2).await;
+    assert_eq!(copy_all(&mut next, 2).await, 0, "it was shut out");
     next.close().await;
     assert_eq!(world.answered().await, (0..4).collect::<Vec<_>>());
 }

@@ -2,6 +2,7 @@
 
 use super::{
     EXTENSION_FRAMES, EXTENSION_FRAMES_WHERE_GONE, EXTENSION_FRAMES_WHERE_MISSED, Rules, Sighting,
+    doubt::Doubts,
     is_plain,
     link::{moved, velocity},
     steady::steady,
@@ -20,14 +21,14 @@ const STEADY: f32 = 0.7;
 ///
 /// Between sightings with frames in between, the middle third is covered by the hull of both
 /// boxes, so that a face that does not move evenly stays under the mask.
-pub(super) fn fill(seen: &[Sighting], rules: Rules) -> Vec<TrackPoint> {
+pub(super) fn fill(seen: &[Sighting], doubts: &Doubts, rules: Rules) -> Vec<TrackPoint> {
     let chain = steady(seen, rules);
     let (Some(first), Some(last)) = (chain.first(), chain.last()) else { return Vec::new() };
     let mut points = Vec::with_capacity(chain.len() + 4);
     let reversed = |of: &[Sighting]| of.iter().rev().copied().collect::<Vec<_>>();
     let (seen_backwards, backwards) = (reversed(seen), reversed(&chain));
-    let back = -reach(&seen_backwards, first, rules);
-    let mut before = beyond(first, velocity(&backwards, rules), back, rules);
+    let back = reach(&seen_backwards, first, doubts, rules);
+    let mut before = extension(first, velocity(&backwards, rules), back.map(|it| -it), rules);
     before.reverse();
     points.append(&mut before);
     for pair in chain.windows(2) {
@@ -44,36 +45,54 @@ pub(super) fn fill(seen: &[Sighting], rules: Rules) -> Vec<TrackPoint> {
         }
     }
     points.push(point(last));
-    points.append(&mut beyond(last, velocity(&chain, rules), reach(seen, last, rules), rules));
+    let on = reach(seen, last, doubts, rules);
+    points.append(&mut extension(last, velocity(&chain, rules), on, rules));
     points
 }
 
 /// How far a track goes on beyond a chain's end. Where the detector has missed frames just there, or has
 /// seen the face only once, it may miss more. `end` is the last sighting of `chain`, larger where it is half hidden.
-fn reach(chain: &[Sighting], end: &Sighting, rules: Rules) -> i64 {
+/// How far it goes without its doubts, and with them.
+fn reach(chain: &[Sighting], end: &Sighting, doubts: &Doubts, rules: Rules) -> [i64; 2] {
     if !rules.is_every_frame {
-        return rules.extend;
+        return [rules.extend; 2];
     }
     let [.., before, last] = chain else {
         let frames = EXTENSION_FRAMES_WHERE_MISSED * rules.frame;
-        return rules.extend.min(rules.extend_one_frame.max(frames));
+        return [rules.extend.min(rules.extend_one_frame.max(frames)); 2];
     };
     let step = (last.pts - before.pts).abs();
-    let (time, frames) = if 2 * step > 3 * rules.frame {
-        (rules.extend_every_frame, EXTENSION_FRAMES_WHERE_MISSED * step)
+    let usual = rules.extend_every_frame.max(EXTENSION_FRAMES * step.max(rules.frame));
+    let reach = if 2 * step > 3 * rules.frame {
+        [rules.extend_every_frame.max(EXTENSION_FRAMES_WHERE_MISSED * step); 2]
     } else if last.region == end.region && is_steady(before, last, rules) {
-        (rules.extend_gone, EXTENSION_FRAMES_WHERE_GONE * step.max(rules.frame))
+        let gone = rules.extend_gone.max(EXTENSION_FRAMES_WHERE_GONE * step.max(rules.frame));
+        let way = (last.pts - before.pts).signum();
+        [gone, if doubts.are_beyond(last, way * usual) { usual } else { gone }]
     } else {
-        (rules.extend_every_frame, EXTENSION_FRAMES * step.max(rules.frame))
+        [usual; 2]
     };
-    rules.extend.min(time.max(frames))
+    reach.map(|reach| reach.min(rules.extend))
 }
 
-/// Whether a face was plain to see on two frames, and about the same there: where the detector has no inkling of it on the
-/// next one, not even a doubt that leads on from here, it has gone, and not turned away or been hidden bit by bit.
+/// Whether a face was plain to see on two frames, and about the same there: where the detector has no inkling of
+/// anything there on the next ones, it has gone, and not turned away or been hidden bit by bit.
 fn is_steady(before: &Sighting, last: &Sighting, rules: Rules) -> bool {
     let is_same = before.region.iou(&last.region) >= STEADY;
     is_same && is_plain(before, rules) && is_plain(last, rules)
+}
+
+/// The extension of a track by the further `reach`, which holds that by the nearer one.
+fn extension(
+    end: &Sighting,
+    speed: (f32, f32),
+    [near, far]: [i64; 2],
+    rules: Rules,
+) -> Vec<TrackPoint> {
+    let mut points = beyond(end, speed, near, rules);
+    let further = |point: &TrackPoint| (point.pts - end.pts).abs() > near.abs();
+    points.extend(beyond(end, speed, far, rules).into_iter().filter(further));
+    points
 }
 
 /// The extension of a track by `reach`, which is negative backwards in time: first as if the face went

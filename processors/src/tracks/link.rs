@@ -86,13 +86,16 @@ fn likeness(chain: &Chain, seen: &Sighting, rules: Rules) -> Option<f32> {
     if overlap >= LEAST_OVERLAP {
         return Some(overlap);
     }
-    // A face that is plain to see does not go unseen and come back elsewhere, as plain to see: that is another one.
-    let is_soon = seen.pts - last.pts <= rules.follow;
-    if rules.is_every_frame && !is_soon && is_plain(last, rules) && is_plain(seen, rules) {
+    // A face that is plain to see does not go unseen and come back, as plain to see, where it was not going: that is
+    // another one.
+    let gap = seen.pts - last.pts;
+    let went_on = moved(was, right * gap as f32, down * gap as f32).iou(is) >= LEAST_OVERLAP;
+    let is_for_long = rules.is_every_frame && gap > rules.follow && !went_on;
+    if is_for_long && is_plain(last, rules) && is_plain(seen, rules) {
         return None;
     }
     let distance = distance(&led, is).min(distance(was, is));
-    let reach = MOST_SPEED * (seen.pts - last.pts) as f32 / rules.longest_gap.max(1) as f32;
+    let reach = MOST_SPEED * gap as f32 / rules.longest_gap.max(1) as f32;
     (distance <= reach).then_some(-distance)
 }
 

@@ -16,6 +16,7 @@ mod steady;
 #[cfg(test)]
 mod tests;
 
+use doubt::Doubts;
 use schemas::{BoundingBox, TimeBase, Track};
 
 /// Sightings further apart are two tracks.
@@ -33,7 +34,7 @@ const EXTENSION_FRAMES: i64 = 3;
 pub const EXTENSION_OF_ONE_FRAME_MS: i64 = 200;
 /// So many frames there, and of the last step where frames were missed.
 const EXTENSION_FRAMES_WHERE_MISSED: i64 = 5;
-/// The same of a face that the detector was sure of and had no inkling of on the next frame: it has gone.
+/// The same of a face that was plain to see and that the detector had no inkling of on the next frames: it has gone.
 pub const EXTENSION_OF_GONE_MS: i64 = 80;
 /// So many frames there.
 const EXTENSION_FRAMES_WHERE_GONE: i64 = 2;
@@ -42,8 +43,8 @@ const EXTENSION_FRAMES_WHERE_GONE: i64 = 2;
 pub const EVERY_FRAME_MS: i64 = 250;
 /// A box this near to the border of the picture, as a share of it, is cut by it.
 const BORDER: f32 = 0.005;
-/// A face that the detector is this sure of, 0 to 100, and twice as sure as it was asked for, is plain to see
-const PLAIN: f32 = 70.0;
+/// A face that the detector is surer of than this, 0 to 100, and than twice what makes a sighting sure, is plain to see
+pub const PLAIN: f32 = 70.0;
 /// if it is this wide, as a share of the picture: 24 of 640 px.
 const PLAIN_WIDTH: f32 = 24.0 / 640.0;
 /// A sighting is doubtful from this share of the confidence on that makes a sure one.
@@ -112,13 +113,13 @@ fn is_every_frame(mut times: Vec<i64>, every_frame: i64, frame: i64) -> bool {
     steps.min().is_some_and(|step| step <= every_frame && 2 * step < 3 * frame)
 }
 
-/// Whether the detector would hardly lose this face from one frame to the next. It may lose small ones, and those that the
-/// border of the picture cuts leave bit by bit.
+/// Whether the detector would hardly lose this face from one frame to the next. It may lose small ones, and those
+/// that the border of the picture cuts leave bit by bit.
 fn is_plain(face: &Sighting, rules: Rules) -> bool {
     let region = face.region;
     let edges = [region.left, region.top, region.right(), region.bottom()];
     let is_inside = edges.iter().all(|edge| (BORDER..1.0 - BORDER).contains(edge));
-    face.confidence >= PLAIN.max(2.0 * rules.sure) && region.width >= PLAIN_WIDTH && is_inside
+    face.confidence > PLAIN.max(2.0 * rules.sure) && region.width >= PLAIN_WIDTH && is_inside
 }
 
 /// The tracks of a clip, numbered from 0 in the order of their first sightings. The order of the
@@ -132,11 +133,12 @@ pub fn track(sightings: Vec<Sighting>, rules: Rules) -> Vec<Track> {
     let (sure, doubtful): (Vec<_>, Vec<_>) =
         sightings.into_iter().partition(|sighting| sighting.confidence >= rules.sure);
     let mut chains = link::link(sure, rules);
-    let led = doubt::led(&chains, doubtful, rules);
+    let doubts = Doubts::of(doubtful);
+    let led = doubts.led_to(&chains, rules);
     chains.extend(led);
     chains
         .iter()
         .zip(0..)
-        .map(|(chain, id)| Track { id, points: fill::fill(chain, rules) })
+        .map(|(chain, id)| Track { id, points: fill::fill(chain, &doubts, rules) })
         .collect()
 }

@@ -11,7 +11,7 @@ const SPARE: f32 = 0.1;
 const USUAL: f32 = 0.75;
 
 /// A chain whose boxes hold its face as it is around that time (twice [`Rules::follow`] before and after),
-/// whichever side of it is hidden.
+/// whichever side of it is hidden. Those of a face that is not half hidden stay as they are.
 pub(super) fn steady(chain: &[Sighting], rules: Rules) -> Vec<Sighting> {
     let reach = 2 * rules.follow;
     let (mut from, mut to) = (0, 0);
@@ -29,7 +29,8 @@ pub(super) fn steady(chain: &[Sighting], rules: Rules) -> Vec<Sighting> {
             let wide = whole((left, width), usual(around, |region| region.width));
             let high = whole((top, height), usual(around, |region| region.height));
             let region = BoundingBox { left: wide.0, top: high.0, width: wide.1, height: high.1 };
-            Sighting { region: region.clamped(), ..*sighting }
+            let is_whole = region == sighting.region;
+            if is_whole { *sighting } else { Sighting { region: region.clamped(), ..*sighting } }
         })
         .collect()
 }

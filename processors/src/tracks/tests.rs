@@ -143,6 +143,15 @@ fn a_face_elsewhere_after_a_gap_is_another_one_where_both_are_plain_to_see() {
     assert_eq!([600, 1000].map(|gap| count(gap, 0.45, 60.0, told)), [1, 1]);
     // What moves fast does so within 0.4 s, and what is where it was is the same.
     assert_eq!((count(400, 0.41, 90.0, told), count(1000, 0.35, 90.0, told)), (1, 1));
+    // Who walks on evenly is where he was going to.
+    let walking =
+        |pts| Sighting { confidence: 90.0, ..seen(pts, 0.1 + 0.0002 * pts as f32, 0.3, 0.04) };
+    let behind_a_tree = |then| {
+        let seen =
+            (0..=10).map(|n| walking(n * 40)).chain([Sighting { pts: 1200, ..walking(then) }]);
+        tracks(seen.collect(), told).tracks.len()
+    };
+    assert_eq!([1200, 1250, 600].map(behind_a_tree), [1, 1, 2]);
 }
 
 #[test]

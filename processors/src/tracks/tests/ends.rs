@@ -2,7 +2,7 @@
 
 use super::{Dice, SHORT, covered, seen, times, tracks};
 use crate::tracks::{EVERY_FRAME_MS, Rules, Sighting};
-use schemas::BoundingBox;
+use schemas::{BoundingBox, TimeBase};
 
 fn doubted(pts: i64, left: f32, top: f32, size: f32) -> Sighting {
     Sighting { confidence: 20.0, ..seen(pts, left, top, size) }
@@ -39,12 +39,13 @@ fn a_face_that_was_plain_to_see_and_is_not_even_doubted_has_gone() {
         assert_eq!(before, points[points.len() - 1] - 74 * rules.frame, "both ends");
         (before, 50 * rules.frame - times(&of(50..51).tracks[0])[0])
     };
-    let plain = |pts, left, size| Sighting { confidence: 70.0, ..seen(pts, left, 0.3, size) };
+    let plain = |pts, left, size| Sighting { confidence: 71.0, ..seen(pts, left, 0.3, size) };
     // Who is seen once is missed on others.
     assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), rules), (80, 200));
     assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), Rules { frame: 200, ..rules }), (400, 1000));
-    // Less sure, barely what was asked for, small, at the border, in a hurry.
-    assert_eq!(reach(&|pts| seen(pts, 0.3, 0.3, 0.1), rules), (120, 200));
+    // Less sure, barely what is sure at all, small, at the border, in a hurry.
+    let less = |pts| Sighting { confidence: 70.0, ..seen(pts, 0.3, 0.3, 0.1) };
+    assert_eq!(reach(&less, rules), (120, 200));
     assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), Rules { sure: 40.0, ..rules }), (120, 200));
     assert_eq!(reach(&|pts| plain(pts, 0.3, 0.037), rules), (120, 200));
     assert_eq!(reach(&|pts| plain(pts, 0.003, 0.1), rules), (120, 200));
@@ -57,6 +58,10 @@ fn a_face_that_was_plain_to_see_and_is_not_even_doubted_has_gone() {
         let found = tracks(whole().chain(more).collect(), rules);
         found.tracks.iter().flat_map(times).max()
     };
+    let start = |more: Vec<Sighting>| {
+        let found = tracks(whole().chain(more).collect(), rules);
+        found.tracks.iter().flat_map(times).min().unwrap()
+    };
     let half = |n: i64| {
         let face = plain(n * 40, 0.3, 0.1);
         Sighting { region: BoundingBox { width: 0.08, ..face.region }, ..face }
@@ -64,6 +69,23 @@ fn a_face_that_was_plain_to_see_and_is_not_even_doubted_has_gone() {
     assert_eq!(end((75..80).map(half).collect()), Some(79 * 40 + 120));
     let doubts = (75..80).map(|n| doubted(n * 40, 0.3, 0.3, 0.1));
     assert_eq!(end(doubts.collect()), Some(79 * 40 + 120));
+    // A doubt of a part of it, or a frame later, does not lead on; one that is elsewhere or later is not of it.
+    let reached = |doubt| (end(vec![doubt]).unwrap() - 74 * 40, start(vec![doubt]));
+    let (before, after) = (50 * 40, 74 * 40);
+    assert_eq!(reached(doubted(after + 40, 0.37, 0.3, 0.1)), (120, before - 80));
+    assert_eq!(reached(doubted(after + 80, 0.3, 0.3, 0.05)), (120, before - 80));
+    assert_eq!(reached(doubted(before - 80, 0.3, 0.3, 0.05)), (80, before - 120));
+    assert_eq!(reached(doubted(after + 40, 0.41, 0.3, 0.1)), (80, before - 80));
+    assert_eq!(reached(doubted(after + 120, 0.37, 0.3, 0.1)), (80, before - 80));
+}
+
+#[test]
+fn what_is_seen_closely_only_is_masked_where_no_face_has_to_be_surer() {
+    let time_base = TimeBase { num: 1, den: 1000 };
+    let rules = Rules::of(time_base, 40, 1000, 0.7);
+    let face = |confidence| Sighting { confidence, ..seen(2000, 0.3, 0.3, 0.1) };
+    assert_eq!(tracks(vec![face(70.0)], rules).tracks.len(), 1);
+    assert_eq!(tracks(vec![face(69.9)], rules).tracks.len(), 0);
 }
 
 #[test]
