@@ -151,9 +151,8 @@ impl Processor for Detect {
 /// How many sure sightings there were, and the tracks they make.
 fn link(event: &ClipsReady, time_base: TimeBase, seen: &SeenFaces) -> (usize, Vec<Track>) {
     let sightings = sightings(event, time_base, &seen.faces);
-    let rules = Rules::of(time_base, event.frame_ticks, event.extend_ms, event.face_threshold);
-    let is_every_frame = seen.looked_every_ms.is_some_and(|ms| ms <= tracks::EVERY_FRAME_MS);
-    let rules = Rules { is_every_frame, ..rules };
+    let ClipsReady { frame_ticks, extend_ms, face_threshold, .. } = *event;
+    let rules = Rules::of(time_base, frame_ticks, extend_ms, face_threshold, seen.looked_every_ms);
     let sure = sightings.iter().filter(|sighting| sighting.confidence >= rules.sure).count();
     (sure, tracks::track(sightings, rules))
 }

@@ -35,11 +35,11 @@ pub(crate) fn count(film: &Path, truth: &Truth, sample_ms: i64) -> Result<Leaks,
             confidence: face.confidence,
         }));
     }
-    let rules = Rules::of(TIME_BASE, frame_ms, LONGEST_EXTENSION_MS, THRESHOLD);
+    let rules = Rules::of(TIME_BASE, frame_ms, LONGEST_EXTENSION_MS, THRESHOLD, Some(sample_ms));
     let tracks = Tracks {
         time_base: TIME_BASE,
         frame_ticks: frame_ms,
-        looked_every_ms: None,
+        looked_every_ms: Some(sample_ms),
         tracks: track(sightings, rules),
         video_id: String::new(),
         run_id: String::new(),

@@ -38,9 +38,9 @@ const EXTENSION_FRAMES_WHERE_MISSED: i64 = 5;
 pub const EXTENSION_OF_GONE_MS: i64 = 80;
 /// So many frames there.
 const EXTENSION_FRAMES_WHERE_GONE: i64 = 2;
-/// Who looks at every frame sees some of them this near to each other. Rekognition looks twice a
-/// second.
-pub const EVERY_FRAME_MS: i64 = 250;
+/// Who looks at least this often, and says so, looks at every frame where faces come and go. Rekognition looks twice a
+/// second and does not say so.
+const EVERY_FRAME_MS: i64 = 250;
 /// A box this near to the border of the picture, as a share of it, is cut by it.
 const BORDER: f32 = 0.005;
 /// A face that the detector is surer of than this, 0 to 100, and than twice what makes a sighting sure, is plain to see
@@ -75,9 +75,8 @@ pub struct Rules {
     pub extend_one_frame: i64,
     /// The same of a face that has gone at once; see [`EXTENSION_OF_GONE_MS`].
     pub extend_gone: i64,
-    /// See [`EVERY_FRAME_MS`].
-    pub every_frame: i64,
-    /// The detector looks at every frame where faces come and go: it said so, or what it saw tells.
+    /// The detector said that it looks at every frame where faces come and go. What it saw does not tell: who looks now
+    /// and then may have done so twice in a row.
     pub is_every_frame: bool,
     /// Confidence from which a sighting is sure, 0 to 100.
     pub sure: f32,
@@ -87,9 +86,16 @@ pub struct Rules {
 
 impl Rules {
     /// Those of a clip whose frames are `frame` ticks apart in the mean. `extend_ms` is cut to
-    /// [`LONGEST_EXTENSION_MS`]; `threshold` is 0 to 1.
+    /// [`LONGEST_EXTENSION_MS`]; `threshold` is 0 to 1. `looked_every_ms` is what the detector told of itself, see
+    /// [`schemas::Tracks::looked_every_ms`].
     #[must_use]
-    pub fn of(time_base: TimeBase, frame: i64, extend_ms: i64, threshold: f32) -> Self {
+    pub fn of(
+        time_base: TimeBase,
+        frame: i64,
+        extend_ms: i64,
+        threshold: f32,
+        looked_every_ms: Option<i64>,
+    ) -> Self {
         Self {
             longest_gap: time_base.to_ticks(LONGEST_GAP_MS),
             frame,
@@ -97,20 +103,11 @@ impl Rules {
             extend_every_frame: time_base.to_ticks(EXTENSION_OF_EVERY_FRAME_MS),
             extend_one_frame: time_base.to_ticks(EXTENSION_OF_ONE_FRAME_MS),
             extend_gone: time_base.to_ticks(EXTENSION_OF_GONE_MS),
-            every_frame: time_base.to_ticks(EVERY_FRAME_MS),
-            is_every_frame: false,
+            is_every_frame: looked_every_ms.is_some_and(|ms| ms <= EVERY_FRAME_MS),
             sure: threshold * 100.0,
             follow: time_base.to_ticks(FOLLOW_MS),
         }
     }
-}
-
-/// Whether the detector has looked at every frame, by the times of what it has seen: what was looked at
-/// only now and then says little about the time between. `every_frame` and `frame` are those of [`Rules`].
-fn is_every_frame(mut times: Vec<i64>, every_frame: i64, frame: i64) -> bool {
-    times.sort_unstable();
-    let steps = times.windows(2).map(|pair| pair[1] - pair[0]).filter(|step| *step > 0);
-    steps.min().is_some_and(|step| step <= every_frame && 2 * step < 3 * frame)
 }
 
 /// Whether the detector would hardly lose this face from one frame to the next. It may lose small ones, and those
@@ -126,10 +123,6 @@ fn is_plain(face: &Sighting, rules: Rules) -> bool {
 /// sightings does not matter.
 #[must_use]
 pub fn track(sightings: Vec<Sighting>, rules: Rules) -> Vec<Track> {
-    let times = sightings.iter().map(|sighting| sighting.pts).collect();
-    let is_every_frame =
-        rules.is_every_frame || is_every_frame(times, rules.every_frame, rules.frame);
-    let rules = Rules { is_every_frame, ..rules };
     let (sure, doubtful): (Vec<_>, Vec<_>) =
         sightings.into_iter().partition(|sighting| sighting.confidence >= rules.sure);
     let mut chains = link::link(sure, rules);

@@ -1,7 +1,7 @@
 //! How long a face is masked before it is first seen, and after it was last seen.
 
 use super::{Dice, SHORT, covered, seen, times, tracks};
-use crate::tracks::{EVERY_FRAME_MS, Rules, Sighting};
+use crate::tracks::{Rules, Sighting};
 use schemas::{BoundingBox, TimeBase};
 
 fn doubted(pts: i64, left: f32, top: f32, size: f32) -> Sighting {
@@ -10,25 +10,25 @@ fn doubted(pts: i64, left: f32, top: f32, size: f32) -> Sighting {
 
 #[test]
 fn a_track_ends_sooner_where_every_frame_was_looked_at() {
-    let reach = |faces: Vec<Sighting>| {
-        let tracks = tracks(faces, SHORT);
+    let reach = |times_seen: &[i64], rules: Rules| {
+        let faces = times_seen.iter().map(|pts| seen(*pts, 0.3, 0.3, 0.1)).collect();
+        let tracks = tracks(faces, rules);
         let points = times(&tracks.tracks[0]);
         (points.first().copied().unwrap(), points.last().copied().unwrap())
     };
-    assert_eq!(reach((0..25).map(|n| seen(2000 + n * 40, 0.3, 0.3, 0.1)).collect()), (1880, 3080));
-    // One alone, or one every half second, does not tell what was between.
-    assert_eq!(reach(vec![seen(2000, 0.3, 0.3, 0.1)]), (1000, 3000));
-    assert_eq!(reach((0..3).map(|n| seen(2000 + n * 500, 0.3, 0.3, 0.1)).collect()), (1000, 4000));
+    let a_second: Vec<_> = (0..25).map(|n| 2000 + n * 40).collect();
+    assert_eq!(reach(&a_second, SHORT), (1880, 3080));
     // Seen once, or with frames missed at its end, it may have been missed there, too.
-    let elsewhere = doubted(2040, 0.7, 0.7, 0.1);
-    assert_eq!(reach(vec![seen(2000, 0.3, 0.3, 0.1), elsewhere]), (1800, 2200));
-    let missed = [2000, 2040, 2160].map(|pts| seen(pts, 0.3, 0.3, 0.1));
-    assert_eq!(reach(missed.to_vec()), (1880, 2760));
+    assert_eq!(reach(&[2000], SHORT), (1800, 2200));
+    assert_eq!(reach(&[2000, 2040, 2160], SHORT), (1880, 2760));
+    // Where nobody says so, sightings on frames that follow one another do not tell what was between others.
+    let untold = Rules { is_every_frame: false, ..SHORT };
+    assert_eq!(reach(&a_second, untold), (1000, 3960));
+    assert_eq!(reach(&[2000, 2500, 2540], untold), (1000, 3540));
 }
 
 #[test]
 fn a_face_that_was_plain_to_see_and_is_not_even_doubted_has_gone() {
-    let rules = Rules { is_every_frame: true, ..SHORT };
     let reach = |face: &dyn Fn(i64) -> Sighting, rules: Rules| {
         let of = |frames: std::ops::Range<i64>| {
             tracks(frames.map(|n| face(n * rules.frame)).collect(), rules)
@@ -41,25 +41,26 @@ fn a_face_that_was_plain_to_see_and_is_not_even_doubted_has_gone() {
     };
     let plain = |pts, left, size| Sighting { confidence: 71.0, ..seen(pts, left, 0.3, size) };
     // Who is seen once is missed on others.
-    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), rules), (80, 200));
-    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), Rules { frame: 200, ..rules }), (400, 1000));
+    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), SHORT), (80, 200));
+    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), Rules { frame: 200, ..SHORT }), (400, 1000));
     // Less sure, barely what is sure at all, small, at the border, in a hurry.
     let less = |pts| Sighting { confidence: 70.0, ..seen(pts, 0.3, 0.3, 0.1) };
-    assert_eq!(reach(&less, rules), (120, 200));
-    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), Rules { sure: 40.0, ..rules }), (120, 200));
-    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.037), rules), (120, 200));
-    assert_eq!(reach(&|pts| plain(pts, 0.003, 0.1), rules), (120, 200));
-    assert_eq!(reach(&|pts| plain(pts, 0.0002 * (pts - 1500) as f32, 0.04), rules), (120, 200));
+    assert_eq!(reach(&less, SHORT), (120, 200));
+    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), Rules { sure: 40.0, ..SHORT }), (120, 200));
+    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.037), SHORT), (120, 200));
+    assert_eq!(reach(&|pts| plain(pts, 0.003, 0.1), SHORT), (120, 200));
+    assert_eq!(reach(&|pts| plain(pts, 0.0002 * (pts - 1500) as f32, 0.04), SHORT), (120, 200));
     // Nobody says that the other frames were looked at.
-    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), SHORT), (80, 1000));
+    let untold = Rules { is_every_frame: false, ..SHORT };
+    assert_eq!(reach(&|pts| plain(pts, 0.3, 0.1), untold), (1000, 1000));
     // Half hidden at its end, and doubted there.
     let whole = || (50..75).map(|n| plain(n * 40, 0.3, 0.1));
     let end = |more: Vec<Sighting>| {
-        let found = tracks(whole().chain(more).collect(), rules);
+        let found = tracks(whole().chain(more).collect(), SHORT);
         found.tracks.iter().flat_map(times).max()
     };
     let start = |more: Vec<Sighting>| {
-        let found = tracks(whole().chain(more).collect(), rules);
+        let found = tracks(whole().chain(more).collect(), SHORT);
         found.tracks.iter().flat_map(times).min().unwrap()
     };
     let half = |n: i64| {
@@ -82,7 +83,7 @@ fn a_face_that_was_plain_to_see_and_is_not_even_doubted_has_gone() {
 #[test]
 fn what_is_seen_closely_only_is_masked_where_no_face_has_to_be_surer() {
     let time_base = TimeBase { num: 1, den: 1000 };
-    let rules = Rules::of(time_base, 40, 1000, 0.7);
+    let rules = Rules::of(time_base, 40, 1000, 0.7, Some(0));
     let face = |confidence| Sighting { confidence, ..seen(2000, 0.3, 0.3, 0.1) };
     assert_eq!(tracks(vec![face(70.0)], rules).tracks.len(), 1);
     assert_eq!(tracks(vec![face(69.9)], rules).tracks.len(), 0);
@@ -93,7 +94,7 @@ fn a_film_of_few_frames_is_masked_for_as_many_of_them() {
     for frame in [100, 200, 333, 500] {
         let rules = Rules { frame, ..SHORT };
         let tracks = tracks((10..20).map(|n| seen(n * frame, 0.3, 0.3, 0.1)).collect(), rules);
-        let reach = if frame > EVERY_FRAME_MS { 1000 } else { 3 * frame };
+        let reach = (3 * frame).min(1000);
         let points = times(&tracks.tracks[0]);
         assert_eq!(points.first(), Some(&(10 * frame - reach)), "{frame}");
         assert_eq!(points.last(), Some(&(19 * frame + reach)), "{frame}");
@@ -101,13 +102,11 @@ fn a_film_of_few_frames_is_masked_for_as_many_of_them() {
 }
 
 #[test]
-fn what_is_looked_at_twice_a_second_is_not_every_frame_however_few_there_are() {
-    for frame in [40, 200, 333, 400, 500] {
-        let rules = Rules { frame, ..SHORT };
-        let tracks = tracks((4..8).map(|n| seen(n * 500, 0.3, 0.3, 0.1)).collect(), rules);
-        let points = times(&tracks.tracks[0]);
-        assert_eq!((points.first(), points.last()), (Some(&1000), Some(&4500)), "{frame}");
-    }
+fn who_looks_twice_a_second_or_says_nothing_does_not_look_at_every_frame() {
+    let time_base = TimeBase { num: 1, den: 1000 };
+    let told = [Some(0), Some(150), Some(250), Some(251), Some(500), None];
+    let found = told.map(|told| Rules::of(time_base, 40, 1000, 0.3, told).is_every_frame);
+    assert_eq!(found, [true, true, true, false, false, false]);
 }
 
 #[test]
