@@ -1,61 +1,34 @@
 //! Sightings that the detector doubts, where a track leads to them.
 
-use super::{
-    Rules, Sighting,
-    link::{Chain, by_place},
-};
+use super::{Rules, Sighting, link::Chain, timeline::Timeline};
 
 /// Overlap (intersection over union) from which on a doubtful sighting is of the track's face.
 const LEAST_OVERLAP: f32 = 0.3;
 
-/// Doubtful sightings in order of time.
-pub(super) struct Doubts(Vec<Sighting>);
-
-impl Doubts {
-    pub(super) fn of(mut doubtful: Vec<Sighting>) -> Self {
-        doubtful.sort_by(|a, b| a.pts.cmp(&b.pts).then_with(|| by_place(a, b)));
-        Self(doubtful)
-    }
-
-    /// Those after one time and before another.
-    fn between(&self, from: i64, to: i64) -> std::slice::Iter<'_, Sighting> {
-        let start = self.0.partition_point(|seen| seen.pts <= from);
-        let end = self.0.partition_point(|seen| seen.pts < to);
-        self.0[start..end.max(start)].iter()
-    }
-
-    /// Whether there are any where a face was, before so many ticks have passed; they are negative backwards in time.
-    pub(super) fn are_beyond(&self, end: &Sighting, ticks: i64) -> bool {
-        let to = end.pts.saturating_add(ticks);
-        let mut beyond = self.between(end.pts.min(to), end.pts.max(to));
-        beyond.any(|seen| end.region.iou(&seen.region) > 0.0)
-    }
-
-    /// What they add to the chains, up to [`Rules::longest_gap`] beyond what is sure: chains of their own, each from a
-    /// sure sighting on where the next frame has none. They take nothing away: the mask of what is sure stays as it is.
-    pub(super) fn led_to(&self, chains: &[Chain], rules: Rules) -> Vec<Chain> {
-        let after = |end: Sighting, to: i64| followed(end, self.between(end.pts, to), rules);
-        let before = |end: Sighting, from: i64| {
-            let mut chain = followed(end, self.between(from, end.pts).rev(), rules);
-            chain.reverse();
-            chain
-        };
-        let furthest = rules.longest_gap.saturating_add(1);
-        let mut added = Vec::new();
-        for chain in chains {
-            let (Some(&first), Some(&last)) = (chain.first(), chain.last()) else { continue };
-            added.push(before(first, first.pts.saturating_sub(furthest)));
-            for pair in chain.windows(2) {
-                let [a, b] = *pair else { continue };
-                if (b.pts - a.pts) * 2 > rules.frame * 3 {
-                    added.extend([after(a, b.pts), before(b, a.pts)]);
-                }
+/// What doubtful sightings add to the chains, up to [`Rules::longest_gap`] beyond what is sure: chains of their own, each
+/// from a sure sighting on where the next frame has none. They take nothing away: the mask of what is sure stays as it is.
+pub(super) fn led_to(doubts: &Timeline, chains: &[Chain], rules: Rules) -> Vec<Chain> {
+    let after = |end: Sighting, to: i64| followed(end, doubts.between(end.pts, to), rules);
+    let before = |end: Sighting, from: i64| {
+        let mut chain = followed(end, doubts.between(from, end.pts).rev(), rules);
+        chain.reverse();
+        chain
+    };
+    let furthest = rules.longest_gap.saturating_add(1);
+    let mut added = Vec::new();
+    for chain in chains {
+        let (Some(&first), Some(&last)) = (chain.first(), chain.last()) else { continue };
+        added.push(before(first, first.pts.saturating_sub(furthest)));
+        for pair in chain.windows(2) {
+            let [a, b] = *pair else { continue };
+            if (b.pts - a.pts) * 2 > rules.frame * 3 {
+                added.extend([after(a, b.pts), before(b, a.pts)]);
             }
-            added.push(after(last, last.pts.saturating_add(furthest)));
         }
-        added.retain(|chain| chain.len() > 1);
-        added
+        added.push(after(last, last.pts.saturating_add(furthest)));
     }
+    added.retain(|chain| chain.len() > 1);
+    added
 }
 
 /// A chain's end and the sightings that it leads to, one of each time. `doubtful` go away from the

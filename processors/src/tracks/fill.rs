@@ -2,10 +2,10 @@
 
 use super::{
     EXTENSION_FRAMES, EXTENSION_FRAMES_WHERE_GONE, EXTENSION_FRAMES_WHERE_MISSED, Rules, Sighting,
-    doubt::Doubts,
     is_plain,
     link::{moved, velocity},
     steady::steady,
+    timeline::Timeline,
 };
 use schemas::{BoundingBox, TrackPoint};
 
@@ -17,17 +17,18 @@ const FURTHEST: f32 = 1.0;
 /// Boxes of a face that does not hurry overlap by this (intersection over union) from frame to frame.
 const STEADY: f32 = 0.7;
 
-/// The points of a track: its sightings, what lies between them, and its two extensions.
+/// The points of a track: its sightings, what lies between them, and its two extensions. `all` are the sightings of the
+/// clip, its own among them.
 ///
 /// Between sightings with frames in between, the middle third is covered by the hull of both
 /// boxes, so that a face that does not move evenly stays under the mask.
-pub(super) fn fill(seen: &[Sighting], doubts: &Doubts, rules: Rules) -> Vec<TrackPoint> {
+pub(super) fn fill(seen: &[Sighting], all: &Timeline, rules: Rules) -> Vec<TrackPoint> {
     let chain = steady(seen, rules);
     let (Some(first), Some(last)) = (chain.first(), chain.last()) else { return Vec::new() };
     let mut points = Vec::with_capacity(chain.len() + 4);
     let reversed = |of: &[Sighting]| of.iter().rev().copied().collect::<Vec<_>>();
     let (seen_backwards, backwards) = (reversed(seen), reversed(&chain));
-    let back = reach(&seen_backwards, first, doubts, rules);
+    let back = reach(&seen_backwards, first, all, rules);
     let mut before = extension(first, velocity(&backwards, rules), back.map(|it| -it), rules);
     before.reverse();
     points.append(&mut before);
@@ -45,38 +46,36 @@ pub(super) fn fill(seen: &[Sighting], doubts: &Doubts, rules: Rules) -> Vec<Trac
         }
     }
     points.push(point(last));
-    let on = reach(seen, last, doubts, rules);
+    let on = reach(seen, last, all, rules);
     points.append(&mut extension(last, velocity(&chain, rules), on, rules));
     points
 }
 
-/// How far a track goes on beyond a chain's end. Where the detector has missed frames just there, or has
-/// seen the face only once, it may miss more. `end` is the last sighting of `chain`, larger where it is half hidden.
-/// How far it goes without its doubts, and with them.
-fn reach(chain: &[Sighting], end: &Sighting, doubts: &Doubts, rules: Rules) -> [i64; 2] {
+/// How far a track goes on beyond a chain's end, and how far where anything else was seen in its place soon: another face
+/// may hide it, and a doubt may be of it. Where the detector has missed frames just there, or has seen the face only once,
+/// it may miss more. `end` is the last sighting of `chain`, larger where it is half hidden.
+fn reach(chain: &[Sighting], end: &Sighting, all: &Timeline, rules: Rules) -> [i64; 2] {
     if !rules.is_every_frame {
         return [rules.extend; 2];
     }
-    let [.., before, last] = chain else {
-        let frames = EXTENSION_FRAMES_WHERE_MISSED * rules.frame;
-        return [rules.extend.min(rules.extend_one_frame.max(frames)); 2];
-    };
-    let step = (last.pts - before.pts).abs();
-    let usual = rules.extend_every_frame.max(EXTENSION_FRAMES * step.max(rules.frame));
-    let reach = if 2 * step > 3 * rules.frame {
-        [rules.extend_every_frame.max(EXTENSION_FRAMES_WHERE_MISSED * step); 2]
+    let frames = |count: i64, step: i64| count * step.max(rules.frame);
+    let missed = |step| rules.extend_one_frame.max(frames(EXTENSION_FRAMES_WHERE_MISSED, step));
+    let [.., before, last] = chain else { return [rules.extend.min(missed(0)); 2] };
+    let (step, way) = ((last.pts - before.pts).abs(), (last.pts - before.pts).signum());
+    let usual = rules.extend_every_frame.max(frames(EXTENSION_FRAMES, step));
+    let near = if 2 * step > 3 * rules.frame {
+        missed(step)
     } else if last.region == end.region && is_steady(before, last, rules) {
-        let gone = rules.extend_gone.max(EXTENSION_FRAMES_WHERE_GONE * step.max(rules.frame));
-        let way = (last.pts - before.pts).signum();
-        [gone, if doubts.are_beyond(last, way * usual) { usual } else { gone }]
+        rules.extend_gone.max(frames(EXTENSION_FRAMES_WHERE_GONE, step))
     } else {
-        [usual; 2]
+        usual
     };
-    reach.map(|reach| reach.min(rules.extend))
+    let far = if all.has_beyond(last, way * usual) { near.max(missed(step)) } else { near };
+    [near, far].map(|reach| reach.min(rules.extend))
 }
 
-/// Whether a face was plain to see on two frames, and about the same there: where the detector has no inkling of
-/// anything there on the next ones, it has gone, and not turned away or been hidden bit by bit.
+/// Whether a face was plain to see on two frames, and about the same there: where nothing is seen there on the next ones,
+/// not even a doubt, it has gone, and not turned away or been hidden bit by bit.
 fn is_steady(before: &Sighting, last: &Sighting, rules: Rules) -> bool {
     let is_same = before.region.iou(&last.region) >= STEADY;
     is_same && is_plain(before, rules) && is_plain(last, rules)

@@ -15,9 +15,10 @@ mod link;
 mod steady;
 #[cfg(test)]
 mod tests;
+mod timeline;
 
-use doubt::Doubts;
 use schemas::{BoundingBox, TimeBase, Track};
+use timeline::Timeline;
 
 /// Sightings further apart are two tracks.
 pub const LONGEST_GAP_MS: i64 = 1000;
@@ -30,7 +31,8 @@ pub const FOLLOW_MS: i64 = 400;
 pub const EXTENSION_OF_EVERY_FRAME_MS: i64 = 120;
 /// So many frames at least.
 const EXTENSION_FRAMES: i64 = 3;
-/// The same of a face that was seen on one frame only: the detector may have missed it on others.
+/// The same of a face that was seen on one frame only, or that leaves where another face is: the detector may have missed
+/// it on others.
 pub const EXTENSION_OF_ONE_FRAME_MS: i64 = 200;
 /// So many frames there, and of the last step where frames were missed.
 const EXTENSION_FRAMES_WHERE_MISSED: i64 = 5;
@@ -123,15 +125,15 @@ fn is_plain(face: &Sighting, rules: Rules) -> bool {
 /// sightings does not matter.
 #[must_use]
 pub fn track(sightings: Vec<Sighting>, rules: Rules) -> Vec<Track> {
+    let all = Timeline::of(sightings.clone());
     let (sure, doubtful): (Vec<_>, Vec<_>) =
         sightings.into_iter().partition(|sighting| sighting.confidence >= rules.sure);
     let mut chains = link::link(sure, rules);
-    let doubts = Doubts::of(doubtful);
-    let led = doubts.led_to(&chains, rules);
+    let led = doubt::led_to(&Timeline::of(doubtful), &chains, rules);
     chains.extend(led);
     chains
         .iter()
         .zip(0..)
-        .map(|(chain, id)| Track { id, points: fill::fill(chain, &doubts, rules) })
+        .map(|(chain, id)| Track { id, points: fill::fill(chain, &all, rules) })
         .collect()
 }
