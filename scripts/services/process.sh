@@ -10,30 +10,40 @@ service() { # DIR NAME
 }
 
 # Two free ports of loopback for every service that has none yet. They are taken from below the range
-# the system hands out by itself, so that no client's end of a connection can be in the way.
+# the system hands out by itself, so that no client's end of a connection can be in the way. A port stays free
+# until its service is up, half a minute on a busy machine: others that choose meanwhile see in a list what was given away.
 assign_ports() { # DIR NAME...
   local dir=$1 name
   shift
+  mkdir -p "$cache"
   for name in "$@"; do
     mkdir -p "$dir/$name"
     [ -f "$dir/$name/ports" ] || echo "$dir/$name/ports"
   done | python3 -c '
-import random, socket, sys
-held = []
+import fcntl, random, socket, sys, time
+MINUTES = 10
+given = open(sys.argv[1], "a+")
+fcntl.flock(given, fcntl.LOCK_EX)
+given.seek(0)
+listed = (line.split() for line in given if line.count(" ") == 1)
+recent = {int(port): float(at) for port, at in listed if time.time() - float(at) < 60 * MINUTES}
 def free():
     while True:
-        one = socket.socket()
-        try:
-            one.bind(("127.0.0.1", random.randrange(20000, 32000)))
-        except OSError:
-            one.close()
-            continue
-        held.append(one)
-        return one.getsockname()[1]
+        port = random.randrange(20000, 32000)
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in recent:
+            recent[port] = time.time()
+            return port
 for path in sys.stdin.read().splitlines():
     with open(path, "w") as file:
         print(free(), free(), file=file)
-'
+given.truncate(0)
+given.writelines(f"{port} {at}\n" for port, at in recent.items())
+' "$cache/ports"
 }
 
 # Starts a program in a session of its own, so that Ctrl-C in a terminal reaches only the script,
