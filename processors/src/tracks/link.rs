@@ -1,6 +1,6 @@
 //! Which sightings are of the same face.
 
-use super::{Rules, Sighting, is_plain};
+use super::{Rules, Sighting, is_plain, timeline::Timeline};
 use schemas::BoundingBox;
 
 /// Sightings of one face, strictly rising in time.
@@ -16,12 +16,11 @@ const LEAST_OVERLAP: f32 = 0.15;
 const MOST_SPEED: f32 = 3.0;
 
 /// Links frame by frame, the likeliest pairs first.
-pub(super) fn link(mut sightings: Vec<Sighting>, rules: Rules) -> Vec<Chain> {
-    sightings.sort_by(|a, b| a.pts.cmp(&b.pts).then_with(|| by_place(a, b)));
+pub(super) fn link(seen: &Timeline, rules: Rules) -> Vec<Chain> {
     let mut chains: Vec<Chain> = Vec::new();
     // Chains that may still go on; the others are only kept.
     let mut open: Vec<usize> = Vec::new();
-    for frame in sightings.chunk_by(|a, b| a.pts == b.pts) {
+    for frame in seen.frames() {
         let Some(now) = frame.first().map(|sighting| sighting.pts) else { continue };
         open.retain(|&c| chains[c].last().is_some_and(|last| now - last.pts <= rules.longest_gap));
         let continued = pair(&chains, &open, frame, rules);
@@ -36,17 +35,6 @@ pub(super) fn link(mut sightings: Vec<Sighting>, rules: Rules) -> Vec<Chain> {
         }
     }
     chains
-}
-
-/// A total order, so that the same sightings always give the same tracks.
-pub(super) fn by_place(a: &Sighting, b: &Sighting) -> std::cmp::Ordering {
-    let sides =
-        |s: &Sighting| [s.region.left, s.region.top, s.region.width, s.region.height, s.confidence];
-    let pairs = sides(a).into_iter().zip(sides(b));
-    pairs
-        .map(|(a, b)| a.total_cmp(&b))
-        .find(|order| order.is_ne())
-        .unwrap_or(std::cmp::Ordering::Equal)
 }
 
 /// For each sighting of a frame, the chain it continues.

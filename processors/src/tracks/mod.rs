@@ -125,11 +125,10 @@ fn is_plain(face: &Sighting, rules: Rules) -> bool {
 /// sightings does not matter.
 #[must_use]
 pub fn track(sightings: Vec<Sighting>, rules: Rules) -> Vec<Track> {
-    let all = Timeline::of(sightings.clone());
-    let (sure, doubtful): (Vec<_>, Vec<_>) =
-        sightings.into_iter().partition(|sighting| sighting.confidence >= rules.sure);
-    let mut chains = link::link(sure, rules);
-    let led = doubt::led_to(&Timeline::of(doubtful), &chains, rules);
+    let all = Timeline::of(sightings);
+    let (sure, doubtful) = all.split(rules.sure);
+    let mut chains = link::link(&sure, rules);
+    let led = doubt::led_to(&doubtful, &chains, rules);
     chains.extend(led);
     chains
         .iter()

@@ -24,6 +24,8 @@ fn a_track_ends_sooner_where_every_frame_was_looked_at() {
     // Where nobody says so, sightings on frames that follow one another do not tell what was between others.
     let untold = Rules { is_every_frame: false, ..SHORT };
     assert_eq!(reach(&a_second, untold), (1000, 3960));
+    assert_eq!(reach(&[2000], untold), (1000, 3000));
+    assert_eq!(reach(&[2000, 2500, 3000], untold), (1000, 4000));
     assert_eq!(reach(&[2000, 2500, 2540], untold), (1000, 3540));
 }
 
@@ -120,6 +122,12 @@ fn who_looks_twice_a_second_or_says_nothing_does_not_look_at_every_frame() {
     let told = [Some(0), Some(150), Some(250), Some(251), Some(500), None];
     let found = told.map(|told| Rules::of(time_base, 40, 1000, 0.3, told).is_every_frame);
     assert_eq!(found, [true, true, true, false, false, false]);
+    for frame in [40, 200, 333, 400, 500] {
+        let rules = Rules { frame, is_every_frame: false, ..SHORT };
+        let tracks = tracks((4..8).map(|n| seen(n * 500, 0.3, 0.3, 0.1)).collect(), rules);
+        let points = times(&tracks.tracks[0]);
+        assert_eq!((points.first(), points.last()), (Some(&1000), Some(&4500)), "{frame}");
+    }
 }
 
 #[test]
