@@ -63,7 +63,7 @@ bench: build ## measure against the peers, as ratios in one run
 	@benches/run.sh $(BIN)
 	@python3 benches/render.py $(dir $(BIN))reelmill-bench tests/footage $${RUNS:-3}
 	@python3 benches/whole_way.py $(BIN) tests/footage $${RUNS:-3} 1 10
-	@$(CACHE)/bench/bin/python benches/leaks.py $(BIN) $(dir $(BIN))reelmill-bench $(CACHE)/bench/bin/deface $${SEEDS:-20}
+	@$(CACHE)/bench/bin/python benches/leaks.py $(BIN) $(dir $(BIN))reelmill-bench $(CACHE)/bench/bin/deface $${SEEDS:-4}
 	@$(CACHE)/bench/bin/python benches/real.py $(BIN) $(dir $(BIN))reelmill-bench $(CACHE)/bench/bin/deface
 	@benches/events.sh $(dir $(BIN))events
 	@benches/sink.sh $(dir $(BIN))sink

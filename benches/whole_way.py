@@ -2,7 +2,7 @@
 
 60 s of 720p at 30 frames a second, of which 0, 30 and 100 % have a face, by a careful and by a fast mill, and transcoded by ffmpeg with
 the mill's settings, interleaved: the machine's speed changes, and a ratio to ffmpeg of the same minutes travels better.
-Then films of MINUTES at 360p by the careful one, once each: time and memory must not grow faster than the film.
+Then films of MINUTES at 360p by the careful one, once each: time and memory must not grow faster than the film. With 0 RUNS these alone.
 """
 
 import json
@@ -125,7 +125,7 @@ def main():
         cells = [film, profile, f"{wall:.1f}", f"{seconds / wall:.1f}", f"{cpu:.1f}", "" if most is None else f"{most:.0f}"]
         print("| " + " | ".join(cells) + " |", flush=True)
 
-    for share, parts in PARTS.items():
+    for share, parts in PARTS.items() if runs else ():
         film = composed(work, faces, faceless, parts)
         times = {name: [] for name in (*PROFILES, PEER)}
         for number in range(runs):
