@@ -1,6 +1,6 @@
 //! `status`, `retry` and `search`.
 
-use super::{Mill, names, text};
+use super::{Mill, text};
 use crate::ports_in_memory::video_row;
 use ports::{
     DeadLetterRow, Hit, Moment, MomentKind, ObjectRef, Put, StageRow, VideoRow, VideoState,
