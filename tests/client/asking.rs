@@ -1,11 +1,15 @@
-//! `status`, `retry` and `search`.
+//! `status`, `retry` and `search`, also where there is no mill.
 
 use super::{Mill, text};
 use crate::ports_in_memory::video_row;
 use ports::{
     DeadLetterRow, Hit, Moment, MomentKind, ObjectRef, Put, StageRow, VideoRow, VideoState,
 };
-use reelmill::client;
+use reelmill::client::{self, Client, ClientError};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 #[tokio::test]
 async fn status_says_which_stage_of_a_video_is_overdue() {
@@ -242,4 +246,33 @@ async fn search_shows_moments_as_a_player_counts_them() {
     assert_eq!(text(out), format!("talk  v\n  1:01.040-1:15.500  Person 91 %\n  {url}\n"));
     let wrong = client::search(&mill.client, "(person", false, &mut Vec::new()).await;
     assert!(wrong.unwrap_err().to_string().starts_with("bad_query: query is wrong at character"));
+}
+
+#[tokio::test]
+async fn without_a_mill_the_error_says_how_to_start_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let client = Client::new(&base).unwrap();
+    let error = client::status(&client, None, false, &mut Vec::new()).await.unwrap_err();
+    let said = format!("no mill answers at {base}: start one with `reelmill up`");
+    assert_eq!(error.to_string(), said);
+    assert!(matches!(Client::new("localhost:8080"), Err(ClientError::Address(_))));
+}
+
+#[tokio::test]
+async fn another_server_is_not_taken_for_a_mill() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _request = stream.read(&mut [0; 1024]).await.unwrap();
+        let answer =
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 3\r\nconnection: close\r\n\r\nno\n";
+        stream.write_all(answer).await.unwrap();
+        stream.shutdown().await.unwrap();
+    });
+    let client = Client::new(&base).unwrap();
+    let error = client::status(&client, None, false, &mut Vec::new()).await.unwrap_err();
+    assert!(matches!(error, ClientError::NotAMill(..)), "{error}");
 }

@@ -3,15 +3,11 @@
 use super::{Mill, text, waiting};
 use api::UploadLimits;
 use ports::{DeadLetterRow, StageRow, VideoState};
-use reelmill::client::{self, Client, ClientError, UploadOptions};
+use reelmill::client::{self, UploadOptions};
 use std::{
     io::{self, IsTerminal},
     sync::atomic::Ordering,
     time::Duration,
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
 };
 
 #[tokio::test]
@@ -157,33 +153,4 @@ async fn an_empty_file_is_refused_with_the_cause_and_the_next_step() {
     let error = client::upload(&mill.client, &[file], options, &mut Vec::new()).await;
     let error = error.unwrap_err().to_string();
     assert!(error.starts_with("empty_body: the body has no bytes; send the file"), "{error}");
-}
-
-#[tokio::test]
-async fn without_a_mill_the_error_says_how_to_start_one() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let client = Client::new(&base).unwrap();
-    let error = client::status(&client, None, false, &mut Vec::new()).await.unwrap_err();
-    let said = format!("no mill answers at {base}: start one with `reelmill up`");
-    assert_eq!(error.to_string(), said);
-    assert!(matches!(Client::new("localhost:8080"), Err(ClientError::Address(_))));
-}
-
-#[tokio::test]
-async fn another_server_is_not_taken_for_a_mill() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let _request = stream.read(&mut [0; 1024]).await.unwrap();
-        let answer =
-            b"HTTP/1.1 404 Not Found\r\ncontent-length: 3\r\nconnection: close\r\n\r\nno\n";
-        stream.write_all(answer).await.unwrap();
-        stream.shutdown().await.unwrap();
-    });
-    let client = Client::new(&base).unwrap();
-    let error = client::status(&client, None, false, &mut Vec::new()).await.unwrap_err();
-    assert!(matches!(error, ClientError::NotAMill(..)), "{error}");
 }
