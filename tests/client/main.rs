@@ -8,11 +8,9 @@ mod downloading;
 mod ports_in_memory;
 mod uploading;
 
-use api::{Health, Reach, Services, UploadLimits, router, serve};
+use api::{Health, Reach, UploadLimits, router, serve};
 use ports::{ObjectRef, Put, VideoRow, VideoState};
-use ports_in_memory::{
-    MemoryCatalog, MemoryLetters, MemorySearch, MemoryStore, MemoryUploads, video_row,
-};
+use ports_in_memory::{Memory, MemoryCatalog, MemorySearch, MemoryStore, MemoryUploads, video_row};
 use reelmill::client::{Client, UploadOptions};
 use std::{
     fs,
@@ -41,33 +39,21 @@ impl Mill {
     }
 
     async fn with_limits(limits: UploadLimits) -> Self {
-        let store = Arc::new(MemoryStore::default());
-        let catalog = Arc::new(MemoryCatalog::default());
-        let search = Arc::new(MemorySearch::default());
-        let uploads = Arc::new(MemoryUploads::new(Arc::clone(&store)));
+        let memory = Memory::new();
+        let health = Health {
+            metrics: Arc::new(String::new),
+            readiness: Arc::new(Vec::new),
+            answered: Arc::new(|_| {}),
+        };
         let stopping = CancellationToken::new();
-        let services = Arc::new(Services {
-            store: store.clone(),
-            catalog: catalog.clone(),
-            search: search.clone(),
-            uploads: uploads.clone(),
-            letters: Arc::new(MemoryLetters::default()),
-            bucket: "mill".to_owned(),
-            owner: "local".to_owned(),
-            limits,
-            health: Health {
-                metrics: Arc::new(String::new),
-                readiness: Arc::new(Vec::new),
-                answered: Arc::new(|_| {}),
-            },
-            stopping: stopping.clone(),
-        });
+        let services = Arc::new(memory.services(limits, health, stopping.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = stopping.clone().cancelled_owned();
         tokio::spawn(serve(listener, router(services), Reach::Loopback, shutdown));
         let (client, folder) = (Client::new(&base).unwrap(), TempDir::new().unwrap());
         let _stop = stopping.drop_guard();
+        let Memory { store, catalog, search, uploads, .. } = memory;
         Self { client, base, store, catalog, search, uploads, folder, _stop }
     }
 

@@ -98,22 +98,28 @@ pub(crate) fn bgr_planes(
     planes: &mut Vec<f32>,
 ) {
     let area = canvas_width * canvas_height;
-    planes.clear();
     planes.resize(3 * area, fill);
+    let (width, height) = (picture.width as usize, picture.height as usize);
     let (blue, rest) = planes.split_at_mut(area);
     let (green, red) = rest.split_at_mut(area);
-    let row_bytes = picture.width as usize * 3;
-    let rows = picture.data.chunks_exact(row_bytes).take(picture.height as usize);
-    let planes = blue
+    let rows = picture.data.chunks_exact(width * 3).take(height);
+    let cells = blue
         .chunks_exact_mut(canvas_width)
         .zip(green.chunks_exact_mut(canvas_width).zip(red.chunks_exact_mut(canvas_width)));
-    for (row, (blue, (green, red))) in rows.zip(planes) {
-        let cells = blue.iter_mut().zip(green.iter_mut().zip(red));
+    for (row, (blue, (green, red))) in rows.zip(cells) {
+        let cells = blue.iter_mut().zip(green.iter_mut().zip(red.iter_mut()));
         for (&[r, g, b], (blue, (green, red))) in row.as_chunks::<3>().0.iter().zip(cells) {
             *red = f32::from(r);
             *green = f32::from(g);
             *blue = f32::from(b);
         }
+        for plane in [blue, green, red] {
+            plane.iter_mut().skip(width).for_each(|cell| *cell = fill);
+        }
+    }
+    // What the picture does not reach may hold the one before.
+    for plane in planes.chunks_exact_mut(area) {
+        plane.iter_mut().skip(height * canvas_width).for_each(|cell| *cell = fill);
     }
 }
 
@@ -197,6 +203,9 @@ mod tests {
     fn planes_hold_blue_green_red_at_the_top_left_and_the_fill_elsewhere() {
         let picture = RgbImage { width: 2, height: 1, data: vec![1, 2, 3, 4, 5, 6] };
         let mut planes = Vec::new();
+        let before = RgbImage { width: 3, height: 2, data: vec![7; 18] };
+        bgr_planes(&before, (3, 2), 9.0, &mut planes);
+        assert_eq!(planes, [7.0; 18]);
         bgr_planes(&picture, (3, 2), 9.0, &mut planes);
         let blue = [3.0, 6.0, 9.0, 9.0, 9.0, 9.0];
         let green = [2.0, 5.0, 9.0, 9.0, 9.0, 9.0];

@@ -1,6 +1,6 @@
 //! Ports that keep everything in memory, and fail when told to.
 
-use api::{Cause, DeadLetters, Redriven, Uploads};
+use api::{Cause, DeadLetters, Health, Redriven, Services, UploadLimits, Uploads};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
@@ -21,6 +21,50 @@ use std::{
     time::Duration,
 };
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// All ports of an API.
+pub(crate) struct Memory {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) catalog: Arc<MemoryCatalog>,
+    pub(crate) search: Arc<MemorySearch>,
+    pub(crate) uploads: Arc<MemoryUploads>,
+    pub(crate) letters: Arc<MemoryLetters>,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        let store = Arc::new(MemoryStore::default());
+        Self {
+            uploads: Arc::new(MemoryUploads::new(Arc::clone(&store))),
+            store,
+            catalog: Arc::default(),
+            search: Arc::default(),
+            letters: Arc::default(),
+        }
+    }
+
+    /// An API's services over them.
+    pub(crate) fn services(
+        &self,
+        limits: UploadLimits,
+        health: Health,
+        stopping: CancellationToken,
+    ) -> Services {
+        Services {
+            store: self.store.clone(),
+            catalog: self.catalog.clone(),
+            search: self.search.clone(),
+            uploads: self.uploads.clone(),
+            letters: self.letters.clone(),
+            bucket: "mill".to_owned(),
+            owner: "local".to_owned(),
+            limits,
+            health,
+            stopping,
+        }
+    }
+}
 
 /// Objects by key; the bucket is part of the name.
 #[derive(Debug, Default)]

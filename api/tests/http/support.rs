@@ -2,7 +2,7 @@
 
 use crate::openapi::is_described;
 use crate::ports_in_memory::{
-    MemoryCatalog, MemoryLetters, MemorySearch, MemoryStore, MemoryUploads, video_row,
+    Memory, MemoryCatalog, MemoryLetters, MemorySearch, MemoryStore, MemoryUploads, video_row,
 };
 use api::{Answered, Health, Reach, Services, Unready, UploadLimits, router, serve};
 use ports::{ObjectRef, Put, VideoRow, VideoState};
@@ -40,41 +40,28 @@ impl Mill {
     }
 
     pub(crate) async fn with_limits(limits: UploadLimits) -> Self {
-        let store = Arc::new(MemoryStore::default());
-        let catalog = Arc::new(MemoryCatalog::default());
-        let search = Arc::new(MemorySearch::default());
-        let uploads = Arc::new(MemoryUploads::new(Arc::clone(&store)));
-        let letters = Arc::new(MemoryLetters::default());
+        let memory = Memory::new();
         let unready: Arc<Mutex<Vec<Unready>>> = Arc::default();
         let told = Arc::clone(&unready);
         let answered: Arc<Mutex<Vec<String>>> = Arc::default();
         let counted = Arc::clone(&answered);
         let stopping = CancellationToken::new();
-        let services = Arc::new(Services {
-            store: store.clone(),
-            catalog: catalog.clone(),
-            search: search.clone(),
-            uploads: uploads.clone(),
-            letters: letters.clone(),
-            bucket: "mill".to_owned(),
-            owner: "local".to_owned(),
-            limits,
-            health: Health {
-                metrics: Arc::new(|| "reelmill_events_total 1\n".to_owned()),
-                readiness: Arc::new(move || told.lock().unwrap().clone()),
-                answered: Arc::new(move |answered: &Answered<'_>| {
-                    let Answered { method, route, status, .. } = answered;
-                    counted.lock().unwrap().push(format!("{method} {route} {status}"));
-                }),
-            },
-            stopping: stopping.clone(),
-        });
+        let health = Health {
+            metrics: Arc::new(|| "reelmill_events_total 1\n".to_owned()),
+            readiness: Arc::new(move || told.lock().unwrap().clone()),
+            answered: Arc::new(move |answered: &Answered<'_>| {
+                let Answered { method, route, status, .. } = answered;
+                counted.lock().unwrap().push(format!("{method} {route} {status}"));
+            }),
+        };
+        let services = Arc::new(memory.services(limits, health, stopping.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = stopping.clone().cancelled_owned();
         tokio::spawn(serve(listener, router(services.clone()), Reach::Loopback, shutdown));
         let base = format!("http://{address}");
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let Memory { store, catalog, search, uploads, letters } = memory;
         Self {
             address,
             base,
