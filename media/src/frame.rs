@@ -59,6 +59,17 @@ impl Frame<'_> {
         self.converter.rgb(self.video, self.orientation, max_width)
     }
 
+    /// Leaves out the last column and row of a picture that is coded with even sides, where the other one's are odd.
+    pub(crate) fn cut_to(&mut self, other: &Self) {
+        let (width, height) = (self.video.width(), self.video.height());
+        if width == other.video.width() + 1 {
+            self.video.set_width(width - 1);
+        }
+        if height == other.video.height() + 1 {
+            self.video.set_height(height - 1);
+        }
+    }
+
     /// `None` where the picture's format does not lend itself to it.
     pub fn squares(&self) -> Option<Squares> {
         Squares::of(self.video)

@@ -30,8 +30,8 @@ pub(crate) struct AvcConfig {
     level: u8,
     /// Bytes of the length before a NAL unit.
     pub(crate) length_size: u8,
-    sps: Vec<Vec<u8>>,
-    pps: Vec<Vec<u8>>,
+    pub(crate) sps: Vec<Vec<u8>>,
+    pub(crate) pps: Vec<Vec<u8>>,
     tail: Vec<u8>,
 }
 
@@ -179,9 +179,9 @@ fn pps_id(pps: &[u8]) -> Option<u32> {
     exp_golomb(pps.get(1..)?)
 }
 
-/// The first unsigned Exp-Golomb number (H.264, 9.1). Ids are small: no emulation prevention
-/// byte can come before their end.
-fn exp_golomb(bytes: &[u8]) -> Option<u32> {
+/// The first unsigned Exp-Golomb number (H.264, 9.1), of few bits: no emulation prevention byte
+/// can come before its end.
+pub(crate) fn exp_golomb(bytes: &[u8]) -> Option<u32> {
     let bit = |at: usize| bytes.get(at / 8).map(|byte| u32::from(byte >> (7 - at % 8) & 1));
     let zeros = (0..32).take_while(|&at| bit(at) == Some(0)).count();
     let mut value = 0;
@@ -198,6 +198,16 @@ fn take_unit<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
         after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
     *rest = after;
     Some(nal)
+}
+
+/// NAL units that each come behind their length in 4 bytes, as far as the lengths add up.
+pub(crate) fn units(mut packet: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || take_unit(&mut packet))
+}
+
+/// Whether a NAL unit is a slice of the picture.
+pub(crate) fn is_slice(unit: &[u8]) -> bool {
+    unit.first().is_some_and(|header| matches!(header & 31, NAL_SLICE | NAL_IDR))
 }
 
 /// What the NAL units of one access unit are, for length-prefixed packets of 4 bytes.

@@ -32,6 +32,7 @@ mod render;
 mod repeats;
 mod scan;
 mod schedule;
+mod slices;
 mod sound;
 mod source;
 mod still;

@@ -9,6 +9,7 @@ use crate::container::Container;
 use crate::ffi::{self, StreamFacts};
 use crate::h264::{self, AvcConfig};
 use crate::schedule::{Schedule, rescale, to_ms, track_time_base};
+use crate::slices::Slices;
 use crate::source::{Source, changes_header, is_shown, rational};
 use crate::{Limits, MediaError, Rational};
 
@@ -37,11 +38,15 @@ pub(crate) struct Scan {
 /// Reasons that H.264 packets cannot be mixed with packets of another encoder.
 #[derive(Debug, Default)]
 struct H264Scan {
+    /// Where they can be read.
+    slices: Option<Slices>,
+
     has_key_without_idr: bool,
     has_inner_parameter_sets: bool,
     has_odd_lengths: bool,
     has_more_than_pictures: bool,
     has_other_headers: bool,
+    has_other_pictures: bool,
 }
 
 impl Scan {
@@ -63,7 +68,10 @@ impl Scan {
             audio_start: i64::MAX,
             audio_end: i64::MIN,
             audio_overlaps: false,
-            h264: H264Scan::default(),
+            h264: H264Scan {
+                slices: source.avc_config()?.as_ref().and_then(Slices::of),
+                ..H264Scan::default()
+            },
         };
         let mut last_ms = 0;
         let mut last: Option<(i64, i64)> = None;
@@ -170,6 +178,8 @@ impl Scan {
             Err("groups of pictures are open")
         } else if self.h264.has_odd_lengths {
             Err("the NAL units of a packet do not add up")
+        } else if self.h264.has_other_pictures {
+            Err("packets may hold more than one picture")
         } else if self.packets.iter().any(|packet| !packet.is_shown) {
             Err("an edit list hides frames")
         } else {
@@ -219,5 +229,10 @@ impl H264Scan {
             }
             None => self.has_odd_lengths = true,
         }
+        self.has_other_pictures |= !self
+            .slices
+            .as_ref()
+            .zip(packet.data())
+            .is_some_and(|(slices, data)| slices.are_one_picture(data));
     }
 }

@@ -118,7 +118,9 @@ impl Pair {
         self.sources.go_on(times);
         while let Some(source) = self.sources.next()? {
             let expected = rescale(source.pts(), source_base, output_base);
-            visit(source, next_at(&mut self.outputs, expected)?)?;
+            let mut output = next_at(&mut self.outputs, expected)?;
+            output.cut_to(&source);
+            visit(source, output)?;
             self.frames += 1;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Render mode `smart`: groups of pictures without faces pass bit for bit between re-encoded ones.
 
-use std::ops::Range;
+use std::ops::{Range, RangeFrom};
 use std::path::Path;
 
 use media::{Limits, MaskReport, Region, Render, RenderMode, compare, difference_outside, probe};
@@ -235,6 +235,71 @@ fn what_is_not_safe_to_copy_is_encoded_in_full() {
         let film = studio.whole_way(&source, 2.0, &smart(), &nothing);
         assert_eq!(copied(&film), [0, 0], "{name}: {}", found.smart_reason);
     }
+}
+
+#[test]
+fn a_packet_with_several_slices_is_safe_to_copy_and_one_with_several_pictures_is_not() {
+    let studio = Studio::new();
+    let input =
+        "-f lavfi -i testsrc2=size=320x180:rate=25:duration=4 -pix_fmt yuv420p -c:v libx264";
+    for settings in ["-slices 4", "-slices 4 -bf 3 -coder 0", "-tune zerolatency -threads 4"] {
+        let source = studio.make("slices.mp4", &format!("{input} -g 25 {settings}"));
+        let found = probe(&source, &Limits::default()).unwrap();
+        assert!(found.smart_ok, "{settings}: {}", found.smart_reason);
+    }
+    // The second of two pictures has slices from the first block on, or, of a number of its own, from a later one.
+    for (slices, kept) in [(1, 0..), (4, 1..)] {
+        let settings = format!("{input} -g 25 -bf 0 -slices {slices}");
+        let source = studio.make("pictures.mp4", &settings);
+        let joined = studio.path("joined.mp4");
+        join_pictures(&source, &joined, kept);
+        let found = probe(&joined, &Limits::default()).unwrap();
+        assert_eq!(
+            (found.smart_ok, found.smart_reason.as_str()),
+            (false, "packets may hold more than one picture")
+        );
+    }
+}
+
+/// A copy whose third packet also holds the slices of the fourth one's picture, which is taken out: those that are `kept`.
+fn join_pictures(source: &Path, out: &Path, kept: RangeFrom<usize>) {
+    use ffmpeg_next as ff;
+    let mut input = ff::format::input(source).unwrap();
+    let mut output = ff::format::output(out).unwrap();
+    let mut stream = output.add_stream(ff::codec::Id::None).unwrap();
+    stream.set_parameters(input.stream(0).unwrap().parameters());
+    let time_base = input.stream(0).unwrap().time_base();
+    output.write_header().unwrap();
+    let to = output.stream(0).unwrap().time_base();
+    let mut packets: Vec<ff::Packet> = input.packets().map(|(_, packet)| packet).collect();
+    let fourth = packets.remove(3);
+    let third = &packets[2];
+    let mut bytes = third.data().unwrap().to_vec();
+    for slice in units(fourth.data().unwrap()).get(kept).unwrap() {
+        bytes.extend(*slice);
+    }
+    let mut both = ff::Packet::copy(&bytes);
+    both.set_pts(third.pts());
+    both.set_dts(third.dts());
+    both.set_duration(third.duration() + fourth.duration());
+    packets[2] = both;
+    for mut packet in packets {
+        packet.set_stream(0);
+        packet.rescale_ts(time_base, to);
+        packet.write_interleaved(&mut output).unwrap();
+    }
+    output.write_trailer().unwrap();
+}
+
+/// NAL units with their lengths of 4 bytes.
+fn units(mut packet: &[u8]) -> Vec<&[u8]> {
+    let mut units = Vec::new();
+    while let Some(length) = packet.first_chunk::<4>() {
+        let (unit, rest) = packet.split_at(4 + u32::from_be_bytes(*length) as usize);
+        units.push(unit);
+        packet = rest;
+    }
+    units
 }
 
 #[test]

@@ -6,7 +6,10 @@ use crate::support::{
 };
 use std::ops::ControlFlow;
 
-use media::{AudioOutcome, Limits, Track, compare, copy_all, decode, elementary_sha256, probe};
+use media::{
+    AudioOutcome, Limits, Track, compare, copy_all, decode, difference_outside, elementary_sha256,
+    probe,
+};
 
 const CLOSED: &str = "-c:v libx264 -preset veryfast -g 30 -pix_fmt yuv420p";
 
@@ -245,6 +248,25 @@ fn an_odd_sized_film_gains_one_column_and_row() {
     );
     let film = assert_complete(&studio, &source, 2.0);
     assert_eq!(ffprobe(&film.path, "v:0", "stream=width,height"), "322,182");
+}
+
+#[test]
+fn an_odd_sized_film_lies_over_its_source_wherever_they_are_compared() {
+    let studio = Studio::new();
+    let source = studio.make(
+        "stripes.webm",
+        "-f lavfi -i color=gray:size=853x479:rate=25:duration=1,format=yuv420p,geq=lum='255*lt(mod(X+Y,4),2)':cb=128:cr=128 \
+         -c:v libvpx -b:v 8M -g 25 -deadline realtime -cpu-used 8",
+    );
+    let film = studio.whole_way(&source, 2.0, &quick(), &nothing);
+    let mut worst = 0.0_f32;
+    compare(&source, &film.path, &Limits::default(), &mut |pair| {
+        let (source, output) = (pair.source.rgb(640)?, pair.output.rgb(640)?);
+        worst = worst.max(difference_outside(&source, &output, &[]));
+        Ok(())
+    })
+    .unwrap();
+    assert!(worst < 16.0, "{worst}");
 }
 
 #[test]
