@@ -61,11 +61,7 @@ pub fn cut_rules(args: &MillArgs) -> Cut {
                 Mask::Solid => "solid",
             }
             .to_owned(),
-            detector: detector::profile(&args.detector).name(&format!(
-                "{} {}",
-                vision::DETECTOR,
-                &vision::weights_sha256()[..12]
-            )),
+            detector: detector::profile(&args.detector).name(&vision::detector_name()),
             threshold: args.detector.face_threshold,
             verify_threshold: args.verify_threshold,
             extend_ms: EXTEND_MS,

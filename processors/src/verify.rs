@@ -4,7 +4,8 @@ use crate::clip_count;
 use engine::{Effect, Input, Object, Outcome, Processor};
 use ports::{ObjectRef, Poison, Refusal};
 use schemas::{
-    AudioPlan, Blur, Checks, Manifest, Receipt, RecordingReady, RecordingStitched, TimeBase, keys,
+    AudioPlan, Blur, Checks, Manifest, Masking, Receipt, RecordingReady, RecordingStitched,
+    TimeBase, keys,
 };
 use std::time::Duration;
 
@@ -50,15 +51,15 @@ pub fn recording_key(manifest: &Manifest) -> String {
     keys::recording(&manifest.owner, &manifest.assessment, manifest.recorded_at_ms)
 }
 
-/// What a receipt may honestly say of a recording that passed.
+/// What a receipt may honestly say of a recording that passed. `detector` is what has looked at it: of a replay, or
+/// where processes differ in their versions, it is not what has found the faces that were masked.
 #[must_use]
-pub fn statement(manifest: &Manifest) -> String {
-    let masking = &manifest.masking;
-    match masking.blur {
-        Blur::All => format!(
-            "verified against detector {} at threshold {}",
-            masking.detector, masking.verify_threshold
-        ),
+pub fn statement(manifest: &Manifest, detector: &str) -> String {
+    let Masking { blur, verify_threshold, .. } = &manifest.masking;
+    match blur {
+        Blur::All => {
+            format!("verified against detector {detector} at threshold {verify_threshold}")
+        }
         Blur::None => "complete; nothing was masked, as the uploader wished".to_owned(),
     }
 }
@@ -228,7 +229,6 @@ impl Processor for Verify {
 mod tests {
     use super::*;
     use crate::tests::{cut, example};
-    use schemas::Masking;
 
     fn manifest(blur: Blur, audio: AudioPlan) -> Manifest {
         Manifest {
@@ -304,9 +304,9 @@ mod tests {
         assert!(judge(&clear, &checks).is_ok());
         assert!(judge(&clear, &Checks { frames_output: 0, ..checks.clone() }).is_err());
         assert!(judge(&clear, &Checks { difference: 99.0, ..checks }).is_err());
-        assert!(!statement(&clear).contains("verified"));
-        let masked = statement(&manifest(Blur::All, AudioPlan::Copy));
-        assert_eq!(masked, "verified against detector yunet_s@640 at threshold 0.6");
+        assert!(!statement(&clear, "new").contains("verified"));
+        let masked = statement(&manifest(Blur::All, AudioPlan::Copy), "new");
+        assert_eq!(masked, "verified against detector new at threshold 0.6");
     }
 
     #[test]
@@ -326,7 +326,7 @@ mod tests {
                 version: 1,
                 video_id: "v".into(),
                 run_id: "r".into(),
-                statement: statement(&manifest),
+                statement: statement(&manifest, "new"),
                 source_sha256: "a".into(),
                 output_sha256: "b".into(),
                 masking: manifest.masking.clone(),

@@ -37,7 +37,7 @@ pub fn tracks(video_id: &str, run_id: &str, index: u32) -> String {
     run(video_id, run_id) + &format!("tracks/{index}.avro")
 }
 
-/// Tracks of faces that were only seen in the rendered clip; absent where there were none.
+/// Tracks of faces that were only seen in the rendered clip; absent or empty where there were none.
 #[must_use]
 pub fn second_look(video_id: &str, run_id: &str, index: u32) -> String {
     run(video_id, run_id) + &format!("second/{index}.avro")

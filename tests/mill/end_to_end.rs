@@ -231,6 +231,23 @@ fn a_face_that_appears_one_frame_after_a_clip_border_is_masked_from_its_first_fr
 }
 
 #[test]
+fn a_last_frame_that_lasts_long_is_no_reason_to_keep_a_film_back() {
+    let mill = Mill::start(&["--clip-seconds", "60"]);
+    let (film, talk) = (mill.dir().join("screen.mp4"), mill.dir().join("talk.mp4"));
+    // As screens are recorded: no frame is reordered, and each has its own time. The last of the 75 lasts half a second.
+    let lasts = "setts=duration=if(eq(N\\,74)\\,0.5/TB\\,DURATION)";
+    let codec = ["-an", "-t", "3", "-c:v", "libx264", "-g", "25", "-bf", "0"];
+    let source = footage("talk_360p.mp4");
+    ffmpeg(&[&["-i", &source.to_string_lossy()][..], &codec].concat(), &talk);
+    ffmpeg(&["-i", &talk.to_string_lossy(), "-c", "copy", "-bsf:v", lasts], &film);
+    assert!(duration_ms(&film) > 3400, "{}", duration_ms(&film));
+    let video = mill.upload(&film, "assessment=screen");
+    let row = mill.settled(&video);
+    assert_eq!(row["state"], "ready", "{row:#}\n{}", mill.log());
+    assert!(assert_faces_are_hidden(&film, &mill.recording(&video)) > 20);
+}
+
+#[test]
 fn blur_none_gives_back_every_packet_as_it_was() {
     let mill = Mill::start(&["--clip-seconds", "10"]);
     let talk = footage("talk_360p.mp4");

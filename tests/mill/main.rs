@@ -15,6 +15,7 @@ mod players;
 mod replay;
 mod search_index;
 mod second_chances;
+mod second_looks;
 mod starts;
 mod support;
 mod syncing;

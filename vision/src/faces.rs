@@ -27,6 +27,12 @@ const STRIDES: [usize; 3] = [8, 16, 32];
 /// Of two boxes that overlap more than this (intersection over union), the weaker is dropped.
 const SAME_FACE: f32 = 0.3;
 
+/// The face detector and its weights, as receipts name them.
+#[must_use]
+pub fn detector_name() -> String {
+    format!("{DETECTOR} {}", &weights_sha256()[..12])
+}
+
 /// SHA-256 of the face detector's weights, lowercase hex.
 pub fn weights_sha256() -> &'static str {
     static HASH: OnceLock<String> = OnceLock::new();

@@ -27,7 +27,7 @@ mod video;
 pub use closely::NOT_PLAIN;
 pub use embedding::{Embedding, FaceEmbedder, SAME_PERSON, distance};
 pub use error::VisionError;
-pub use faces::{DETECTOR, FACE_THRESHOLD, FaceBox, FaceDetector, weights_sha256};
+pub use faces::{DETECTOR, FACE_THRESHOLD, FaceBox, FaceDetector, detector_name, weights_sha256};
 pub use labels::{LABEL_THRESHOLD, LABELLER, LabelBox, LabelDetector};
 pub use media::RgbImage;
 pub use models::{Models, NO_TELEMETRY, weights};

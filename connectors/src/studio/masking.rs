@@ -2,7 +2,8 @@
 
 use super::{
     Studio, footage, probe,
-    second_look::{faces_in_the_clear, is_looked_at},
+    second_look::{SecondLook, TOUCHED, faces_in_the_clear, is_looked_at},
+    sighting::COVERED,
 };
 use bytes::Bytes;
 use confine::Work;
@@ -67,10 +68,12 @@ impl Studio {
                 ),
             ));
         }
-        if !second.tracks.is_empty() {
-            let key = keys::second_look(&manifest.video_id, &manifest.run_id, effect.index);
+        let key = keys::second_look(&manifest.video_id, &manifest.run_id, effect.index);
+        let second_at = ObjectRef::new(&effect.bucket, key);
+        // An attempt before this one may have left what another machine saw.
+        if !second.tracks.is_empty() || self.store.head(&second_at).await?.is_some() {
             let body = Bytes::from(second.to_avro()?);
-            self.store.write(&ObjectRef::new(&effect.bucket, key), body, Put::default()).await?;
+            self.store.write(&second_at, body, Put::default()).await?;
         }
         self.upload(&masked, &effect.bucket, &effect.masked_key).await?;
         let written = [effect.masked_key.clone()];
@@ -135,15 +138,17 @@ impl Work for MaskCore {
             let profile = Profile::of(&masking.detector);
             // Copied packets show what the detector has seen, if it has.
             let whole = self.span.core_start..self.span.core_end;
-            let times =
-                if is_looked_at(&tracks, profile) { &report.encoded } else { from_ref(&whole) };
+            let is_looked_at = is_looked_at(&tracks, profile);
+            let times = if is_looked_at { &report.encoded } else { from_ref(&whole) };
             let is_over = masking.blur == Blur::None || looks == SECOND_LOOKS || times.is_empty();
             let missed = if is_over {
                 Vec::new()
             } else {
-                let closely = (masking.verify_threshold, profile);
+                // Masks that lie between samples may have lost a face that moves.
+                let covered = if is_looked_at { TOUCHED } else { COVERED };
+                let look = SecondLook { threshold: masking.verify_threshold, profile, covered };
                 let (out, span) = (&self.out, &self.span);
-                faces_in_the_clear(out, span, times, &tracks, &models, closely, limits)?
+                faces_in_the_clear(out, span, times, &tracks, &models, &look, limits)?
             };
             if missed.is_empty() {
                 tracks.tracks.drain(..known);

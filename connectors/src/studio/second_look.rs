@@ -1,5 +1,6 @@
 //! A second look: a face that the detector sees in a rendered clip, where no mask touches it, is
-//! masked too, and the clip rendered again.
+//! masked too, and the clip rendered again; so is one half outside of its mask where nobody told how closely the clip
+//! was looked at.
 //!
 //! On the source the detector may have doubted it; encoding can turn a doubt into a sighting. The
 //! check before publishing takes no excuse for a face without a mask, so it is dealt with here.
@@ -24,27 +25,36 @@ pub(super) fn is_looked_at(tracks: &Tracks, profile: Profile) -> bool {
     tracks.looked_every_ms.is_some_and(|told| told == 0 || told == profile.pause_ms())
 }
 
-/// The faces of a rendered core that no mask of `tracks` touches, as tracks to be masked; within `times`, which
-/// are those of whole groups. A fast look passes over frames, also between such as follow one another.
-///
-/// The threshold is 0 to 1.
+/// How a rendered core is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SecondLook {
+    /// 0 to 1.
+    pub(super) threshold: f32,
+    /// A fast look passes over frames, also between such as follow one another.
+    pub(super) profile: Profile,
+    /// Faces of which less than this share lies inside masks are masked too.
+    pub(super) covered: f32,
+}
+
+/// The faces of a rendered core that masks of `tracks` do not cover, as tracks to be masked; within `times`, which
+/// are those of whole groups.
 pub(super) fn faces_in_the_clear(
     rendered: &Path,
     span: &ClipSpan,
     times: &[Range<i64>],
     tracks: &Tracks,
     models: &Models,
-    (threshold, profile): (f32, Profile),
+    how: &SecondLook,
     limits: &Limits,
 ) -> Result<Vec<Track>, MediaError> {
     let time_base = media::Rational { num: tracks.time_base.num, den: tracks.time_base.den };
-    let mut grid = profile.grid(tracks.time_base);
+    let mut grid = how.profile.grid(tracks.time_base);
     let open = || FaceDetector::new(models, 1);
     let look = |detector: &mut FaceDetector, (pts, picture): (i64, RgbImage)| {
-        let mut faces = detector.detect(&picture, threshold)?;
+        let mut faces = detector.detect(&picture, how.threshold)?;
         if !faces.is_empty() {
             let masks: Vec<_> = tracks.regions_at(pts).iter().map(region).collect();
-            faces.retain(|face| media::mask_coverage(&region(&face.region), &masks) < TOUCHED);
+            faces.retain(|face| media::mask_coverage(&region(&face.region), &masks) < how.covered);
         }
         Ok((!faces.is_empty()).then_some((pts, faces)))
     };

@@ -13,7 +13,7 @@ use vision::{FaceBox, FaceDetector, FaceEmbedder, Models, VisionError};
 /// than this lies inside masks and the source, looked at with the masking threshold, shows a face
 /// there that is not covered: detectors see heads in the edges of masks, but a film shows no face its
 /// source does not show. See docs/decisions/0005.
-const COVERED: f32 = 0.95;
+pub(super) const COVERED: f32 = 0.95;
 /// Two boxes that coincide this much (intersection over union) are of one face.
 const SAME_FACE: f32 = 0.3;
 /// A masked face may come as close as 0.49 to itself (measured with six blocks across a face);

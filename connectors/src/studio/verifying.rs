@@ -80,6 +80,7 @@ impl Studio {
         self.metrics
             .count_frames(FrameKind::Verified, u64::try_from(checks.frames_output).unwrap_or(0));
         self.metrics.count_media("verify", footage(checks.duration_output_ms));
+        let detector = Profile::of(&manifest.masking.detector).name(&vision::detector_name());
         judge(manifest, &checks).map_err(|poison| Trouble::from(engine::Refusal::from(poison)))?;
         self.publish(&film, &recording_at, manifest).await?;
         Ok(Verified {
@@ -93,7 +94,7 @@ impl Studio {
                 version: 1,
                 video_id: manifest.video_id.clone(),
                 run_id: manifest.run_id.clone(),
-                statement: statement(manifest),
+                statement: statement(manifest, &detector),
                 source_sha256: manifest.source.sha256.clone(),
                 output_sha256,
                 masking: manifest.masking.clone(),
@@ -204,6 +205,7 @@ impl Inspection {
             seen.found = found.into_iter().sum();
             Ok::<_, VisionError>(seen)
         })?;
+        let last = seen.iter().filter_map(|part| part.last).max();
         let seen = seen.into_iter().fold(Seen::default(), Seen::and);
         let output = media::probe(&self.films.output, limits)?;
         let checks = Checks {
@@ -211,7 +213,7 @@ impl Inspection {
             // Counted packet by packet: no frame lies between parts, or beside them.
             frames_output: output.frames,
             duration_source_ms: self.manifest.duration_ms,
-            duration_output_ms: output.duration_ms,
+            duration_output_ms: self.lasts(output.duration_ms, last),
             sound: self.sound(limits)?,
             tracks: self.tracks.iter().map(|t| t.tracks.len() as i64).sum(),
             boxes: seen.boxes,
@@ -277,6 +279,17 @@ impl Inspection {
             }
         };
         seen.grid.insert(of_clip).grid.is_looked_at(pts - start)
+    }
+
+    /// How long the film lasts, ms, of which FFmpeg tells `told`. It guesses the last frame's part of it in an mp4 whose
+    /// frames are reordered: that frame begins with the source's, at `last` (ticks of the source), and a source without
+    /// reordered frames tells that it lasts longer.
+    fn lasts(&self, told: i64, last: Option<i64>) -> i64 {
+        let whole = self.manifest.duration_ms;
+        let end = self.manifest.clips.last().map(|clip| clip.core_end);
+        let of_last = end.zip(last).map_or(0, |(end, last)| end.saturating_sub(last));
+        let unknown = 0..=self.manifest.time_base.to_ms(of_last);
+        if unknown.contains(&whole.saturating_sub(told)) { whole } else { told }
     }
 
     /// The clip whose core holds a time of the source.

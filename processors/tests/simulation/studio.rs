@@ -331,7 +331,7 @@ impl Studio {
                 version: 1,
                 video_id: manifest.video_id.clone(),
                 run_id: manifest.run_id.clone(),
-                statement: statement(manifest),
+                statement: statement(manifest, &manifest.masking.detector),
                 source_sha256: manifest.source.sha256.clone(),
                 output_sha256: film,
                 masking: manifest.masking.clone(),
