@@ -62,7 +62,7 @@ dist: setup ## a release of what is checked out, packed into dist/
 bench: build ## measure against the peers, as ratios in one run
 	@benches/run.sh $(BIN)
 	@python3 benches/render.py $(dir $(BIN))reelmill-bench tests/footage $${RUNS:-3}
-	@python3 benches/whole_way.py $(BIN) tests/footage $${RUNS:-3} 1 10
+	@python3 benches/whole_way.py $(BIN) tests/footage $${RUNS:-2} 1 10
 	@$(CACHE)/bench/bin/python benches/leaks.py $(BIN) $(dir $(BIN))reelmill-bench $(CACHE)/bench/bin/deface $${SEEDS:-4}
 	@$(CACHE)/bench/bin/python benches/real.py $(BIN) $(dir $(BIN))reelmill-bench $(CACHE)/bench/bin/deface
 	@benches/events.sh $(dir $(BIN))events

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The event path beside a bare rdkafka loop and Kafka Streams, on Apache Kafka: events.sh PROGRAM
-# (target/debug/events). RUNS, RECORDS and LATENCY_SECONDS change how long it takes, ONLY=speed or
+# (~/.cache/reelmill/target/debug/events). RUNS, RECORDS and LATENCY_SECONDS change how long it takes, ONLY=speed or
 # ONLY=latency leaves the other out.
 set -euo pipefail
 bin=$(realpath "${1:?usage: events.sh PROGRAM}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Indexing beside a bare bulk loader, on OpenSearch: sink.sh PROGRAM (target/debug/sink). RUNS and
+# Indexing beside a bare bulk loader, on OpenSearch: sink.sh PROGRAM (~/.cache/reelmill/target/debug/sink). RUNS and
 # DOCUMENTS change how long it takes.
 set -euo pipefail
 bin=$(realpath "${1:?usage: sink.sh PROGRAM}")
